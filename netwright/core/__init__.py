@@ -1,0 +1,1 @@
+"""What every other part shares: errors, plugins, configuration, records, seeds, clock, progress."""

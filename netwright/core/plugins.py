@@ -1,0 +1,214 @@
+"""Plugins by file: one file in a kind's folder is one plugin, and its file name is its name.
+
+No registry and no import side effects: `names` lists files, `load` imports one of them.
+A user's own plugin is a dotted path, `package.module:Class`, or an entry point in the group
+`netwright.<kind>`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from netwright.core.config import Settings
+from netwright.core.errors import (
+    ConfigurationError,
+    MissingPackageError,
+    Mistake,
+    NetwrightError,
+    UnknownNameError,
+)
+
+
+class Plugin(Settings):
+    """The base of every plugin: a frozen object whose fields are its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of plugin: the folder its files live in and the base class they extend."""
+
+    name: str
+    plural: str
+    package: str
+    base: str
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "space", "spaces", "netwright.search_spaces.spaces", "netwright.search_spaces.space:SearchSpace"
+        ),
+        Kind(
+            "operation",
+            "operations",
+            "netwright.search_spaces.operations",
+            "netwright.search_spaces.operation:Operation",
+        ),
+        Kind("task", "tasks", "netwright.tasks.kinds", "netwright.tasks.task:Task"),
+        Kind("metric", "metrics", "netwright.evaluation.metrics", "netwright.evaluation.metric:Metric"),
+        Kind("strategy", "strategies", "netwright.nas.strategies", "netwright.nas.strategy:Strategy"),
+        Kind("stopper", "stoppers", "netwright.nas.stoppers", "netwright.nas.stopper:Stopper"),
+        Kind("executor", "executors", "netwright.runs.executors", "netwright.runs.executor:Executor"),
+        Kind("pass", "passes", "netwright.compression.passes", "netwright.compression.compression_pass:Pass"),
+        Kind("format", "formats", "netwright.export.formats", "netwright.export.format:Format"),
+        Kind("panel", "panels", "netwright.dashboards.panels", "netwright.dashboards.panel:Panel"),
+    )
+}
+
+
+def names(kind: str) -> list[str]:
+    """The names of all plugins of a kind, without importing any of them."""
+    package = importlib.import_module(_kind(kind).package)
+    files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    return sorted(files | {point.name for point in _entry_points(kind)})
+
+
+def load(kind: str, name: str) -> type[Plugin]:
+    """The class of a plugin, by name or by dotted path `package.module:Class`.
+
+    Raises UnknownNameError with the nearest name, or MissingPackageError naming what to install.
+    """
+    if ":" in name:
+        return _checked(kind, _dotted(kind, name), name)
+    for point in _entry_points(kind):
+        if point.name == name:
+            return _checked(kind, point.load(), name)
+    if name not in names(kind):
+        raise UnknownNameError(kind, name, names(kind))
+    return _class_in(kind, f"{_kind(kind).package}.{name}")
+
+
+def build(kind: str, spec: object) -> Plugin:
+    """A plugin from its specification: a name, `{"kind": name, **settings}`, or a plugin itself.
+
+    Raises ConfigurationError that lists every mistake in the settings.
+    """
+    if isinstance(spec, Plugin):
+        return _instance_checked(kind, spec)
+    if isinstance(spec, str):
+        spec = {"kind": spec}
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
+        expected = f"expected the name of a {kind}, or a mapping with the key 'kind'"
+        raise ConfigurationError([Mistake("", f"{expected}, came {spec!r}")])
+    try:
+        cls = load(kind, spec["kind"])
+    except (UnknownNameError, MissingPackageError) as error:
+        raise ConfigurationError([Mistake("kind", str(error))]) from None
+    return cls.parse({key: value for key, value in spec.items() if key != "kind"})
+
+
+def name_of(plugin: Plugin | type[Plugin]) -> str:
+    """The name a plugin is known by: its file's name, or its dotted path."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    package, _, module = cls.__module__.rpartition(".")
+    if any(kind.package == package for kind in KINDS.values()):
+        return module
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def spec_of(plugin: Plugin) -> dict[str, Any]:
+    """The specification `build` would make the same plugin from, as plain JSON data."""
+    return {"kind": name_of(plugin), **plugin.model_dump(mode="json")}
+
+
+def summary(kind: str, name: str) -> str:
+    """The first sentence of a plugin's documentation."""
+    text = inspect.getdoc(load(kind, name)) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def import_dotted(path: str, *, what: str) -> Any:
+    """The object that `package.module:name` names; raises a NetwrightError that says what failed."""
+    module_name, colon, attribute = path.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ConfigurationError([Mistake(what, f"expected package.module:name, came {path!r}")])
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        hint = (
+            "is it on PYTHONPATH, or in the current folder?"
+            if error.name == module_name.split(".")[0]
+            else ""
+        )
+        raise ConfigurationError(
+            [Mistake(what, f"{path!r} cannot be imported: {error}. {hint}".strip())]
+        ) from None
+    except AttributeError as error:
+        raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}")]) from None
+    except Exception as error:
+        raise ConfigurationError(
+            [Mistake(what, f"importing {path!r} failed: {type(error).__name__}: {error}")]
+        ) from error
+    return found
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise UnknownNameError("kind of plugin", name, KINDS)
+    return KINDS[name]
+
+
+@cache
+def _entry_points(kind: str) -> tuple[Any, ...]:
+    return tuple(entry_points(group=f"netwright.{kind}"))
+
+
+def _dotted(kind: str, path: str) -> Any:
+    return import_dotted(path, what=kind)
+
+
+def _base(kind: str) -> type[Plugin]:
+    module, _, attribute = _kind(kind).base.partition(":")
+    base = getattr(importlib.import_module(module), attribute)
+    assert isinstance(base, type)
+    return base
+
+
+def _checked(kind: str, found: object, name: str) -> type[Plugin]:
+    base = _base(kind)
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise ConfigurationError(
+            [Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")]
+        )
+    return found
+
+
+def _instance_checked(kind: str, plugin: Plugin) -> Plugin:
+    _checked(kind, type(plugin), type(plugin).__name__)
+    return plugin
+
+
+@cache
+def _class_in(kind: str, module_name: str) -> type[Plugin]:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        short = module_name.rpartition(".")[2]
+        raise MissingPackageError(
+            f"the {kind} {short!r} needs the package {error.name!r}, which is not installed: pip install {error.name}"
+        ) from error
+    base = _base(kind)
+    found = [
+        value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module_name
+        and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        raise NetwrightError(
+            f"{module_name} must define exactly one public class of the kind {kind!r} "
+            f"(a subclass of {base.__name__}); it defines {len(found)}"
+        )
+    return found[0]
