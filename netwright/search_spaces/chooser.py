@@ -1,0 +1,93 @@
+"""The chooser: what a space's `decide` asks. Every use of a space is another chooser.
+
+`decide(choose)` is plain Python, so a conditional or repeated decision is an `if` or a `for`, and a
+decision that was not asked for does not exist.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from netwright.core.errors import SpaceError
+from netwright.core.records import Scalar
+from netwright.search_spaces.domain import Categorical, Domain, Integer, Real, Subset, Value
+
+
+class RejectedDecisions(SpaceError):
+    """Decisions that break a constraint of their space."""
+
+
+class Chooser(ABC):
+    """Answers the questions of `decide` and notes every decision with its domain.
+
+    Names are paths: inside `with choose.scope("stage1")` the name `width` becomes `stage1/width`.
+    A name that starts with `/` is absolute. Asking for the same name again gives the same answer,
+    which is how one decision is shared by several places.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: list[str] = []
+        self.decisions: dict[str, Value] = {}
+        self.domains: dict[str, Domain] = {}
+
+    @abstractmethod
+    def draw(self, name: str, domain: Domain) -> Value:
+        """The value of a decision that is asked for the first time."""
+
+    def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
+        """One of the options."""
+        value = self._answer(name, Categorical(tuple(options)))
+        assert not isinstance(value, tuple)
+        return value
+
+    def integer(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """A whole number from low to high, both included."""
+        value = self._answer(name, Integer(low, high, step))
+        assert isinstance(value, int)
+        return value
+
+    def real(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number from low to high."""
+        value = self._answer(name, Real(low, high, log))
+        assert isinstance(value, (int, float))
+        return float(value)
+
+    def boolean(self, name: str) -> bool:
+        """True or False."""
+        return bool(self._answer(name, Categorical((False, True))))
+
+    def subset(
+        self, name: str, options: Sequence[Scalar], *, least: int = 0, most: int | None = None
+    ) -> tuple[Scalar, ...]:
+        """Some of the options, in their order."""
+        most = len(options) if most is None else most
+        value = self._answer(name, Subset(tuple(options), least, most))
+        assert isinstance(value, tuple)
+        return value
+
+    def require(self, condition: bool, reason: str) -> None:
+        """State a constraint next to the decisions it is about; random choosers try again when it fails."""
+        if not condition:
+            raise RejectedDecisions(f"these decisions are not allowed: {reason}")
+
+    @contextmanager
+    def scope(self, name: str | int) -> Iterator[None]:
+        """Names asked inside are put under `name/`."""
+        self._scopes.append(str(name))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    def _answer(self, name: str, domain: Domain) -> Value:
+        path = name[1:] if name.startswith("/") else "/".join([*self._scopes, name])
+        if path in self.decisions:
+            if self.domains[path] != domain:
+                raise SpaceError(f"the decision {path!r} is asked for twice, with different options")
+            return self.decisions[path]
+        value = self.draw(path, domain)
+        self.decisions[path] = value
+        self.domains[path] = domain
+        return value

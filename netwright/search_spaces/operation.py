@@ -1,0 +1,86 @@
+"""The operation: one kind of layer, with its output shape, its cost and its torch module."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from netwright.core.errors import ShapeError
+from netwright.core.plugins import Plugin
+from netwright.core.shapes import Shape
+
+if TYPE_CHECKING:
+    from torch import fx, nn
+
+
+class Operation(Plugin):
+    """A layer with its attributes as fields; shapes are per sample, without the batch.
+
+    A subclass says what comes out (`output_shape`), what it costs (`params`, `macs`) and how torch
+    does it (`module` for a layer with weights; `emit` for anything but one call of that module).
+    """
+
+    commutative: ClassVar[bool] = False
+    """Whether the order of the inputs means nothing."""
+    drops_zeros: ClassVar[bool] = False
+    """Whether an input of zeros changes nothing, as in a sum."""
+    random: ClassVar[bool] = False
+    """Whether training draws random numbers here, so that two of them are not the same value."""
+    inputs: ClassVar[int | None] = 1
+    """How many inputs it takes; None for one or more."""
+
+    @abstractmethod
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """The shape that comes out; raises ShapeError when these inputs cannot be served."""
+
+    def params(self, shapes: Sequence[Shape]) -> int:
+        """Number of trainable parameters."""
+        del shapes
+        return 0
+
+    def macs(self, shapes: Sequence[Shape]) -> int:
+        """Multiply-accumulates of one inference, counting convolutions and matrix products only."""
+        del shapes
+        return 0
+
+    def module(self, shapes: Sequence[Shape]) -> nn.Module | None:
+        """The torch module, or None when `emit` needs none."""
+        del shapes
+        return None
+
+    def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
+        """The steps that run this operation in a torch.fx graph; `name` is where its module lives."""
+        return graph.call_module(name, tuple(inputs))
+
+    def is_identity(self, shapes: Sequence[Shape]) -> bool:
+        """Whether the operation gives out its only input unchanged (at inference)."""
+        del shapes
+        return False
+
+    def is_zero(self) -> bool:
+        """Whether the operation gives out zeros whatever comes in."""
+        return False
+
+    def label(self) -> str:
+        """A few words for a drawing."""
+        return type(self).__name__
+
+
+def require_image(shape: Shape, what: str) -> tuple[int, int, int]:
+    """The (channels, height, width) of an image-like shape; raises ShapeError otherwise."""
+    if len(shape) != 3:
+        raise ShapeError(f"{what} needs an image-like input (channels, height, width), came {shape}")
+    return shape[0], shape[1], shape[2]
+
+
+def require_sequence(shape: Shape, what: str) -> tuple[int, int]:
+    """The (time, features) of a sequence-like shape; raises ShapeError otherwise."""
+    if len(shape) != 2:
+        raise ShapeError(f"{what} needs a sequence-like input (time, features), came {shape}")
+    return shape[0], shape[1]
+
+
+def window_output(size: int, *, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """The length that a sliding window leaves of one axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1

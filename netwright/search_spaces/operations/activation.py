@@ -1,0 +1,39 @@
+"""A pointwise non-linear function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from netwright.core.shapes import Shape
+from netwright.search_spaces.operation import Operation
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Activation(Operation):
+    """ReLU and its relatives, applied to every value."""
+
+    function: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "hardswish", "tanh", "sigmoid"] = "relu"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0]
+
+    def module(self, shapes: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        table: dict[str, type[nn.Module]] = {
+            "relu": nn.ReLU,
+            "leaky_relu": nn.LeakyReLU,
+            "elu": nn.ELU,
+            "silu": nn.SiLU,
+            "gelu": nn.GELU,
+            "hardswish": nn.Hardswish,
+            "tanh": nn.Tanh,
+            "sigmoid": nn.Sigmoid,
+        }
+        return table[self.function]()
+
+    def label(self) -> str:
+        return self.function.replace("_", " ")

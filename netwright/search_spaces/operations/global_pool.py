@@ -1,0 +1,35 @@
+"""Global pooling: one value per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from netwright.core.shapes import Shape
+from netwright.search_spaces.operation import Operation, require_image
+
+if TYPE_CHECKING:
+    from torch import fx, nn
+
+
+class GlobalPool(Operation):
+    """The mean or largest value of every channel: (channels, height, width) -> (channels,)."""
+
+    mode: Literal["average", "max"] = "average"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (require_image(shapes[0], "global pooling")[0],)
+
+    def module(self, shapes: Sequence[Shape]) -> nn.Module:
+        from torch import nn
+
+        return nn.AdaptiveAvgPool2d(1) if self.mode == "average" else nn.AdaptiveMaxPool2d(1)
+
+    def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
+        import torch
+
+        pooled = graph.call_module(name, tuple(inputs))
+        return graph.call_function(torch.flatten, (pooled, 1))
+
+    def label(self) -> str:
+        return f"global {self.mode} pool"

@@ -1,0 +1,33 @@
+"""Summary of a sequence: one vector for all of its steps."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from netwright.core.shapes import Shape
+from netwright.search_spaces.operation import Operation, require_sequence
+
+if TYPE_CHECKING:
+    from torch import fx
+
+
+class Summary(Operation):
+    """The last step, the mean or the largest value over time: (time, features) -> (features,)."""
+
+    mode: Literal["last", "mean", "max"] = "last"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (require_sequence(shapes[0], "a sequence summary")[1],)
+
+    def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
+        import torch
+
+        if self.mode == "last":
+            return graph.call_function(operator.getitem, (inputs[0], (slice(None), -1)))
+        reduce = torch.mean if self.mode == "mean" else torch.amax
+        return graph.call_function(reduce, (inputs[0],), {"dim": 1})
+
+    def label(self) -> str:
+        return {"last": "last step", "mean": "mean over time", "max": "max over time"}[self.mode]

@@ -1,0 +1,159 @@
+"""The search space: plain Python that asks a chooser, and lowers the answers to a layer graph."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import ShapeError, SpaceError
+from netwright.core.plugins import Plugin, name_of
+from netwright.core.records import Decisions
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.canonical import identity, simplify
+from netwright.search_spaces.chooser import Chooser, RejectedDecisions
+from netwright.search_spaces.choosers import (
+    CrossoverChooser,
+    MutateChooser,
+    RandomChooser,
+    ReplayChooser,
+    enumerate_decisions,
+)
+from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
+
+if TYPE_CHECKING:
+    from torch import fx
+
+ATTEMPTS = 1000
+
+
+class SearchSpace(Plugin):
+    """A set of architectures; its fields are its settings.
+
+    A subclass writes two methods. `decide` asks the chooser and returns a plan, any value it likes.
+    `lower` turns that plan into operations for a task's shapes. All else follows from these two.
+
+    >>> class Mlp(SearchSpace):                                        # doctest: +SKIP
+    ...     def decide(self, choose):
+    ...         depth = choose.integer("depth", 1, 3)
+    ...         return [choose.one_of(f"width{i}", (16, 32)) for i in range(depth)]
+    ...     def lower(self, plan, net, shapes):
+    ...         x = net.add(Flatten(), net.input)
+    ...         for width in plan:
+    ...             x = net.chain(x, Linear(features=width), Activation())
+    ...         return net.add(Linear(features=shapes.output), x)
+    """
+
+    @abstractmethod
+    def decide(self, choose: Chooser) -> Any:
+        """Ask for every decision and return the plan that they make."""
+
+    @abstractmethod
+    def lower(self, plan: Any, net: GraphBuilder, shapes: Shapes) -> Tensor:
+        """Add the plan's operations to `net` and return the network's output."""
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """Decisions drawn at random."""
+        return self._first_allowed(lambda: RandomChooser(rng))
+
+    def mutate(self, decisions: Decisions, rng: random.Random) -> dict[str, Any]:
+        """Decisions that differ from the given ones in one active decision, and in what hangs on it.
+
+        Raises SpaceError when the space leaves no other choice.
+        """
+        domains = self.trace(decisions).domains
+        open_names = [name for name, domain in domains.items() if domain.size > 1]
+        if not open_names:
+            raise SpaceError("nothing can be changed: every decision of this architecture has one option")
+        return self._first_allowed(lambda: MutateChooser(decisions, rng.choice(open_names), rng))
+
+    def crossover(self, left: Decisions, right: Decisions, rng: random.Random) -> dict[str, Any]:
+        """Decisions each taken from one of two parents."""
+        return self._first_allowed(lambda: CrossoverChooser(left, right, rng))
+
+    def trace(self, decisions: Decisions) -> ReplayChooser:
+        """The chooser that replayed the decisions: its `domains` say what each could have been.
+
+        Raises SpaceError when a decision is missing, not allowed, or never asked for.
+        """
+        chooser = ReplayChooser(decisions)
+        self.decide(chooser)
+        chooser.check_all_used()
+        return chooser
+
+    def graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
+        """The layer graph for these decisions, without operations that cannot matter.
+
+        Raises SpaceError for decisions that are not of this space, ShapeError when the input does not fit.
+        """
+        return simplify(self.raw_graph(decisions, shapes))
+
+    def raw_graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
+        """The layer graph exactly as `lower` wrote it, dead operations included."""
+        chooser = ReplayChooser(decisions)
+        plan = self.decide(chooser)
+        chooser.check_all_used()
+        net = GraphBuilder(shapes.input)
+        output = self.lower(plan, net, shapes)
+        if output.shape != (shapes.output,):
+            raise ShapeError(
+                f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {(shapes.output,)}"
+            )
+        return net.finish(output)
+
+    def identity(self, decisions: Decisions, shapes: Shapes) -> str:
+        """A hash that is equal for equal networks, however they are written."""
+        return identity(self.raw_graph(decisions, shapes))
+
+    def canonical(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
+        """The graph in its simplest form; the same as `graph`."""
+        return self.graph(decisions, shapes)
+
+    def build(self, decisions: Decisions, shapes: Shapes, *, seed: int = 0) -> fx.GraphModule:
+        """A plain torch module for these decisions, its weights drawn from `seed`."""
+        from netwright.search_spaces.compiler import compile_graph
+
+        return compile_graph(self.graph(decisions, shapes), seed=seed)
+
+    def enumerate(self) -> Iterator[dict[str, Any]]:
+        """Every set of decisions, in order; raises SpaceError when a decision is a real number."""
+        for decisions in enumerate_decisions(self._decide_or_reject):
+            if not self._rejected(decisions):
+                yield dict(decisions)
+
+    def size(self, *, limit: int = 100_000) -> int | None:
+        """The number of sets of decisions, or None when there are more than `limit`."""
+        try:
+            count = sum(1 for _ in islice(self.enumerate(), limit + 1))
+        except SpaceError:
+            return None
+        return count if count <= limit else None
+
+    def _decide_or_reject(self, choose: Chooser) -> None:
+        try:
+            self.decide(choose)
+        except RejectedDecisions:
+            return
+
+    def _rejected(self, decisions: Decisions) -> bool:
+        try:
+            self.decide(ReplayChooser(decisions))
+        except RejectedDecisions:
+            return True
+        return False
+
+    def _first_allowed(self, make: Any) -> dict[str, Any]:
+        reason = ""
+        for _ in range(ATTEMPTS):
+            chooser: Chooser = make()
+            try:
+                self.decide(chooser)
+            except RejectedDecisions as error:
+                reason = str(error)
+                continue
+            return dict(chooser.decisions)
+        raise SpaceError(
+            f"no allowed architecture in {ATTEMPTS} draws from {name_of(self)!r}; last: {reason}"
+        )
