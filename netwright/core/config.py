@@ -87,10 +87,9 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses aliases and duplicate keys, and reads 1e-3 as a number."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):  # type: ignore[no-untyped-call]  # yaml has no types here
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases are not allowed", self.peek_event().start_mark
-            )
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.get_mark()  # type: ignore[no-untyped-call]  # yaml's reader is untyped
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -139,9 +138,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     data = parse_yaml(text, source=str(path))
     if not isinstance(data, dict):
         kind = "nothing" if data is None else f"a {type(data).__name__}"
-        raise ConfigurationError(
-            [Mistake("", f"expected a mapping of names to values, came {kind}")], source=str(path)
-        )
+        raise ConfigurationError([Mistake("", f"expected a mapping of names to values, came {kind}")], source=str(path))
     return data
 
 

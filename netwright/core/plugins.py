@@ -43,9 +43,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind(
-            "space", "spaces", "netwright.search_spaces.spaces", "netwright.search_spaces.space:SearchSpace"
-        ),
+        Kind("space", "spaces", "netwright.search_spaces.spaces", "netwright.search_spaces.space:SearchSpace"),
         Kind(
             "operation",
             "operations",
@@ -135,14 +133,8 @@ def import_dotted(path: str, *, what: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
-        hint = (
-            "is it on PYTHONPATH, or in the current folder?"
-            if error.name == module_name.split(".")[0]
-            else ""
-        )
-        raise ConfigurationError(
-            [Mistake(what, f"{path!r} cannot be imported: {error}. {hint}".strip())]
-        ) from None
+        hint = "is it on PYTHONPATH, or in the current folder?" if error.name == module_name.split(".")[0] else ""
+        raise ConfigurationError([Mistake(what, f"{path!r} cannot be imported: {error}. {hint}".strip())]) from None
     except AttributeError as error:
         raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}")]) from None
     except Exception as error:
@@ -177,9 +169,7 @@ def _base(kind: str) -> type[Plugin]:
 def _checked(kind: str, found: object, name: str) -> type[Plugin]:
     base = _base(kind)
     if not isinstance(found, type) or not issubclass(found, base):
-        raise ConfigurationError(
-            [Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")]
-        )
+        raise ConfigurationError([Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")])
     return found
 
 

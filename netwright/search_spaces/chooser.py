@@ -15,7 +15,7 @@ from netwright.core.records import Scalar
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Real, Subset, Value
 
 
-class RejectedDecisions(SpaceError):
+class RejectedDecisionsError(SpaceError):
     """Decisions that break a constraint of their space."""
 
 
@@ -70,7 +70,7 @@ class Chooser(ABC):
     def require(self, condition: bool, reason: str) -> None:
         """State a constraint next to the decisions it is about; random choosers try again when it fails."""
         if not condition:
-            raise RejectedDecisions(f"these decisions are not allowed: {reason}")
+            raise RejectedDecisionsError(f"these decisions are not allowed: {reason}")
 
     @contextmanager
     def scope(self, name: str | int) -> Iterator[None]:

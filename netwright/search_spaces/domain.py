@@ -53,9 +53,7 @@ class Integer:
 
     def __post_init__(self) -> None:
         if self.low > self.high or self.step < 1:
-            raise SpaceError(
-                f"a range needs low <= high and step >= 1, came {self.low}..{self.high} by {self.step}"
-            )
+            raise SpaceError(f"a range needs low <= high and step >= 1, came {self.low}..{self.high} by {self.step}")
 
     @property
     def size(self) -> float:
@@ -87,9 +85,7 @@ class Real:
 
     def __post_init__(self) -> None:
         if self.low > self.high or (self.log and self.low <= 0):
-            raise SpaceError(
-                f"a range needs low <= high (and low > 0 when log), came {self.low}..{self.high}"
-            )
+            raise SpaceError(f"a range needs low <= high (and low > 0 when log), came {self.low}..{self.high}")
 
     @property
     def size(self) -> float:
@@ -108,9 +104,7 @@ class Real:
         return min(max(drawn, self.low), self.high)
 
     def holds(self, value: object) -> bool:
-        return (
-            isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
-        )
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
 
     def describe(self) -> str:
         return f"a number from {self.low} to {self.high}"
@@ -126,9 +120,7 @@ class Subset:
 
     def __post_init__(self) -> None:
         if not 0 <= self.least <= self.most <= len(self.options):
-            raise SpaceError(
-                f"a subset of {len(self.options)} options cannot have {self.least} to {self.most} of them"
-            )
+            raise SpaceError(f"a subset of {len(self.options)} options cannot have {self.least} to {self.most} of them")
 
     @property
     def size(self) -> float:
@@ -147,9 +139,7 @@ class Subset:
     def holds(self, value: object) -> bool:
         if not isinstance(value, (tuple, list)):
             return False
-        return self.least <= len(value) <= self.most and tuple(value) == tuple(
-            o for o in self.options if o in value
-        )
+        return self.least <= len(value) <= self.most and tuple(value) == tuple(o for o in self.options if o in value)
 
     def describe(self) -> str:
         return f"{self.least} to {self.most} of {', '.join(repr(option) for option in self.options)}, in this order"

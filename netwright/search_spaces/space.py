@@ -13,7 +13,7 @@ from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.canonical import identity, simplify
-from netwright.search_spaces.chooser import Chooser, RejectedDecisions
+from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
 from netwright.search_spaces.choosers import (
     CrossoverChooser,
     MutateChooser,
@@ -134,13 +134,13 @@ class SearchSpace(Plugin):
     def _decide_or_reject(self, choose: Chooser) -> None:
         try:
             self.decide(choose)
-        except RejectedDecisions:
+        except RejectedDecisionsError:
             return
 
     def _rejected(self, decisions: Decisions) -> bool:
         try:
             self.decide(ReplayChooser(decisions))
-        except RejectedDecisions:
+        except RejectedDecisionsError:
             return True
         return False
 
@@ -150,10 +150,8 @@ class SearchSpace(Plugin):
             chooser: Chooser = make()
             try:
                 self.decide(chooser)
-            except RejectedDecisions as error:
+            except RejectedDecisionsError as error:
                 reason = str(error)
                 continue
             return dict(chooser.decisions)
-        raise SpaceError(
-            f"no allowed architecture in {ATTEMPTS} draws from {name_of(self)!r}; last: {reason}"
-        )
+        raise SpaceError(f"no allowed architecture in {ATTEMPTS} draws from {name_of(self)!r}; last: {reason}")

@@ -18,9 +18,7 @@ class BatchNorm(Operation):
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if len(shapes[0]) not in (1, 3):
-            raise ShapeError(
-                f"batch normalisation needs (features,) or (channels, height, width), came {shapes[0]}"
-            )
+            raise ShapeError(f"batch normalisation needs (features,) or (channels, height, width), came {shapes[0]}")
         return shapes[0]
 
     def params(self, shapes: Sequence[Shape]) -> int:

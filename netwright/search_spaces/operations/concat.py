@@ -24,9 +24,7 @@ class Concat(Operation):
         axis = self._axis(shapes[0])
         rest = {shape[:axis] + shape[axis + 1 :] for shape in shapes if len(shape) == len(shapes[0])}
         if len(rest) != 1 or any(len(shape) != len(shapes[0]) for shape in shapes):
-            raise ShapeError(
-                f"a concatenation needs inputs alike but for channels, came {', '.join(map(str, shapes))}"
-            )
+            raise ShapeError(f"a concatenation needs inputs alike but for channels, came {', '.join(map(str, shapes))}")
         total = sum(shape[axis] for shape in shapes)
         return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
 

@@ -29,9 +29,7 @@ class Conv2d(Operation):
         channels, height, width = require_image(shapes[0], "a convolution")
         groups = self._groups(channels)
         if channels % groups or self.filters % groups:
-            raise ShapeError(
-                f"{groups} groups do not divide {channels} input and {self.filters} output channels"
-            )
+            raise ShapeError(f"{groups} groups do not divide {channels} input and {self.filters} output channels")
         return (self.filters, self._size(height), self._size(width))
 
     def params(self, shapes: Sequence[Shape]) -> int:

@@ -42,9 +42,11 @@ class Recurrent(Operation):
     def module(self, shapes: Sequence[Shape]) -> nn.Module:
         from torch import nn
 
-        table: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-        kind = table[self.cell]
-        return kind(shapes[0][1], self.width, batch_first=True, bidirectional=self.bidirectional)
+        features = shapes[0][1]
+        if self.cell == "rnn":
+            return nn.RNN(features, self.width, batch_first=True, bidirectional=self.bidirectional)
+        kind = nn.LSTM if self.cell == "lstm" else nn.GRU
+        return kind(features, self.width, batch_first=True, bidirectional=self.bidirectional)
 
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
         return graph.call_function(operator.getitem, (graph.call_module(name, tuple(inputs)), 0))

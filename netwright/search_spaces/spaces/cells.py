@@ -38,7 +38,7 @@ class Plan:
 
 
 class Cells(SearchSpace):
-    """A dense micro cell as in NAS-Bench-201 (Dong & Yang, 2020), in a macro skeleton with searched width and depth.
+    """A dense micro cell as in NAS-Bench-201 (Dong & Yang, 2020), in a skeleton of searched width and depth.
 
     A cell has `nodes` nodes; each edge from an earlier node carries one operation, and a node is the sum
     of its edges. Cells are stacked `depth` times per stage; a residual block halves height and width and
@@ -102,9 +102,7 @@ class Cells(SearchSpace):
             )
             with net.scope("shortcut"):
                 size = min(2, *x.shape[1:])
-                short = net.chain(
-                    x, Pool2d(mode="average", kernel=size, stride=2), Conv2d(filters=filters, kernel=1)
-                )
+                short = net.chain(x, Pool2d(mode="average", kernel=size, stride=2), Conv2d(filters=filters, kernel=1))
                 if short.shape != body.shape:
                     short = net.add(Conv2d(filters=filters, kernel=1, stride=2), x)
             return net.add(Add(), body, short)

@@ -54,9 +54,7 @@ class Convnet(SearchSpace):
     depth: tuple[int, int] = Field(default=(2, 6), description="least and most convolutions")
     kernels: tuple[int, ...] = Field(default=(3, 5), min_length=1, description="sides of the square windows")
     filters: tuple[int, ...] = Field(default=(8, 16, 24, 32, 48, 64), min_length=1)
-    strides: tuple[int, int] = Field(
-        default=(1, 3), description="least and most layers that halve height and width"
-    )
+    strides: tuple[int, int] = Field(default=(1, 3), description="least and most layers that halve height and width")
     down_samplings: tuple[Literal["stride", "max_pool", "average_pool"], ...] = ("stride", "max_pool")
     activations: tuple[Function, ...] = ("relu", "hardswish")
     dropouts: tuple[float, ...] = (0.0, 0.2)
@@ -65,9 +63,7 @@ class Convnet(SearchSpace):
     def decide(self, choose: Chooser) -> Plan:
         depth = choose.integer("depth", *self.depth)
         least, most = self.strides
-        strided = choose.subset(
-            "strided", tuple(range(depth)), least=min(least, depth), most=min(most, depth)
-        )
+        strided = choose.subset("strided", tuple(range(depth)), least=min(least, depth), most=min(most, depth))
         layers = []
         smallest = 0
         for index in range(depth):
@@ -79,9 +75,7 @@ class Convnet(SearchSpace):
             layers.append(Layer(smallest, kernel, 2 if index in strided else 1, skip))
         activation: Function = choose.one_of("activation", self.activations)  # type: ignore[assignment]  # a member
         dropout = float(choose.one_of("dropout", self.dropouts))
-        return Plan(
-            tuple(layers), activation, str(choose.one_of("down_sampling", self.down_samplings)), dropout
-        )
+        return Plan(tuple(layers), activation, str(choose.one_of("down_sampling", self.down_samplings)), dropout)
 
     def lower(self, plan: Plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
         x = net.input
