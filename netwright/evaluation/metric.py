@@ -1,0 +1,43 @@
+"""The base of every metric: one number about one model, with its unit and the direction that is better."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from netwright.core.plugins import Plugin, name_of
+from netwright.core.records import Direction, Measurement
+from netwright.evaluation.subject import Subject
+
+MetricCost = Literal["cheap", "measured", "trained"]
+
+
+class Metric(Plugin, ABC):
+    """A number about a model.
+
+    `cost` says what it takes to know it: `cheap` the architecture alone, `measured` an exported model,
+    `trained` a trained one. A search asks the cheap ones first.
+    """
+
+    unit: ClassVar[str]
+    direction: ClassVar[Direction]
+    cost: ClassVar[MetricCost]
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> Measurement:
+        """The metric's value for a model; no value, with a reason, when it cannot be known."""
+
+    def record(self, value: float | None, *, reason: str = "", **protocol: Any) -> Measurement:
+        """A measurement under this metric's name and unit."""
+        facts: Mapping[str, Any] = protocol
+        number = None if value is None else float(value)
+        return Measurement(metric=name_of(self), value=number, unit=self.unit, reason=reason, protocol=facts)
+
+    def score(self, subject: Subject, name: str) -> Measurement:
+        """The task's score of that name on the validation split; absent when the task has no such score."""
+        scores = subject.scores()
+        if name not in scores:
+            reason = f"the task gives no score {name!r}; it gives {', '.join(sorted(scores)) or 'none'}"
+            return self.record(None, reason=reason)
+        return self.record(scores[name], split="validation")
