@@ -1,0 +1,97 @@
+"""One architecture in a worker: its graph, its model, its exported file, and the metrics about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from netwright.core.plugins import build
+from netwright.core.records import Measurement
+from netwright.evaluation.metric import Metric
+from netwright.evaluation.subject import Session, Subject
+from netwright.export.onnx_runtime import Session as OnnxSession
+from netwright.export.to_onnx import export_onnx
+from netwright.runs.artifacts import Artifacts
+from netwright.runs.executor import TrialJob
+from netwright.runs.specification import RunSpecification
+from netwright.search_spaces.cost import cost
+from netwright.search_spaces.graph import LayerGraph
+from netwright.tasks.training import evaluate
+
+EXAMPLES = 16
+PREFIX = "validation_"
+
+
+@dataclass
+class Candidate:
+    """A trial's network; what is expensive is made once, when it is first asked for."""
+
+    specification: RunSpecification
+    job: TrialJob
+    graph: LayerGraph
+    model: nn.Module
+    _scores: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, specification: RunSpecification, job: TrialJob) -> Candidate:
+        """The network that a job's decisions make, with weights drawn from the job's seed."""
+        shapes = specification.task.shapes()
+        graph = specification.space.graph(job.decisions, shapes)
+        model = specification.space.build(job.decisions, shapes, seed=job.seed)
+        return cls(specification, job, graph, model)
+
+    def measure(
+        self, cost_class: str, names: Iterable[str], *, row: Mapping[str, Any] | None = None
+    ) -> dict[str, Measurement]:
+        """The metrics among `names` that cost what `cost_class` says: cheap, measured or trained.
+
+        With `row`, trained metrics are read from that epoch's validation scores.
+        """
+        if row is not None:
+            self._scores = {key.removeprefix(PREFIX): float(row[key]) for key in row if key.startswith(PREFIX)}
+        found: dict[str, Measurement] = {}
+        for name in dict.fromkeys(names):
+            metric = build("metric", name)
+            assert isinstance(metric, Metric)
+            if metric.cost == cost_class:
+                found[name] = metric.measure(self.subject)
+        return found
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The network as metrics see it."""
+        return Subject(
+            cost=lambda: cost(self.graph),
+            scores=lambda: self._scores or evaluate(self.model, self.specification.task, "validation"),
+            session=lambda: self._session,
+            file=lambda: self._file,
+            example=self._example,
+            latency=self.specification.search.latency,
+        )
+
+    def store_weights(self) -> str:
+        """Keep the weights in the run folder; returns their content hash."""
+        return Artifacts(self.job.folder).put_weights(self.model)
+
+    @cached_property
+    def _example(self) -> np.ndarray:
+        data = self.specification.task.data()
+        return data.preprocessing(data.calibration.inputs[:EXAMPLES])
+
+    @cached_property
+    def _file(self) -> Path:
+        folder = self.job.folder / "scratch" / "exports"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.job.number:06d}.onnx"
+        export_onnx(self.model, path, example=self._example)
+        return path
+
+    @cached_property
+    def _session(self) -> Session:
+        return OnnxSession(self._file, threads=self.job.threads)

@@ -1,0 +1,26 @@
+"""Trials one after another in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from netwright.runs.executor import Executor, Work
+
+
+class Inline(Executor):
+    """One trial at a time in the driver's own process: simplest, and the one to debug with.
+
+    A trial that crashes the interpreter takes the driver with it; `--resume` then goes on.
+    """
+
+    workers: Literal[1] = 1
+
+    def run(self, work: Work, *, scratch: Path) -> None:
+        from netwright.runs.trial import run_trial
+
+        del scratch
+        while (job := work.next_job()) is not None:
+            number = job.number
+            outcome = run_trial(job, report=lambda row, number=number: work.report(number, row))
+            work.finish(number, outcome)

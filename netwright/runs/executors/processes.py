@@ -1,0 +1,147 @@
+"""Trials in worker processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost
+
+GRACE_S = 5.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker process, the pipe to it, and the job it is at."""
+
+    process: SpawnProcess
+    pipe: Connection
+    job: TrialJob | None = None
+    started: float = 0.0
+
+
+class Processes(Executor):
+    """A pool of worker processes; one that crashes, hangs or runs out of memory costs only its own trial."""
+
+    workers: int = Field(default=2, ge=1, description="worker processes")
+
+    def run(self, work: Work, *, scratch: Path) -> None:
+        del scratch
+        pool = [_start() for _ in range(self.workers)]
+        try:
+            self._drive(work, pool)
+        finally:
+            for worker in pool:
+                _end(worker)
+
+    def _drive(self, work: Work, pool: list[_Worker]) -> None:
+        while True:
+            for index, worker in enumerate(pool):
+                if worker.job is None and (job := work.next_job()) is not None:
+                    pool[index] = _give(worker, job)
+            busy = [worker for worker in pool if worker.job is not None]
+            if not busy:
+                return
+            wait([worker.pipe for worker in busy], timeout=_patience(busy))
+            for index, worker in enumerate(pool):
+                if worker.job is not None:
+                    pool[index] = _attend(work, worker)
+
+
+def _attend(work: Work, worker: _Worker) -> _Worker:
+    """Take what a busy worker says; replace it when it is dead or over its time."""
+    job = worker.job
+    assert job is not None
+    seconds = time.monotonic() - worker.started
+    try:
+        while worker.pipe.poll():
+            kind, payload = worker.pipe.recv()
+            if kind == "outcome":
+                worker.job = None
+                work.finish(job.number, Outcome.from_json(payload))
+                return worker
+            worker.pipe.send(work.report(job.number, payload))
+    except (EOFError, ConnectionError):
+        worker.process.join(GRACE_S)
+        work.finish(job.number, _death(worker.process.exitcode, seconds))
+        return _replace(worker)
+    if seconds > job.limit_s + GRACE_S:
+        work.finish(job.number, lost("timeout", f"took longer than {job.limit_s:g} s", seconds=seconds))
+        return _replace(worker)
+    return worker
+
+
+def _death(exitcode: int | None, seconds: float) -> Outcome:
+    if exitcode == -9:
+        return lost("killed", "the worker process was killed (out of memory?)", seconds=seconds)
+    return lost("killed", f"the worker process ended with exit code {exitcode}", seconds=seconds)
+
+
+def _patience(busy: list[_Worker]) -> float:
+    now = time.monotonic()
+    return max(0.05, min(w.started + w.job.limit_s + GRACE_S - now for w in busy if w.job is not None))
+
+
+def _start() -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), name="netwright-worker")
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _give(worker: _Worker, job: TrialJob) -> _Worker:
+    try:
+        worker.pipe.send(job)
+    except (BrokenPipeError, ConnectionError):
+        worker = _replace(worker)
+        worker.pipe.send(job)
+    worker.job = job
+    worker.started = time.monotonic()
+    return worker
+
+
+def _replace(worker: _Worker) -> _Worker:
+    _end(worker)
+    return _start()
+
+
+def _end(worker: _Worker) -> None:
+    worker.pipe.close()
+    worker.process.join(0.2 if worker.job is None else 0)
+    if worker.process.is_alive():
+        worker.process.kill()
+    worker.process.join()
+    worker.process.close()
+
+
+def _serve(pipe: Connection) -> None:
+    """A worker's life: take a job, run it, tell what came of it."""
+    import signal
+
+    from netwright.runs.trial import run_trial
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def report(row: Mapping[str, Any]) -> bool:
+        pipe.send(("row", row))
+        return bool(pipe.recv())
+
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionError):
+            return
+        outcome = run_trial(job, report=report)
+        pipe.send(("outcome", outcome.to_json()))
+
+

@@ -1,0 +1,189 @@
+"""Trials as Ray Tune trials, on this machine or a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import Field
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost
+
+logger = logging.getLogger(__name__)
+
+JOB = "job"
+ROW = "row"
+OUTCOME = "outcome"
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "RAY_TQDM_PATCH_PRINT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class RayTune(Executor):
+    """Each architecture is a Ray Tune trial; Ray places it, watches it and hands back its rows.
+
+    Ray only executes: what it writes goes to the run's scratch folder and is never read back. With
+    `address` the trials run on that cluster, whose nodes must see the run folder.
+    """
+
+    workers: int = Field(default=2, ge=1, description="trials at a time")
+    address: str | None = Field(default=None, description="an existing cluster; default: one of its own, on loopback")
+    gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
+
+    def run(self, work: Work, *, scratch: Path) -> None:
+        with self._cluster(scratch):
+            searcher = _WorkSearcher(work)
+            tuner = tune.Tuner(
+                tune.with_resources(_TrialActor, {"cpu": self.threads, "gpu": self.gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=_WorkScheduler(work),
+                    num_samples=-1,
+                    max_concurrent_trials=self.workers,
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(scratch.resolve() / "ray"),
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=0),
+                ),
+            )
+            tuner.fit()
+
+    @contextmanager
+    def _cluster(self, scratch: Path) -> Iterator[None]:
+        del scratch
+        os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+        if ray.is_initialized():
+            yield
+            return
+        environment = {"OMP_NUM_THREADS": str(self.threads), "NETWRIGHT_WORKER": "1", "PYTHONPATH": _python_path()}
+        common: dict[str, Any] = {
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "logging_level": logging.ERROR,
+            "runtime_env": {"env_vars": environment},
+        }
+        if self.address is None:
+            ray.init(address="local", num_cpus=self.workers * self.threads, **common)
+        else:
+            ray.init(address=self.address, **common)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _python_path() -> str:
+    """Where a worker finds what the driver could import: the user's own spaces and tasks."""
+    import sys
+
+    return os.pathsep.join(dict.fromkeys(path or str(Path.cwd()) for path in sys.path))
+
+
+class _WorkSearcher(Searcher):
+    """Hands the search's jobs to Tune, and Tune's results to the search."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(metric=None, mode=None)
+        self._work = work
+        self._running: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        job = self._work.next_job()
+        if job is None:
+            return None if self._running else Searcher.FINISHED
+        self._running[trial_id] = job.number
+        return {JOB: job}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        number = self._running.pop(trial_id, None)
+        if number is None:
+            return
+        if not error and result is not None and OUTCOME in result:
+            self._work.finish(number, Outcome.from_json(json.loads(result[OUTCOME])))
+        else:
+            self._work.finish(number, lost("killed", "the worker process died (killed, out of memory, or over its time)"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the run's record is the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the run's record is the only state."""
+
+
+class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped here
+    """Asks the search after every epoch whether a trial goes on."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self._work = work
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        del tune_controller
+        if ROW not in result:
+            return str(TrialScheduler.CONTINUE)
+        job: TrialJob = trial.config[JOB]
+        go_on = self._work.report(job.number, json.loads(result[ROW]))
+        trial.config["go_on"] = go_on
+        return str(TrialScheduler.CONTINUE)
+
+
+class _TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is untyped here
+    """Runs one trial after another; a step is an epoch. Training runs in a thread of its own."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._answer.put(False)
+        self._thread.join()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self._asked:
+            self._answer.put(True)
+        kind, payload = self._messages.get()
+        self._asked = kind == ROW
+        return {kind: json.dumps(payload), "done": kind == OUTCOME}
+
+    def cleanup(self) -> None:
+        self._answer.put(False)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._messages: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._answer: queue.Queue[bool] = queue.Queue()
+        self._asked = False
+        arguments = (config[JOB], self._messages, self._answer)
+        self._thread = threading.Thread(target=_train, args=arguments, daemon=True)
+        self._thread.start()
+
+
+def _train(job: TrialJob, messages: queue.Queue[tuple[str, Any]], answer: queue.Queue[bool]) -> None:
+    from netwright.runs.trial import run_trial
+
+    def report(row: Mapping[str, Any]) -> bool:
+        messages.put((ROW, row))
+        return answer.get()
+
+    messages.put((OUTCOME, run_trial(job, report=report).to_json()))

@@ -1,0 +1,121 @@
+"""The run folder: what lies where, who may write to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from netwright.core.errors import RunError
+from netwright.core.files import write_atomic
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A folder that holds one run. It can be moved, packed and opened elsewhere; every path is relative."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "run.db"
+
+    @property
+    def specification(self) -> Path:
+        return self.path / "specification.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def scratch(self) -> Path:
+        return self.path / "scratch"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, *, specification: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
+        """A new run folder; raises RunError when the path holds something already or cannot be written."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = f"continue it with --resume {path}, or name another folder" if (path / "run.db").exists() else ""
+            raise RunError(f"{path} exists and is not empty; {hint or 'name a new folder with --out'}")
+        folder = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)
+            folder.scratch.mkdir(exist_ok=True)
+            write_atomic(folder.environment, json.dumps(environment, indent=1))
+            frozen = {"format": FORMAT, "specification": specification}
+            write_atomic(folder.specification, json.dumps(frozen, indent=1))
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """An existing run folder; raises RunError when it is none, or of a newer format."""
+        folder = cls(path)
+        if not path.is_dir():
+            raise RunError(f"{path} is not a run folder: there is no such folder; `netwright runs list` shows yours")
+        if not folder.specification.exists() or not folder.database.exists():
+            raise RunError(f"{path} is not a run folder: expected specification.json and run.db in it")
+        folder.read_specification()
+        return folder
+
+    def read_specification(self) -> dict[str, Any]:
+        """The specification as it was when the run began."""
+        try:
+            data = json.loads(self.specification.read_text(encoding="utf-8"))
+            version, specification = data["format"], data["specification"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.specification} is damaged ({type(error).__name__}); restore it from a copy") from None
+        if version > FORMAT:
+            raise RunError(f"{self.path} was made by a newer netwright (format {version}, this one knows {FORMAT})")
+        assert isinstance(specification, dict)
+        return specification
+
+    def lock(self) -> RunLock:
+        """The right to write to this run; raises RunError when somebody has it."""
+        return RunLock(self)
+
+
+class RunLock:
+    """Held by the one driver of a run; released when its process ends, however it ends."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._lock = FileLock(folder.path / ".lock")
+        self._holder = folder.path / ".lock.json"
+
+    def __enter__(self) -> Self:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self._folder.path} is in use by {self._who()}; wait for it or stop it") from None
+        write_atomic(self._holder, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _who(self) -> str:
+        try:
+            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f"process {holder['pid']} on {holder['host']}"
+        except (OSError, ValueError, KeyError):
+            return "another process"

@@ -1,0 +1,104 @@
+"""Finished trials as an Optuna study in the run's own database, for Optuna's tools to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import SpaceError
+from netwright.core.records import Objective, Trial, TrialState
+from netwright.runs.record import is_finished
+from netwright.search_spaces.domain import Categorical, Domain, Integer, Real
+from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+NUMBER = "netwright:trial"
+
+
+class OptunaMirror:
+    """Adds each finished trial once, with its decisions as parameters and its objectives as values."""
+
+    def __init__(self, path: Path, *, name: str, objectives: Sequence[Objective], space: SearchSpace) -> None:
+        import optuna
+
+        self._optuna = optuna
+        self._objectives = objectives
+        self._space = space
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            self._storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
+            directions = [objective.direction or "minimize" for objective in objectives]
+            self._study = optuna.create_study(
+                storage=self._storage, study_name=name, directions=directions, load_if_exists=True
+            )
+            self._study.set_metric_names([objective.metric for objective in objectives])
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+        self._added = {trial.user_attrs.get(NUMBER) for trial in self._study.get_trials(deepcopy=False)}
+
+    def catch_up(self, trials: Sequence[Trial]) -> None:
+        """Add the finished trials that a crash kept from being added."""
+        for trial in trials:
+            if is_finished(trial) and trial.number not in self._added:
+                self.add(trial)
+
+    def add(self, trial: Trial) -> None:
+        """Add one finished trial."""
+        self._study.add_trial(self._frozen(trial))
+        self._added.add(trial.number)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
+        states = self._optuna.trial.TrialState
+        values = [trial.value(objective.metric) for objective in self._objectives]
+        complete = trial.state is TrialState.DONE and all(value is not None for value in values)
+        stopped = trial.state in (TrialState.STOPPED, TrialState.INFEASIBLE)
+        state = states.COMPLETE if complete else states.PRUNED if stopped else states.FAIL
+        params, distributions = self._parameters(trial)
+        return self._optuna.create_trial(
+            state=state,
+            values=values if complete else None,
+            params=params,
+            distributions=distributions,
+            user_attrs={
+                NUMBER: trial.number,
+                "state": str(trial.state),
+                "identity": trial.identity,
+                "origin": trial.origin,
+                "reason": trial.reason,
+                "seconds": trial.seconds,
+                **{name: m.value for name, m in trial.measurements.items()},
+            },
+        )
+
+    def _parameters(self, trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+        try:
+            domains = self._space.trace(trial.decisions).domains
+        except SpaceError:
+            return {}, {}
+        params: dict[str, Any] = {}
+        distributions: dict[str, Any] = {}
+        for name, domain in domains.items():
+            distributions[name] = self._distribution(domain)
+            value = trial.decisions[name]
+            params[name] = json.dumps(value) if isinstance(value, (list, tuple)) else value
+        return params, distributions
+
+    def _distribution(self, domain: Domain) -> Any:
+        kinds = self._optuna.distributions
+        if isinstance(domain, Integer):
+            return kinds.IntDistribution(domain.low, domain.high, step=domain.step)
+        if isinstance(domain, Real):
+            return kinds.FloatDistribution(domain.low, domain.high, log=domain.log)
+        if isinstance(domain, Categorical):
+            return kinds.CategoricalDistribution(domain.options)
+        return kinds.CategoricalDistribution(tuple(json.dumps(value) for value in domain.values()))

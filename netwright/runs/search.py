@@ -1,0 +1,103 @@
+"""Run a search from its specification, or go on with one that was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from netwright.core.errors import InfeasibleError, InterruptedRunError
+from netwright.core.progress import Event, Listener, silent
+from netwright.core.records import Trial, TrialState
+from netwright.runs.folder import RunFolder
+from netwright.runs.loop import SearchLoop, check_feasible
+from netwright.runs.optuna_mirror import OptunaMirror
+from netwright.runs.provenance import environment
+from netwright.runs.record import StudyRecord, count_states
+from netwright.runs.specification import RunSpecification
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that this process may write to."""
+
+    folder: RunFolder
+    specification: RunSpecification
+    record: StudyRecord
+
+
+def create_run(specification: RunSpecification, path: Path) -> RunFolder:
+    """Check everything that can be known beforehand, then make the run folder.
+
+    Raises DataError, SpaceError or InfeasibleError before anything is written.
+    """
+    data = specification.task.data()
+    check_feasible(specification)
+    facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
+    folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
+    StudyRecord(folder.database).close()
+    return folder
+
+
+@contextmanager
+def writing(path: Path, *, specification: RunSpecification | None = None) -> Iterator[OpenRun]:
+    """Open a run for writing: its lock is held and its record is ours until the block ends."""
+    folder = RunFolder.open(path)
+    with folder.lock():
+        record = StudyRecord(folder.database)
+        record.take_over()
+        try:
+            stored = specification or RunSpecification.parse(folder.read_specification(), source=str(folder.specification))
+            yield OpenRun(folder, stored, record)
+        finally:
+            record.close()
+
+
+def search(path: Path, *, specification: RunSpecification | None = None, listener: Listener = silent) -> list[Trial]:
+    """Run the search of a run folder until its trials are used up; returns all trials.
+
+    A search that was interrupted goes on: finished trials stay, those in flight begin again. Raises
+    InterruptedRunError on Ctrl-C, with everything recorded so far kept, and InfeasibleError when no trial
+    came to an end within the bounds.
+    """
+    with writing(path, specification=specification) as run:
+        mirror = OptunaMirror(
+            run.folder.database,
+            name=run.specification.name,
+            objectives=run.specification.objectives,
+            space=run.specification.space,
+        )
+        try:
+            return _search(run, mirror, listener)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"stopped; everything recorded so far is kept. Go on with: netwright search --resume {path}"
+            ) from None
+        finally:
+            mirror.close()
+
+
+def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Trial]:
+    spec = run.specification
+    loop = SearchLoop(spec, run.record, folder=run.folder.path.resolve(), mirror=mirror, listener=listener)
+    run.record.set_fact("state", "searching")
+    listener(Event("search.begin", {"trials": spec.search.trials, "counts": count_states(loop.trials)}))
+    run.folder.scratch.mkdir(exist_ok=True)
+    try:
+        spec.search.executor.run(loop, scratch=run.folder.scratch)
+    except BaseException:
+        run.record.set_fact("state", "interrupted")
+        raise
+    run.record.set_fact("state", "searched")
+    listener(Event("search.end", {"counts": count_states(loop.trials), "exhausted": loop.exhausted}))
+    if not any(trial.state is TrialState.DONE for trial in loop.trials):
+        raise InfeasibleError(_nothing_done(loop.trials))
+    return loop.trials
+
+
+def _nothing_done(trials: list[Trial]) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in count_states(trials).items() if count)
+    reasons = [trial.reason for trial in trials if trial.reason]
+    common = max(set(reasons), key=reasons.count) if reasons else "no trial was run"
+    return f"no trial came to an end within the bounds ({counts}); the most common reason: {common}"

@@ -1,0 +1,120 @@
+"""The description of a run: what is searched, how, and what becomes of the winner. Validated in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+
+from netwright.compression.recipe import Recipe
+from netwright.core.config import Settings, read_yaml, with_overrides
+from netwright.core.errors import ConfigurationError, Mistake
+from netwright.core.plugins import build, load, spec_of
+from netwright.core.records import Objective
+from netwright.evaluation.latency import LatencyProtocol
+from netwright.evaluation.metric import Metric
+from netwright.nas.stopper import Stopper
+from netwright.nas.strategy import Strategy
+from netwright.runs.executor import Executor
+from netwright.search_spaces.space import SearchSpace
+from netwright.tasks.task import Task
+from netwright.tasks.training import Training
+
+
+def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
+    return BeforeValidator(lambda spec: build(kind, spec)), PlainSerializer(spec_of)
+
+
+def _objective(value: object) -> object:
+    return {"metric": value} if isinstance(value, str) else value
+
+
+TaskField = Annotated[Task, *_plugin("task")]
+SpaceField = Annotated[SearchSpace, *_plugin("space")]
+StrategyField = Annotated[Strategy, *_plugin("strategy")]
+StopperField = Annotated[Stopper, *_plugin("stopper")]
+ExecutorField = Annotated[Executor, *_plugin("executor")]
+ObjectiveField = Annotated[Objective, BeforeValidator(_objective)]
+
+
+class Search(Settings):
+    """How the space is searched."""
+
+    strategy: StrategyField = Field(default="evolution", validate_default=True)
+    trials: int = Field(default=50, ge=1, description="architectures to try in all")
+    executor: ExecutorField = Field(default="ray_tune", validate_default=True)
+    stopper: StopperField = Field(default="median", validate_default=True, description="when a trial is not worth its epochs")
+    training: Training = Field(default=Training(epochs=3), description="how every candidate is trained")
+    latency: LatencyProtocol = Field(default_factory=LatencyProtocol.screening)
+    trial_limit_s: float = Field(default=1800, gt=0, description="a trial that takes longer is ended")
+    retries: int = Field(default=1, ge=0, description="how often a trial whose worker died is tried again")
+    budget_s: float | None = Field(default=None, gt=0, description="start no new trial after this many seconds")
+
+
+class Winner(Settings):
+    """Which trial of the front is taken, and how it is trained in full."""
+
+    metric: str | None = Field(default=None, description="best value of this wins; default: the first objective")
+    training: Training = Training(epochs=12)
+
+
+class RunSpecification(Settings):
+    """A whole run. The same as a YAML file: see `recipes/` for complete ones."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: int = Field(default=0, ge=0)
+    task: TaskField
+    space: SpaceField
+    objectives: tuple[ObjectiveField, ...] = Field(default=("accuracy",), min_length=1, validate_default=True)
+    search: Search = Search()
+    winner: Winner = Winner()
+    compress: Recipe | None = None
+    latency: LatencyProtocol = Field(default_factory=LatencyProtocol.full, description="protocol of the final tables")
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_metrics(cls, objectives: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
+        del info
+        names = [objective.metric for objective in objectives]
+        if len(set(names)) != len(names):
+            raise ConfigurationError([Mistake("", f"the objectives name a metric twice: {names}")])
+        return tuple(with_direction(objective) for objective in objectives)
+
+    @model_validator(mode="after")
+    def _winner_is_objective(self) -> Self:
+        names = [objective.metric for objective in self.objectives]
+        if self.winner.metric is not None and self.winner.metric not in names:
+            raise ConfigurationError(
+                [Mistake("winner.metric", f"{self.winner.metric!r} is not one of the objectives {names}")]
+            )
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `parse` reads back."""
+        return self.model_dump(mode="json")
+
+    @property
+    def chosen_by(self) -> Objective:
+        """The objective whose best value within all bounds makes the winner."""
+        name = self.winner.metric or self.objectives[0].metric
+        return next(objective for objective in self.objectives if objective.metric == name)
+
+
+def with_direction(objective: Objective) -> Objective:
+    """The objective with the direction its metric has by nature, when none is given."""
+    metric = load("metric", objective.metric)
+    assert issubclass(metric, Metric)
+    if objective.direction is not None:
+        return objective
+    return objective.model_copy(update={"direction": metric.direction})
+
+
+def load_specification(path: Path, *, overrides: Sequence[str] = ()) -> RunSpecification:
+    """The run that a YAML file describes, with `a.b=value` texts applied to it.
+
+    Raises ConfigurationError listing every mistake, with the nearest valid name of each.
+    """
+    data = with_overrides(read_yaml(path), overrides)
+    return RunSpecification.parse(data, source=str(path))

@@ -1,0 +1,134 @@
+"""One trial, start to end: decide -> cheap checks -> build -> measure -> train -> measure. Runs in a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from netwright.core.errors import NetwrightError
+from netwright.core.files import canonical_json
+from netwright.core.records import Measurement, Objective, TrialState
+from netwright.runs.executor import Outcome, TrialJob
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_EXIT = 124
+ALWAYS = ("params", "macs", "peak_activation_bytes")
+"""Metrics that every trial records, because they cost nothing."""
+
+
+def run_trial(job: TrialJob, *, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
+    """Run one trial and tell what came of it; never raises for what the trial itself does wrong.
+
+    `report` takes a row per epoch and answers whether to go on.
+    """
+    started = time.monotonic()
+    try:
+        outcome = _run(job, report)
+    except MemoryError as error:
+        outcome = Outcome(state=TrialState.FAILED, kind="out of memory", reason=str(error) or "out of memory")
+    except NetwrightError as error:
+        kind = "not finite" if type(error).__name__ == "NotFiniteError" else "error"
+        outcome = Outcome(state=TrialState.FAILED, kind=kind, reason=str(error))
+    except Exception as error:
+        outcome = _failure(error)
+    return _timed(outcome, time.monotonic() - started)
+
+
+def _failure(error: Exception) -> Outcome:
+    text = str(error).splitlines()
+    if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+        return Outcome(state=TrialState.FAILED, kind="out of memory", reason=text[0])
+    logger.warning("trial failed:\n%s", "".join(traceback.format_exception(error)))
+    return Outcome(state=TrialState.FAILED, kind="error", reason=f"{type(error).__name__}: {text[0] if text else ''}")
+
+
+def _timed(outcome: Outcome, seconds: float) -> Outcome:
+    return dataclasses.replace(outcome, seconds=seconds)
+
+
+def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
+    import torch
+
+    from netwright.runs.candidate import Candidate
+    from netwright.tasks.training import fit
+
+    specification = _specification(canonical_json(job.specification))
+    torch.set_num_threads(job.threads)
+    objectives = specification.objectives
+    candidate = Candidate.of(specification, job)
+    measured = candidate.measure("cheap", [*ALWAYS, *(o.metric for o in objectives)])
+    broken = broken_bound(objectives, measured)
+    if broken is None:
+        measured |= candidate.measure("measured", [o.metric for o in objectives])
+        broken = broken_bound(objectives, measured)
+    if broken is not None:
+        return Outcome(state=TrialState.INFEASIBLE, reason=broken, measurements=measured)
+
+    def on_epoch(row: Mapping[str, float]) -> bool:
+        latest = {**measured, **candidate.measure("trained", [o.metric for o in objectives], row=row)}
+        return report({**row, "measurements": {name: m.to_json() for name, m in latest.items()}})
+
+    with _deadline(job.limit_s):
+        result = fit(
+            candidate.model,
+            specification.task,
+            training=specification.search.training,
+            seed=job.seed,
+            on_epoch=on_epoch,
+            checkpoint=job.folder / "scratch" / "trials" / f"{job.number:06d}",
+        )
+    measured |= candidate.measure("trained", [o.metric for o in objectives])
+    return Outcome(
+        state=TrialState.STOPPED if result.stopped else TrialState.DONE,
+        reason="not promising enough to train on" if result.stopped else "",
+        measurements=measured,
+        artifacts={"weights": candidate.store_weights()},
+        fidelity=float(len(result.rows)),
+    )
+
+
+def broken_bound(objectives: tuple[Objective, ...], measured: Mapping[str, Measurement]) -> str | None:
+    """A sentence about the first bound that is broken, or None."""
+    for objective in objectives:
+        found = measured.get(objective.metric)
+        if found is None or found.value is None or objective.satisfied_by(found.value):
+            continue
+        relation = "below" if objective.direction == "maximize" else "above"
+        unit = f" {found.unit}" if found.unit else ""
+        return f"{objective.metric} {found.value:.6g}{unit} is {relation} the bound {objective.bound:g}{unit}"
+    return None
+
+
+@cache
+def _specification(text: str) -> Any:
+    """The specification a worker was given; parsed once per process."""
+    from netwright.runs.specification import RunSpecification
+
+    return RunSpecification.parse(json.loads(text))
+
+
+@contextmanager
+def _deadline(limit_s: float) -> Iterator[None]:
+    """End this worker process when the block takes longer; the driver sees it die and records a timeout."""
+    if os.environ.get("NETWRIGHT_WORKER") != "1":
+        yield
+        return
+    timer = threading.Timer(limit_s, os._exit, args=(TIMEOUT_EXIT,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
