@@ -1,0 +1,267 @@
+"""Optuna's samplers as strategies: a study rebuilt from the record answers a space's questions."""
+
+from __future__ import annotations
+
+import copy
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import SpaceError
+from netwright.core.records import Objective, Trial
+from netwright.nas.evidence import (
+    PENDING,
+    Evidence,
+    Key,
+    domains_of,
+    draw_new,
+    gather,
+    key_of,
+    of_space,
+    tried,
+)
+from netwright.nas.parameters import Encoded, Range, covers, decode, encode, joined, parameters_of
+from netwright.nas.strategy import Proposal
+from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
+from netwright.search_spaces.domain import Categorical, Domain, Integer, Value
+from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+_EPOCH = datetime(1970, 1, 1)
+ATTEMPTS = 5
+NUDGES = 20
+
+Sampler = Callable[[int], "optuna.samplers.BaseSampler"]
+"""Makes a sampler from a seed."""
+
+
+def tpe_sampler(*, startup: int, candidates: int) -> Sampler:
+    """Tree-structured Parzen estimator, over all decisions at once and aware of conditional ones."""
+
+    def make(seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=startup,
+            n_ei_candidates=candidates,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )
+
+    return make
+
+
+def nsga2_sampler(*, population: int, crossover_probability: float, swap_probability: float) -> Sampler:
+    """Genetic algorithm that sorts by non-domination; crossover swaps whole decisions."""
+
+    def make(seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        return optuna.samplers.NSGAIISampler(
+            seed=seed,
+            population_size=population,
+            crossover=optuna.samplers.nsgaii.UniformCrossover(swap_probability),
+            crossover_prob=crossover_probability,
+        )
+
+    return make
+
+
+def propose(
+    space: SearchSpace,
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    rng: random.Random,
+    *,
+    sampler: Sampler,
+    origin: str,
+    generation: int | None = None,
+) -> Proposal:
+    """What a sampler suggests after the recorded trials.
+
+    With `generation`, trials are dealt to generations of that size in the order in which they were
+    started, and decisions that an architecture does not have are filled in, so that all have the same
+    parameters: what genetic algorithms of flat vectors need.
+
+    Raises SpaceError when the space itself allows nothing.
+    """
+    known = tried(trials)
+    with _quiet():
+        study, ranges = _study(space, trials, objectives, sampler(rng.getrandbits(32)), generation=generation)
+        for _ in range(ATTEMPTS):
+            chooser = _SuggestChooser(study.ask(), ranges, rng)
+            try:
+                space.decide(chooser)
+            except RejectedDecisionsError:
+                continue
+            if key_of(chooser.decisions) not in known:
+                return Proposal(dict(chooser.decisions), origin)
+    return _beside(space, chooser.decisions, known, rng, origin)
+
+
+class _SuggestChooser(Chooser):
+    """Answers with what an Optuna trial suggests; a decision never seen before is drawn at random."""
+
+    def __init__(self, trial: optuna.Trial, ranges: Mapping[str, Range], rng: random.Random) -> None:
+        super().__init__()
+        self._trial = trial
+        self._ranges = ranges
+        self._rng = rng
+
+    def draw(self, name: str, domain: Domain) -> Value:
+        needed = parameters_of(name, domain)
+        if not all(p in self._ranges and covers(self._ranges[p], narrow) for p, narrow in needed):
+            return domain.draw(self._rng)
+        suggested = {parameter: self._suggest(parameter) for parameter, _ in needed}
+        return decode(name, domain, suggested, self._rng)
+
+    def _suggest(self, parameter: str) -> str | int | float:
+        allowed = self._ranges[parameter]
+        if isinstance(allowed, Categorical):
+            return str(self._trial.suggest_categorical(parameter, [str(o) for o in allowed.options]))
+        if isinstance(allowed, Integer):
+            return self._trial.suggest_int(parameter, allowed.low, allowed.high, step=allowed.step)
+        return self._trial.suggest_float(parameter, allowed.low, allowed.high, log=allowed.log)
+
+
+def _beside(
+    space: SearchSpace, decisions: Mapping[str, Any], known: frozenset[Key], rng: random.Random, origin: str
+) -> Proposal:
+    """A neighbour of a suggestion that was tried before or is not allowed."""
+    try:
+        for _ in range(NUDGES):
+            neighbour = space.mutate(decisions, rng)
+            if key_of(neighbour) not in known:
+                return Proposal(neighbour, f"{origin}, then a mutation")
+    except SpaceError:  # the suggestion is not allowed, or has no neighbours
+        pass
+    return Proposal(draw_new(space, known, rng), "random")
+
+
+def _study(
+    space: SearchSpace,
+    trials: Sequence[Trial],
+    objectives: Sequence[Objective],
+    sampler: optuna.samplers.BaseSampler,
+    *,
+    generation: int | None,
+) -> tuple[optuna.Study, dict[str, Range]]:
+    """An in-memory study that holds what the record says, and the range of every parameter."""
+    import optuna
+
+    own = of_space(space, trials)
+    encoded = {trial.number: _encode(space, key_of(trial.decisions)) for trial in own}
+    ranges = joined(pair for e in encoded.values() for pair in zip(e.names, e.ranges, strict=True))
+    rows = _Rows(ranges, fill=generation is not None)
+    evidence = gather(own, objectives)
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(
+        storage=storage, sampler=sampler, study_name="record", directions=["minimize"] * len(objectives)
+    )
+    study_id = storage.get_study_id_from_name("record")
+    constrained = any(item.violation for item in evidence)
+    for place, item in enumerate(evidence):
+        row = rows.finished(encoded[item.trial.number], item, constrained=constrained)
+        if generation is not None:
+            row.system_attrs[f"{type(sampler).__name__}:generation"] = place // generation
+        storage.create_new_trial(study_id, template_trial=row)
+    for trial in own:
+        if trial.state in PENDING:
+            storage.create_new_trial(study_id, template_trial=rows.running(encoded[trial.number], trial.number))
+    return study, ranges
+
+
+class _Rows:
+    """Makes Optuna's trials from ours; equal lists of parameters share one mapping of ranges."""
+
+    def __init__(self, ranges: Mapping[str, Range], *, fill: bool) -> None:
+        self._ranges = ranges
+        self._distributions = {name: _distribution(allowed) for name, allowed in ranges.items()}
+        self._fill = fill
+        self._shared: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def finished(self, encoded: Encoded, item: Evidence, *, constrained: bool) -> optuna.trial.FrozenTrial:
+        """A complete trial; `constrained` says whether any trial of the record breaks a bound."""
+        from optuna.trial import TrialState
+
+        row = self._row(encoded, item.trial.number, TrialState.COMPLETE, item.losses)
+        if constrained:
+            row.set_constraint("bounds", item.violation)
+        return row
+
+    def running(self, encoded: Encoded, number: int) -> optuna.trial.FrozenTrial:
+        """A trial without result, which a sampler keeps away from."""
+        from optuna.trial import TrialState
+
+        return self._row(encoded, number, TrialState.RUNNING, None)
+
+    def _row(
+        self, encoded: Encoded, number: int, state: optuna.trial.TrialState, values: Sequence[float] | None
+    ) -> optuna.trial.FrozenTrial:
+        params: dict[str, Any] = dict(zip(encoded.names, encoded.values, strict=True))
+        if self._fill:
+            rng = random.Random(number)
+            params = {n: params[n] if n in params else r.draw(rng) for n, r in self._ranges.items()}
+        names = tuple(params)
+        if names not in self._shared:
+            self._shared[names] = {name: self._distributions[name] for name in names}
+        return _row_type()(
+            number, state, None, _EPOCH, _EPOCH, params, self._shared[names], {}, {}, {}, number, values=values
+        )
+
+
+@lru_cache(maxsize=1)
+def _row_type() -> type[optuna.trial.FrozenTrial]:
+    """Optuna's trial, but its deep copy is a shallow one: the storage copies every row it is given."""
+    from optuna.trial import FrozenTrial
+
+    class Row(FrozenTrial):
+        def __deepcopy__(self, memo: object) -> FrozenTrial:
+            return copy.copy(self)
+
+    return Row
+
+
+@lru_cache(maxsize=4096)
+def _distribution(allowed: Range) -> optuna.distributions.BaseDistribution:
+    from optuna import distributions
+
+    if isinstance(allowed, Categorical):
+        return distributions.CategoricalDistribution([str(option) for option in allowed.options])
+    if isinstance(allowed, Integer):
+        return distributions.IntDistribution(allowed.low, allowed.high, step=allowed.step)
+    return distributions.FloatDistribution(allowed.low, allowed.high, log=allowed.log)
+
+
+def _encode(space: SearchSpace, key: Key) -> Encoded:
+    """Decisions of the space as parameters."""
+    decisions = dict(key)
+    domains = domains_of(space, decisions)
+    assert domains is not None
+    return _encoded(tuple((name, decisions[name], domain) for name, domain in domains.items()))
+
+
+_encoded = lru_cache(maxsize=16384)(encode)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's messages about new studies and experimental arguments; restored afterwards."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
