@@ -72,6 +72,7 @@ def names(kind: str) -> list[str]:
 def load(kind: str, name: str) -> type[Plugin]:
     """The class of a plugin, by name or by dotted path `package.module:Class`.
 
+    A name may be cut short at an underscore while it still means one plugin: `ray` for `ray_tune`.
     Raises UnknownNameError with the nearest name, or MissingPackageError naming what to install.
     """
     if ":" in name:
@@ -79,9 +80,7 @@ def load(kind: str, name: str) -> type[Plugin]:
     for point in _entry_points(kind):
         if point.name == name:
             return _checked(kind, point.load(), name)
-    if name not in names(kind):
-        raise UnknownNameError(kind, name, names(kind))
-    return _class_in(kind, f"{_kind(kind).package}.{name}")
+    return _class_in(kind, f"{_kind(kind).package}.{_file_for(kind, name)}")
 
 
 def build(kind: str, spec: object) -> Plugin:
@@ -142,6 +141,17 @@ def import_dotted(path: str, *, what: str) -> Any:
             [Mistake(what, f"importing {path!r} failed: {type(error).__name__}: {error}")]
         ) from error
     return found
+
+
+def _file_for(kind: str, name: str) -> str:
+    """The plugin file that a name means: its own, or the only one that begins with the name's words."""
+    known = names(kind)
+    longer = [other for other in known if other.startswith(f"{name}_")]
+    if name in known:
+        return name
+    if len(longer) == 1:
+        return longer[0]
+    raise UnknownNameError(kind, name, known)
 
 
 def _kind(name: str) -> Kind:

@@ -42,8 +42,8 @@ class Candidate:
     def of(cls, specification: RunSpecification, job: TrialJob) -> Candidate:
         """The network that a job's decisions make, with weights drawn from the job's seed."""
         shapes = specification.task.shapes()
-        graph = specification.space.graph(job.decisions, shapes)
-        model = specification.space.build(job.decisions, shapes, seed=job.seed)
+        graph = specification.searched.graph(job.decisions, shapes)
+        model = specification.searched.build(job.decisions, shapes, seed=job.seed)
         return cls(specification, job, graph, model)
 
     def measure(

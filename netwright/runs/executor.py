@@ -65,6 +65,11 @@ def lost(kind: str, reason: str, *, seconds: float = 0.0) -> Outcome:
     return Outcome(state=TrialState.FAILED, kind=kind, reason=reason, seconds=seconds)
 
 
+def stopped_early(*, seconds: float = 0.0) -> Outcome:
+    """The outcome of a trial that the search ended because it was not promising."""
+    return Outcome(state=TrialState.STOPPED, reason="not promising enough to train on", seconds=seconds)
+
+
 class Work(Protocol):
     """The search as an executor sees it. Only the driver's thread calls these."""
 

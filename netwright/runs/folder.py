@@ -83,7 +83,9 @@ class RunFolder:
             data = json.loads(self.specification.read_text(encoding="utf-8"))
             version, specification = data["format"], data["specification"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.specification} is damaged ({type(error).__name__}); restore it from a copy") from None
+            raise RunError(
+                f"{self.specification} is damaged ({type(error).__name__}); restore it from a copy"
+            ) from None
         if version > FORMAT:
             raise RunError(f"{self.path} was made by a newer netwright (format {version}, this one knows {FORMAT})")
         assert isinstance(specification, dict)

@@ -90,7 +90,10 @@ class SearchLoop:
         plain = {key: value for key, value in row.items() if key != "measurements"}
         curve = [r for r in trial.curve if r["epoch"] < plain["epoch"]]
         trial = dataclasses.replace(
-            trial, curve=(*curve, plain), fidelity=float(plain["epoch"]), measurements={**trial.measurements, **measured}
+            trial,
+            curve=(*curve, plain),
+            fidelity=float(plain["epoch"]),
+            measurements={**trial.measurements, **measured},
         )
         self._trials[number] = trial
         last = plain["epoch"] >= self._spec.search.training.epochs
@@ -156,7 +159,7 @@ class SearchLoop:
         """A proposal whose architecture is new to this run, with its identity; None when none is left."""
         known = {trial.identity for trial in self._trials.values()}
         number = len(self._trials)
-        space, search = self._spec.space, self._spec.search
+        space, search = self._spec.searched, self._spec.search
         for draw in range(ASKS + DRAWS):
             rng = generator(self._spec.seed, "ask", number, draw)
             if draw < ASKS:
@@ -171,7 +174,7 @@ class SearchLoop:
     def _identity(self, proposal: Proposal) -> str:
         """The architecture's identity; one that cannot be built counts as itself."""
         try:
-            return self._spec.space.identity(proposal.decisions, self._shapes)
+            return self._spec.searched.identity(proposal.decisions, self._shapes)
         except SpaceError:
             return f"unbuildable-{derive_seed(*sorted(proposal.decisions.items()))}"
 
@@ -202,9 +205,7 @@ class SearchLoop:
         try:
             measured = cheap_measurements(self._spec, trial.decisions)
         except SpaceError as error:
-            return dataclasses.replace(
-                trial, state=TrialState.INFEASIBLE, reason=str(error), ended=self._clock.now()
-            )
+            return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=str(error), ended=self._clock.now())
         trial = dataclasses.replace(trial, measurements=measured)
         broken = broken_bound(self._spec.objectives, measured)
         if broken is None:
@@ -289,7 +290,7 @@ def cheap_measurements(specification: RunSpecification, decisions: Mapping[str, 
     Raises SpaceError when the decisions make no network for the task's input.
     """
     units = {"params": "", "macs": "", "peak_activation_bytes": "bytes"}
-    found = cost(specification.space.graph(decisions, specification.task.shapes()))
+    found = cost(specification.searched.graph(decisions, specification.task.shapes()))
     protocol = {"source": "layer graph", "batch": 1}
     return {
         name: Measurement(metric=name, value=float(getattr(found, name)), unit=unit, protocol=protocol)
@@ -308,7 +309,7 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
     problem: SpaceError | None = None
     for _ in range(draws):
         try:
-            measured = cheap_measurements(specification, specification.space.sample(rng))
+            measured = cheap_measurements(specification, specification.searched.sample(rng))
         except SpaceError as error:
             problem = error
             continue
@@ -320,8 +321,12 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
         if broken_bound(specification.objectives, measured) is None:
             return
     if not nearest:
-        raise SpaceError(f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}")
-    texts = [f"{o.metric} bound {o.bound:g}, nearest {abs(nearest[o.metric]):g}" for o in bounded if o.metric in nearest]
+        raise SpaceError(
+            f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
+        )
+    texts = [
+        f"{o.metric} bound {o.bound:g}, nearest {abs(nearest[o.metric]):g}" for o in bounded if o.metric in nearest
+    ]
     raise InfeasibleError(
         f"none of {draws} random architectures keeps the bounds ({'; '.join(texts)}); loosen a bound or widen the space"
     )

@@ -31,7 +31,9 @@ class OptunaMirror:
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
+            self._storage = optuna.storages.RDBStorage(
+                f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}}
+            )
             directions = [objective.direction or "minimize" for objective in objectives]
             self._study = optuna.create_study(
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True

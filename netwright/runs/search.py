@@ -33,10 +33,15 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     Raises DataError, SpaceError or InfeasibleError before anything is written.
     """
     data = specification.task.data()
-    check_feasible(specification)
+    if specification.space is not None:
+        check_feasible(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
-    StudyRecord(folder.database).close()
+    record = StudyRecord(folder.database)
+    record.take_over()
+    shapes = specification.task.shapes()
+    record.set_fact("shapes", {"input": shapes.input, "output": shapes.output})
+    record.close()
     return folder
 
 
@@ -48,7 +53,9 @@ def writing(path: Path, *, specification: RunSpecification | None = None) -> Ite
         record = StudyRecord(folder.database)
         record.take_over()
         try:
-            stored = specification or RunSpecification.parse(folder.read_specification(), source=str(folder.specification))
+            stored = specification or RunSpecification.parse(
+                folder.read_specification(), source=str(folder.specification)
+            )
             yield OpenRun(folder, stored, record)
         finally:
             record.close()
@@ -66,7 +73,7 @@ def search(path: Path, *, specification: RunSpecification | None = None, listene
             run.folder.database,
             name=run.specification.name,
             objectives=run.specification.objectives,
-            space=run.specification.space,
+            space=run.specification.searched,
         )
         try:
             return _search(run, mirror, listener)

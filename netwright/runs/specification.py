@@ -45,7 +45,9 @@ class Search(Settings):
     strategy: StrategyField = Field(default="evolution", validate_default=True)
     trials: int = Field(default=50, ge=1, description="architectures to try in all")
     executor: ExecutorField = Field(default="ray_tune", validate_default=True)
-    stopper: StopperField = Field(default="median", validate_default=True, description="when a trial is not worth its epochs")
+    stopper: StopperField = Field(
+        default="median", validate_default=True, description="when a trial is not worth its epochs"
+    )
     training: Training = Field(default=Training(epochs=3), description="how every candidate is trained")
     latency: LatencyProtocol = Field(default_factory=LatencyProtocol.screening)
     trial_limit_s: float = Field(default=1800, gt=0, description="a trial that takes longer is ended")
@@ -66,7 +68,7 @@ class RunSpecification(Settings):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     seed: int = Field(default=0, ge=0)
     task: TaskField
-    space: SpaceField
+    space: SpaceField | None = Field(default=None, description="what is searched; none when a trained model is given")
     objectives: tuple[ObjectiveField, ...] = Field(default=("accuracy",), min_length=1, validate_default=True)
     search: Search = Search()
     winner: Winner = Winner()
@@ -94,6 +96,13 @@ class RunSpecification(Settings):
     def to_json(self) -> dict[str, Any]:
         """Plain data that `parse` reads back."""
         return self.model_dump(mode="json")
+
+    @property
+    def searched(self) -> SearchSpace:
+        """The search space; raises ConfigurationError when the run has none, as with a model of the user's own."""
+        if self.space is None:
+            raise ConfigurationError([Mistake("space", "is missing; `netwright list spaces` shows what there is")])
+        return self.space
 
     @property
     def chosen_by(self) -> Objective:

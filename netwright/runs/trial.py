@@ -17,7 +17,7 @@ from typing import Any
 from netwright.core.errors import NetwrightError
 from netwright.core.files import canonical_json
 from netwright.core.records import Measurement, Objective, TrialState
-from netwright.runs.executor import Outcome, TrialJob
+from netwright.runs.executor import Outcome, TrialJob, stopped_early
 
 logger = logging.getLogger(__name__)
 
@@ -87,10 +87,11 @@ def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
             on_epoch=on_epoch,
             checkpoint=job.folder / "scratch" / "trials" / f"{job.number:06d}",
         )
+    if result.stopped:
+        return stopped_early()
     measured |= candidate.measure("trained", [o.metric for o in objectives])
     return Outcome(
-        state=TrialState.STOPPED if result.stopped else TrialState.DONE,
-        reason="not promising enough to train on" if result.stopped else "",
+        state=TrialState.DONE,
         measurements=measured,
         artifacts={"weights": candidate.store_weights()},
         fidelity=float(len(result.rows)),
@@ -130,5 +131,3 @@ def _deadline(limit_s: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-

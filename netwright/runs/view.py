@@ -1,13 +1,19 @@
-"""A run as its readers see it: everything recorded, nothing that changes it."""
+"""A run as its readers see it: everything recorded, nothing that changes it. Needs no torch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netwright.core.errors import RunError, SpaceError
+from netwright.core.plugins import build
 from netwright.core.records import Objective, Trial
+from netwright.core.shapes import Shapes
+from netwright.runs.folder import RunFolder
+from netwright.runs.record import StudyRecord, count_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +48,108 @@ class RunView:
     events: Sequence[Mapping[str, Any]] = ()
     bundle: Path | None = None
     report: Path | None = None
+
+
+class Graphs(Mapping[int, Mapping[str, Any]]):
+    """Layer graphs by trial number, lowered from the decisions when they are first asked for."""
+
+    def __init__(self, specification: Mapping[str, Any], shapes: Shapes | None, trials: Sequence[Trial]) -> None:
+        self._specification = specification
+        self._shapes = shapes
+        self._decisions = {trial.number: trial.decisions for trial in trials}
+
+    def __getitem__(self, number: int) -> Mapping[str, Any]:
+        from netwright.search_spaces.space import SearchSpace
+
+        if self._shapes is None:
+            raise KeyError(number)
+        space = build("space", self._specification["space"])
+        assert isinstance(space, SearchSpace)
+        try:
+            return space.graph(self._decisions[number], self._shapes).to_json()
+        except SpaceError:
+            raise KeyError(number) from None
+
+    def __iter__(self) -> Any:
+        return iter(self._decisions if self._shapes else ())
+
+    def __len__(self) -> int:
+        return len(self._decisions) if self._shapes else 0
+
+
+def open_run(path: Path) -> RunView:
+    """A run folder as it is now; raises RunError when it is none. Safe while the run is being written."""
+    folder = RunFolder.open(path)
+    specification = folder.read_specification()
+    record = StudyRecord(folder.database, read_only=True)
+    try:
+        return _view(folder, specification, record)
+    finally:
+        record.close()
+
+
+def find_runs(root: Path) -> list[Path]:
+    """The run folders directly below a folder, by name."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        path for path in root.iterdir() if (path / "specification.json").exists() and (path / "run.db").exists()
+    )
+
+
+def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord) -> RunView:
+    trials = record.all_trials()
+    shapes = record.fact("shapes")
+    found = Shapes(tuple(shapes["input"]), shapes["output"]) if shapes else None
+    return RunView(
+        path=folder.path,
+        name=specification["name"],
+        state=record.fact("state") or "new",
+        sequence=record.fact("sequence") or 0,
+        specification=specification,
+        objectives=[Objective.parse(entry) for entry in specification["objectives"]],
+        units=_units(trials),
+        trials=trials,
+        asked=len(trials),
+        wanted=specification["search"]["trials"],
+        counts=count_states(trials),
+        graphs=Graphs(specification, found, trials),
+        winner=record.fact("winner"),
+        stages=record.all_stages(),
+        parity=record.fact("parity") or (),
+        test=record.fact("test"),
+        environment=_environment(folder),
+        events=record.all_events(),
+        bundle=folder.bundle if folder.bundle.is_dir() else None,
+        report=folder.report if folder.report.exists() else None,
+    )
+
+
+def _units(trials: Sequence[Trial]) -> dict[str, str]:
+    return {name: found.unit for trial in trials for name, found in trial.measurements.items()}
+
+
+def _environment(folder: RunFolder) -> dict[str, Any]:
+    try:
+        data = json.loads(folder.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder.environment} is damaged ({type(error).__name__}); restore it from a copy") from None
+    assert isinstance(data, dict)
+    return data
+
+
+def trial_named(view: RunView, name: str) -> Trial:
+    """The trial of that number, or `best`: the winner, or what the winner would be by the run's own rule."""
+    if name == "best":
+        if view.winner is not None:
+            return trial_named(view, str(view.winner["trial"]))
+        from netwright.analysis.front import best_within_bounds
+
+        metric = view.specification["winner"]["metric"] or view.objectives[0].metric
+        best = best_within_bounds(view.trials, view.objectives, metric=metric)
+        if best is None:
+            raise RunError(f"{view.path} has no finished trial within the bounds yet, so there is no best one")
+        return best
+    if not name.isdecimal() or int(name) >= len(view.trials):
+        raise RunError(f"{view.path} has no trial {name!r}; give a number below {len(view.trials)}, or `best`")
+    return view.trials[int(name)]

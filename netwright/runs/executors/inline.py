@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from netwright.runs.executor import Executor, Work
 
@@ -11,10 +10,9 @@ from netwright.runs.executor import Executor, Work
 class Inline(Executor):
     """One trial at a time in the driver's own process: simplest, and the one to debug with.
 
-    A trial that crashes the interpreter takes the driver with it; `--resume` then goes on.
+    `workers` plays no part. A trial that crashes the interpreter takes the driver with it; `--resume` then
+    goes on.
     """
-
-    workers: Literal[1] = 1
 
     def run(self, work: Work, *, scratch: Path) -> None:
         from netwright.runs.trial import run_trial

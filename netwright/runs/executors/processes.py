@@ -143,5 +143,3 @@ def _serve(pipe: Connection) -> None:
             return
         outcome = run_trial(job, report=report)
         pipe.send(("outcome", outcome.to_json()))
-
-

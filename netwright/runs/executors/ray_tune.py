@@ -18,7 +18,7 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost
+from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost, stopped_early
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class RayTune(Executor):
                 tune.with_resources(_TrialActor, {"cpu": self.threads, "gpu": self.gpus}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=_WorkScheduler(work),
+                    scheduler=_WorkScheduler(searcher),
                     num_samples=-1,
                     max_concurrent_trials=self.workers,
                     reuse_actors=True,
@@ -100,52 +100,62 @@ def _python_path() -> str:
     return os.pathsep.join(dict.fromkeys(path or str(Path.cwd()) for path in sys.path))
 
 
-class _WorkSearcher(Searcher):
+class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
     """Hands the search's jobs to Tune, and Tune's results to the search."""
 
     def __init__(self, work: Work) -> None:
         super().__init__(metric=None, mode=None)
         self._work = work
-        self._running: dict[str, int] = {}
+        self._running: dict[str, TrialJob] = {}
+        self._stopped: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         job = self._work.next_job()
         if job is None:
-            return None if self._running else Searcher.FINISHED
-        self._running[trial_id] = job.number
+            return None if self._running else str(Searcher.FINISHED)
+        self._running[trial_id] = job
         return {JOB: job}
 
+    def on_epoch(self, trial_id: str, row: Mapping[str, Any]) -> bool:
+        """Pass one epoch's row on; False when the trial is to be stopped."""
+        go_on = self._work.report(self._running[trial_id].number, row)
+        if not go_on:
+            self._stopped.add(trial_id)
+        return go_on
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self._running.pop(trial_id, None)
-        if number is None:
+        job = self._running.pop(trial_id, None)
+        if job is None:
             return
-        if not error and result is not None and OUTCOME in result:
-            self._work.finish(number, Outcome.from_json(json.loads(result[OUTCOME])))
+        seconds = float((result or {}).get("time_total_s", 0.0))
+        if trial_id in self._stopped:
+            outcome = stopped_early(seconds=seconds)
+        elif not error and result is not None and OUTCOME in result:
+            outcome = Outcome.from_json(json.loads(result[OUTCOME]))
         else:
-            self._work.finish(number, lost("killed", "the worker process died (killed, out of memory, or over its time)"))
+            outcome = lost(
+                "killed", "the worker process died (killed, out of memory, or over its time)", seconds=seconds
+            )
+        self._work.finish(job.number, outcome)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the run's record is the only state."""
+        """Keep nothing: the run's record is the only state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the run's record is the only state."""
+        """Read nothing: the run's record is the only state."""
 
 
 class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped here
     """Asks the search after every epoch whether a trial goes on."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, searcher: _WorkSearcher) -> None:
         super().__init__()
-        self._work = work
+        self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         del tune_controller
-        if ROW not in result:
-            return str(TrialScheduler.CONTINUE)
-        job: TrialJob = trial.config[JOB]
-        go_on = self._work.report(job.number, json.loads(result[ROW]))
-        trial.config["go_on"] = go_on
-        return str(TrialScheduler.CONTINUE)
+        go_on = ROW not in result or self._searcher.on_epoch(trial.trial_id, json.loads(result[ROW]))
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
 
 class _TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is untyped here

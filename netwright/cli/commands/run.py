@@ -1,0 +1,35 @@
+"""`netwright run`: a recipe from search to bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netwright.cli.output import json_option, print_json, print_table
+from netwright.cli.progress import shown
+
+
+@click.command(
+    name="run",
+    epilog="""\b
+Examples:
+  netwright run recipes/digits-tiny.yaml
+  netwright run my.yaml --out runs/mine --set search.trials=100""",
+)
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder to make; default: runs/<name>-<number>.")
+@click.option("--set", "overrides", multiple=True, metavar="NAME.NAME=VALUE", help="Change a setting; may be repeated.")
+@json_option
+def command(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Do all that RECIPE describes: search, full training, compression, report, bundle."""
+    from netwright import api
+
+    with shown(quiet=as_json) as listener:
+        result = api.run(recipe, out=out, overrides=overrides, listener=listener)
+    if as_json:
+        print_json(result)
+        return
+    print_table(result["stages"], title="\nFrom the search's winner to the deployed model")
+    print("\n" + result["summary"])
+    print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")

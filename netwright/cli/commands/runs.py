@@ -1,0 +1,50 @@
+"""`netwright runs`: what runs there are, and what is in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netwright.cli.output import json_option, print_json, print_table
+
+
+@click.group(name="runs", epilog="Example: netwright runs show runs/quickstart")
+def command() -> None:
+    """List runs, or show one."""
+
+
+@command.command(name="list", epilog="Example: netwright runs list --in experiments")
+@click.option("--in", "root", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run folders lie.")
+@json_option
+def list_runs(root: Path, as_json: bool) -> None:
+    """List the run folders below a folder (default: runs)."""
+    from netwright import api
+
+    rows = api.list_runs(root)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows)
+    else:
+        print(f"no runs in {root}; start one with: netwright search recipe.yaml")
+
+
+@command.command(name="show", epilog="Example: netwright runs show runs/quickstart --json")
+@click.argument("run", type=click.Path(path_type=Path))
+@json_option
+def show(run: Path, as_json: bool) -> None:
+    """Show what is recorded of RUN: its state, its trials by state, its front, its compression stages."""
+    from netwright import api
+    from netwright.runs.view import open_run
+
+    view = open_run(run)
+    summary = api.summary(view)
+    if as_json:
+        print_json(summary)
+        return
+    counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items() if count)
+    print(f"{view.path}: {view.state}; trials: {counts}")
+    print_table(summary["front"], title="\nFront")
+    if summary["stages"]:
+        print_table(summary["stages"], title="\nCompression")

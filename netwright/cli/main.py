@@ -1,0 +1,122 @@
+"""The `netwright` command: finds its sub-commands by file and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+OK, INTERNAL, USER = 0, 1, 2
+
+HELP = """Find a neural network that fits a task and a device, make it smaller, prove that it runs.
+
+\b
+  netwright quickstart                       the whole way on bundled data
+  netwright search recipe.yaml --out RUN     search a space
+  netwright compress RUN --trial best        make the winner smaller
+  netwright report RUN                       one self-contained HTML page
+  netwright dashboard RUN                    follow a running search
+  netwright export RUN --trial best          a folder ready for deployment
+
+Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault of netwright itself.
+"""
+
+
+class Commands(click.Group):
+    """The sub-commands: every file in `commands/` is one, imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name.replace("_", "-") for name in _files()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        name = cmd_name.replace("-", "_")
+        if name not in _files():
+            return None
+        command = importlib.import_module(f"netwright.cli.commands.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from netwright.core.errors import suggestion
+
+            raise click.UsageError(
+                f"no command is called {args[0]!r}{suggestion(args[0], self.list_commands(ctx))}", ctx
+            ) from None
+
+
+def _files() -> list[str]:
+    folder = Path(__file__).parent / "commands"
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
+
+
+@click.command(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="netwright")
+def cli() -> None:
+    """The root command."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if os.getcwd() not in sys.path:  # noqa: PTH109 -- a user's own tasks and spaces are found in the current folder
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 -- as above
+    sys.exit(run(given))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code, and says in one sentence what went wrong."""
+    as_json = "--json" in arguments
+    try:
+        cli.main(args=arguments, prog_name="netwright", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        hint = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
+        return _fail(error.format_message() + hint, USER, as_json)
+    except click.ClickException as error:
+        return _fail(error.format_message(), USER, as_json)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("stopped by the user", USER, as_json)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 -- nobody reads any more; keep the exit quiet
+        return OK
+    except Exception as error:
+        return _explain(error, as_json)
+    return OK
+
+
+def _explain(error: Exception, as_json: bool) -> int:
+    from netwright.core.errors import NetwrightError
+
+    if isinstance(error, NetwrightError):
+        return _fail(str(error), USER, as_json)
+    if "No space left on device" in str(error) or "disk is full" in str(error):
+        return _fail(
+            "the disk is full; what was recorded is kept. Free some space, then go on with --resume", USER, as_json
+        )
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == 30):
+        return _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", USER, as_json)
+    with tempfile.NamedTemporaryFile("w", prefix="netwright-", suffix=".log", delete=False) as log:
+        log.write("".join(traceback.format_exception(error)))
+    text = str(error).splitlines()[0] if str(error) else ""
+    return _fail(f"internal fault: {type(error).__name__}: {text}\nDetails: {log.name}", INTERNAL, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    print(f"error: {message}", file=sys.stderr)
+    return code

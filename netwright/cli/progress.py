@@ -1,0 +1,139 @@
+"""Progress of long work on the terminal: live on a terminal, plain lines elsewhere. Goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.progress import Event, Listener
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_EVERY_S = 5.0
+
+
+@contextmanager
+def shown(*, quiet: bool = False) -> Iterator[Listener]:
+    """A listener that shows progress while the block runs."""
+    if quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        live = _Live()
+        with live.progress:
+            yield live
+    else:
+        yield _Plain()
+
+
+def _search_line(facts: Mapping[str, Any]) -> str:
+    """Trials done, best so far, front size, as one line."""
+    counts = facts["counts"]
+    parts = [f"{counts['done']} done"]
+    parts += [f"{counts[state]} {state}" for state in ("stopped", "infeasible", "failed", "running") if counts[state]]
+    for metric, value in facts.get("best", {}).items():
+        parts.append(f"best {metric} {value:.4g}" if value is not None else f"best {metric} -")
+    if "front" in facts:
+        parts.append(f"front {len(facts['front'])}")
+    return ", ".join(parts)
+
+
+def _ended(facts: Mapping[str, Any]) -> int:
+    counts = facts["counts"]
+    return sum(int(counts[state]) for state in ("done", "stopped", "infeasible", "failed"))
+
+
+def _sentence(event: Event) -> str:
+    """Any other event as a short sentence, or nothing."""
+    facts = event.facts
+    if event.name == "step":
+        return str(facts["text"])
+    if event.name == "compress.stage":
+        return _stage_line(facts)
+    if event.name in ("winner.epoch", "compress.epoch"):
+        what = "full training" if event.name == "winner.epoch" else f"fine-tuning ({facts.get('purpose', '')})"
+        total = f" of {facts['epochs']}" if "epochs" in facts else ""
+        return f"{what}: epoch {facts['epoch']:g}{total}, validation accuracy {facts.get('validation_accuracy', 0):.4f}"
+    return ""
+
+
+def _stage_line(facts: Mapping[str, Any]) -> str:
+    row = facts.get("row") or facts
+    accuracy, latency = row.get("accuracy"), row.get("latency_ms")
+    parts = [f"{row.get('stage', '')}:"]
+    parts.append(f"accuracy {accuracy:.4f}" if accuracy is not None else "accuracy -")
+    parts.append(f"{latency:.3f} ms" if latency is not None else "latency -")
+    parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
+    if row.get("kept") is False:
+        parts.append(f"(rolled back: {row.get('reason', '')})")
+    return " ".join(part for part in parts if part)
+
+
+class _Plain:
+    """Lines at a bounded rate, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last = -PLAIN_EVERY_S
+        self._began = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if event.name == "search.begin":
+            self._began = now
+        if event.name == "search.trial":
+            done, wanted = _ended(event.facts), int(event.facts["wanted"])
+            if now - self._last >= PLAIN_EVERY_S or done >= wanted:
+                self._last = now
+                left = (now - self._began) / max(done, 1) * (wanted - done)
+                line = _search_line(event.facts)
+                print(f"[{done}/{wanted}] {line}, about {left:.0f} s left", file=sys.stderr, flush=True)
+        elif text := _sentence(event):
+            print(text, file=sys.stderr, flush=True)
+
+
+class _Live:
+    """A bar with trials done, best so far, front size and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.progress: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._search: TaskID | None = None
+        self._step: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        facts = event.facts
+        if event.name == "search.begin":
+            done = sum(facts["counts"][s] for s in ("done", "stopped", "infeasible", "failed"))  # type: ignore[index]  # a mapping
+            self._search = self.progress.add_task("search", total=facts["trials"], completed=done, note="")  # type: ignore[arg-type]  # a number
+        elif event.name == "search.trial" and self._search is not None:
+            self.progress.update(self._search, completed=_ended(facts), note=_search_line(facts))
+        elif event.name in ("winner.epoch", "compress.epoch"):
+            self._show(_sentence(event))
+        elif text := _sentence(event):
+            self.progress.console.print(text, highlight=False)
+
+    def _show(self, text: str) -> None:
+        if self._step is None:
+            self._step = self.progress.add_task("training", total=None, note="")
+        self.progress.update(self._step, note=text)

@@ -1,0 +1,112 @@
+"""From the front to one trained network: which trial is taken, and its full training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from netwright.analysis.front import best_within_bounds
+from netwright.core.errors import RunError
+from netwright.core.progress import Event, Listener, silent
+from netwright.core.records import Decisions, Trial, TrialState
+from netwright.core.seeds import derive_seed
+from netwright.runs.artifacts import Artifacts
+from netwright.runs.search import OpenRun
+from netwright.runs.specification import RunSpecification
+from netwright.tasks.training import evaluate, fit
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """The chosen network, trained: its module and what is recorded of it."""
+
+    module: nn.Module
+    facts: Mapping[str, Any]
+
+
+def rule_of(specification: RunSpecification) -> str:
+    """The rule by which the winner is chosen, as a sentence."""
+    chosen = specification.chosen_by
+    bounds = [
+        f"{o.metric} {'at least' if o.direction == 'maximize' else 'at most'} {o.bound:g}"
+        for o in specification.objectives
+        if o.bound is not None
+    ]
+    best = "highest" if chosen.direction == "maximize" else "lowest"
+    within = f" with {' and '.join(bounds)}" if bounds else ""
+    return f"the {best} {chosen.metric} on the front{within}"
+
+
+def choose(run: OpenRun, name: str) -> tuple[Trial, str]:
+    """The trial of that number, or the best one by the run's rule; with a sentence that says why.
+
+    Raises RunError when there is no such trial, or none that can be trained.
+    """
+    trials = run.record.all_trials()
+    if name != "best":
+        if not name.isdecimal() or int(name) >= len(trials):
+            raise RunError(f"{run.folder.path} has no trial {name!r}; give a number below {len(trials)}, or `best`")
+        trial = trials[int(name)]
+        if trial.state is TrialState.INFEASIBLE and not trial.measurements:
+            raise RunError(f"trial {name} makes no network: {trial.reason}")
+        return trial, "chosen by its number"
+    best = best_within_bounds(trials, run.specification.objectives, metric=run.specification.chosen_by.metric)
+    if best is None:
+        raise RunError(
+            f"{run.folder.path} has no finished trial within the bounds, so there is none to take; "
+            "search on with --resume and more trials, or name one with --trial"
+        )
+    return best, rule_of(run.specification)
+
+
+def build_trial(specification: RunSpecification, decisions: Decisions, *, seed: int) -> nn.Module:
+    """The untrained network of some decisions."""
+    return specification.searched.build(decisions, specification.task.shapes(), seed=seed)
+
+
+def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> Winner:
+    """The chosen trial trained in full; weights that were trained before, by the same settings, are taken up.
+
+    An interrupted training goes on from its last epoch.
+    """
+    trial, rule = choose(run, name)
+    specification = run.specification
+    seed = derive_seed(specification.seed, trial.identity, "winner")
+    module = build_trial(specification, trial.decisions, seed=seed)
+    artifacts = Artifacts(run.folder.path)
+    training = specification.winner.training.model_dump(mode="json")
+    stored = run.record.fact("winner")
+    if stored and stored["identity"] == trial.identity and stored["training"] == training:
+        return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
+    listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full"}))
+    epochs = specification.winner.training.epochs
+
+    def on_epoch(row: Mapping[str, Any]) -> bool:
+        listener(Event("winner.epoch", {**row, "epochs": epochs}))
+        return True
+
+    result = fit(
+        module,
+        specification.task,
+        training=specification.winner.training,
+        seed=seed,
+        on_epoch=on_epoch,
+        checkpoint=run.folder.scratch / "winner" / trial.identity,
+    )
+    facts = {
+        "trial": trial.number,
+        "identity": trial.identity,
+        "rule": rule,
+        "decisions": dict(trial.decisions),
+        "training": training,
+        "seed": seed,
+        "curve": [dict(row) for row in result.rows],
+        "scores": evaluate(module, specification.task, "validation"),
+        "weights": artifacts.put_weights(module),
+        "seconds": result.seconds,
+    }
+    run.record.set_fact("winner", facts)
+    return Winner(module.eval(), facts)
