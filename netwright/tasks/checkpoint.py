@@ -1,0 +1,115 @@
+"""The state of a training in one safetensors file: written whole or not at all, checked when read.
+
+The tensors are named `model.*`, `optimizer.<number>.*` and `generator.*`; everything else is JSON in the
+file's metadata. Nothing is pickled, so a file from a stranger can be refused but cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from netwright.core.errors import CheckpointError
+from netwright.core.files import canonical_json, write_atomic
+
+FORMAT = "netwright-training-1"
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """All that a training needs to go on as if it had never stopped.
+
+    `identity` says which training it is; a state is only ever continued by the same one.
+    """
+
+    identity: Mapping[str, str]
+    model: Tensors
+    optimizer: dict[int, Tensors]
+    generators: Tensors
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Write a state to a file, atomically."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.items()}
+    tensors |= {f"generator.{name}": tensor for name, tensor in state.generators.items()}
+    for number, held in state.optimizer.items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in held.items()}
+    # Tied weights share memory, which the format refuses: each name gets its own copy.
+    tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
+    facts = {
+        "format": FORMAT,
+        "identity": dict(state.identity),
+        "rows": state.rows,
+        "digest": digest_of(tensors),
+    }
+    write_atomic(path, save(tensors, metadata={"netwright": canonical_json(facts)}))
+
+
+def load_state(path: Path, *, identity: Mapping[str, str]) -> TrainingState:
+    """The state in a file; raises CheckpointError when it is damaged or of another training."""
+    tensors, facts = _read(path)
+    if facts.get("format") != FORMAT:
+        raise _damaged(path, f"it is not a training checkpoint of the format {FORMAT}")
+    if facts.get("digest") != digest_of(tensors):
+        raise _damaged(path, "its content does not match its checksum")
+    stored = facts["identity"]
+    different = sorted(key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key))
+    if different:
+        raise CheckpointError(
+            f"the checkpoint {path} is of another training: {', '.join(different)} differ; "
+            "give another path, or delete the file to start afresh"
+        )
+    return TrainingState(
+        identity=identity,
+        model=_group(tensors, "model."),
+        optimizer=_by_number(_group(tensors, "optimizer.")),
+        generators=_group(tensors, "generator."),
+        rows=facts["rows"],
+    )
+
+
+def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as stored:
+            facts = json.loads((stored.metadata() or {}).get("netwright", "{}"))
+            return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118 -- no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be used: {reason}; delete the file to start afresh, or restore a copy of it"
+    )
+
+
+def _group(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _by_number(tensors: Tensors) -> dict[int, Tensors]:
+    result: dict[int, Tensors] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        result.setdefault(int(number), {})[key] = tensor
+    return result

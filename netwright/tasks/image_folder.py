@@ -1,0 +1,118 @@
+"""A folder of images, one sub-folder per class, read into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.images import Size, resized
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+PARTS = {"train": ("train", "training"), "validation": ("validation", "valid", "val"), "test": ("test",)}
+GREY_MODES = frozenset({"1", "L", "LA"})
+
+Sample = tuple[Path, int]
+
+
+def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
+    """All images below `folder` as uint8 [N, C, H, W], C being 1 when all of them are grey, else 3.
+
+    The classes are the sub-folders in alphabetical order, directly in `folder` or in its sub-folders
+    `train`, `validation` and `test`. Raises DataError that names the file or folder at fault.
+    """
+    parts = _parts(folder)
+    classes = _folder_names(parts["train"])
+    samples = {part: _samples(place, classes, folder) for part, place in parts.items()}
+    flat = [path for listed in samples.values() for path, _ in listed]
+    colour = not all(_is_grey(path) for path in flat)
+    if size is None:
+        _check_sizes(flat)
+    pairs = {part: _read_all(listed, colour=colour, size=size) for part, listed in samples.items()}
+    return Arrays(
+        train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"), classes=tuple(classes)
+    )
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    found = {part: folder / name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
+    return found if "train" in found else {"train": folder}
+
+
+def _folder_names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _samples(place: Path, classes: Sequence[str], root: Path) -> list[Sample]:
+    unknown = sorted(set(_folder_names(place)) - set(classes))
+    if unknown:
+        raise DataError(f"{place / unknown[0]} is a class without training images; add some or remove it")
+    found: list[Sample] = []
+    for number, name in enumerate(classes):
+        inside = (place / name).rglob("*") if (place / name).is_dir() else ()
+        found += [(path, number) for path in sorted(inside) if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise DataError(
+            f"{place} has no images; put them into one sub-folder per class, such as {root.name}/cat/1.png "
+            f"({', '.join(sorted(SUFFIXES))})"
+        )
+    return found
+
+
+def _is_grey(path: Path) -> bool:
+    mode, _ = _header(path)
+    if mode in ("I", "F"):
+        raise _unreadable(path, ValueError("its pixels have 32 bits; save it with 8 or 16"))
+    return mode in GREY_MODES or mode.startswith("I;16")
+
+
+def _check_sizes(paths: Sequence[Path]) -> None:
+    first = _header(paths[0])[1]
+    for path in paths:
+        other = _header(path)[1]
+        if other != first:
+            raise DataError(
+                f"the images differ in size: {paths[0]} is {first[0]}x{first[1]} pixels, {path} is "
+                f"{other[0]}x{other[1]}; set `size: [height, width]` to resize them all"
+            )
+
+
+def _header(path: Path) -> tuple[str, Size]:
+    """Mode and (width, height) of an image, without decoding it."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.mode, image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_all(samples: Sequence[Sample], *, colour: bool, size: Size | None) -> Pair:
+    images = np.stack([_read(path, colour=colour, size=size) for path, _ in samples])
+    return images, np.array([number for _, number in samples], dtype=np.int64)
+
+
+def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
+    """One image as uint8 [C, H, W]."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            wide = image.mode.startswith("I;16")
+            pixels = np.asarray(image if wide else image.convert("RGB" if colour else "L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+    if wide:
+        # Pillow would clip 16 bits to 8, which makes nearly every pixel white.
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+    planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
+    planes = np.repeat(planes, 3, axis=0) if colour and len(planes) == 1 else planes
+    return resized(planes[None], size=size)[0] if size else planes
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read as an image ({error}); mend or remove it")

@@ -1,0 +1,84 @@
+"""The task of classifying images of one's own: an .npz file or a folder with one sub-folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, PositiveInt, field_validator
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.image_folder import read_folder
+from netwright.tasks.images import Layout, channels_first, resized
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.task import Task
+
+
+class ImageClassification(Task):
+    """Classify images from an .npz file or from a folder with one sub-folder per class.
+
+    The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; the
+    images may be uint8 or float, and grey or coloured. A folder may have `train`, `validation` and `test`
+    sub-folders around the classes.
+    """
+
+    path: Path = Field(description=".npz file, or folder with one sub-folder of images per class")
+    size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
+        default=None, description="resize all images to this height and width"
+    )
+    layout: Layout = Field(
+        default="auto",
+        description="axes of the arrays in the file; auto: an axis of 1, 3 or 4 values is the channels, "
+        "and where both the second and the last one would do, the second is taken",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        # Worker processes may run in another folder.
+        return path.expanduser().resolve()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them.
+
+        >>> task = ImageClassification.from_arrays(x, y, folder=Path("data"))  # doctest: +SKIP
+        """
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        targets = np.arange(60) % 3
+        images = rng.integers(0, 60, (60, 8, 10, 3)) + 60 * targets[:, None, None, None]
+        path = write_arrays(images.astype(np.uint8), targets, folder=folder, classes=("low", "middle", "high"))
+        return {"path": str(path)}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def load(self) -> Arrays:
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if self.path.is_dir():
+            return read_folder(self.path, size=size)
+
+        def made(images: AnyArray) -> AnyArray:
+            images = channels_first(images, layout=self.layout, where=self.where())
+            return resized(images, size=size) if size and images.dtype.kind in "buif" else images
+
+        return read_arrays(self.path).with_inputs(made)

@@ -1,0 +1,70 @@
+"""The task of classifying sequences of one's own, from an .npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.task import Task
+
+
+class SequenceClassification(Task):
+    """Classify sequences from an .npz file; each feature is standardised by the training samples.
+
+    The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs
+    are [N, time] or [N, time, features].
+    """
+
+    path: Path = Field(description=".npz file with inputs [N, time] or [N, time, features] and targets [N]")
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        # Worker processes may run in another folder.
+        return path.expanduser().resolve()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        targets = np.arange(60) % 2
+        time = np.linspace(0, 6, 24)[None, :, None]
+        waves = np.sin(time * (1 + targets)[:, None, None] + rng.normal(0, 0.3, (60, 1, 2)))
+        path = write_arrays(waves * np.array([1.0, 50.0]), targets, folder=folder, classes=("slow", "fast"))
+        return {"path": str(path)}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def load(self) -> Arrays:
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; give the path of an .npz file")
+        return read_arrays(self.path).with_inputs(self._with_features)
+
+    def _with_features(self, inputs: AnyArray) -> AnyArray:
+        if inputs.ndim not in (2, 3):
+            raise DataError(
+                f"{self.path}: inputs of shape {inputs.shape} are not sequences; give [N, time] or [N, time, features]"
+            )
+        return inputs[:, :, None] if inputs.ndim == 2 else inputs

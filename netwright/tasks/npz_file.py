@@ -1,0 +1,104 @@
+"""Arrays in one .npz file: read under the usual names of their parts, or written for worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from netwright.core.errors import DataError
+from netwright.core.files import write_atomic
+from netwright.tasks.data import AnyArray, Arrays, Pair
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training", ""),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+INPUTS = ("x", "inputs", "images", "data", "samples")
+TARGETS = ("y", "targets", "labels", "target", "label")
+CLASSES = ("class_names", "classes")
+EXPECTED = "expected x_train and y_train (x_test and y_test if there are any), or inputs and targets"
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The parts stored in an .npz file, as they are; raises DataError that names the file.
+
+    A part is an input array and a target array, named like `x_train`/`y_train`, `train_images`/
+    `train_labels`, `inputs_test`/`targets_test`, or without a part: `inputs`/`targets`. Upper or lower
+    case does not matter. `class_names` is optional.
+    """
+    stored = _read(path)
+    by_name = {key.lower(): key for key in stored}
+    if len(by_name) < len(stored):
+        raise DataError(f"{path} has arrays whose names differ only by case: {', '.join(stored)}; rename them")
+    parts = {part: _pair(path, part, stored, by_name) for part in PARTS}
+    train = parts["train"]
+    if train is None:
+        raise DataError(f"{path} has no training data: {EXPECTED}; it has {', '.join(stored) or 'no array'}")
+    names = next((stored[by_name[name]] for name in CLASSES if name in by_name), None)
+    classes = () if names is None else tuple(str(name) for name in names.ravel())
+    return Arrays(train=train, validation=parts["validation"], test=parts["test"], classes=classes)
+
+
+def write_arrays(
+    inputs: AnyArray, targets: AnyArray, *, folder: Path, test: Pair | None = None, classes: Sequence[str] = ()
+) -> Path:
+    """Write arrays to an .npz file in `folder` and give its absolute path.
+
+    The file is named by its content, so equal arrays share one file and a task that refers to it
+    means the same data in every process.
+    """
+    arrays: dict[str, AnyArray] = {"x_train": np.asarray(inputs), "y_train": np.asarray(targets)}
+    if test is not None:
+        arrays |= {"x_test": np.asarray(test[0]), "y_test": np.asarray(test[1])}
+    if classes:
+        arrays["class_names"] = np.array([str(name) for name in classes])
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise DataError(f"{name} holds Python objects, perhaps rows of unequal length; give arrays of numbers")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    content = buffer.getvalue()
+    path = folder.expanduser().resolve() / f"arrays-{hashlib.sha256(content).hexdigest()[:16]}.npz"
+    if not path.exists():
+        write_atomic(path, content)
+    return path
+
+
+def _read(path: Path) -> dict[str, AnyArray]:
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; give the path of an .npz file")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not an .npz file; write one with numpy.savez")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); write plain arrays of numbers with numpy.savez") from None
+
+
+def _pair(path: Path, part: str, stored: Mapping[str, AnyArray], by_name: Mapping[str, str]) -> Pair | None:
+    inputs = [by_name[name] for name in _spellings(part, INPUTS) if name in by_name]
+    targets = [by_name[name] for name in _spellings(part, TARGETS) if name in by_name]
+    for what, found in (("inputs", inputs), ("targets", targets)):
+        if len(found) > 1:
+            raise DataError(f"{path} has the {part} {what} twice, as {' and '.join(found)}; keep one of them")
+    if not inputs and not targets:
+        return None
+    if not inputs or not targets:
+        missing = "targets" if inputs else "inputs"
+        came = (inputs or targets)[0]
+        raise DataError(f"{path} has {came} but no {part} {missing}: {EXPECTED}; it has {', '.join(stored)}")
+    return stored[inputs[0]], stored[targets[0]]
+
+
+def _spellings(part: str, names: Sequence[str]) -> Iterator[str]:
+    for alias, name in product(PARTS[part], names):
+        yield from dict.fromkeys([f"{name}_{alias}", f"{alias}_{name}"] if alias else [name])

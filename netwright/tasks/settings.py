@@ -1,0 +1,63 @@
+"""How to train, as settings: light to import, for specifications and the command line."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from netwright.core.config import Settings
+
+Schedule = Literal["one_cycle", "cosine", "constant"]
+
+
+class Training(Settings):
+    """How a model is trained."""
+
+    epochs: int = Field(default=10, ge=1, description="passes over the training samples")
+    batch_size: int = Field(default=128, ge=2, description="samples per step")
+    learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False, description="highest learning rate")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw, or sgd with Nesterov momentum 0.9")
+    weight_decay: float = Field(
+        default=1e-4, ge=0, allow_inf_nan=False, description="decay of weight matrices; biases and norms have none"
+    )
+    schedule: Schedule = Field(
+        default="one_cycle", description="one_cycle rises for a quarter of the steps, then falls to 0 like cosine"
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="probability spread over all classes")
+    samples: int | None = Field(
+        default=None,
+        ge=2,
+        description="use only so many training samples, the same ones for every model; default: all",
+    )
+    gradient_clip: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="largest norm of all gradients together; default: any"
+    )
+
+
+class Distillation(Settings):
+    """How a student learns from a teacher: Hinton, Vinyals and Dean, arXiv:1503.02531."""
+
+    temperature: float = Field(
+        default=4.0, gt=0, allow_inf_nan=False, description="how much the outputs of both are softened"
+    )
+    weight: float = Field(
+        default=0.7, ge=0, le=1, description="share of the teacher in the loss; the rest is the task's own loss"
+    )
+
+
+def learning_rate_factor(schedule: Schedule, *, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at `step` of `steps`; above 0 and at most 1.
+
+    Taken at the middle of a step, so that even a training of one step learns something.
+    """
+    position = (step + 0.5) / steps
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * position))
+    rise, start = 0.25, 0.04
+    if position < rise:
+        return start + (1 - start) * position / rise
+    return 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))

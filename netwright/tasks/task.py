@@ -1,0 +1,138 @@
+"""Task: what a network is for. Data, shapes, loss, score; training itself is in `training.py`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from netwright.core.errors import ConfigurationError, DataError, Mistake
+from netwright.core.plugins import Plugin, name_of
+from netwright.core.shapes import Shapes
+from netwright.tasks.data import AnyArray, Arrays, FloatArray, Split, TaskData
+from netwright.tasks.splitting import prepared
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Task(Plugin):
+    """The base of every task. A task of your own needs one method, `load`:
+
+        class Spirals(Task):
+            '''Tell two spirals apart.'''
+
+            turns: float = 2.0
+
+            def load(self) -> Arrays:
+                inputs, targets = ...            # images [N, C, H, W] or sequences [N, T, F]; class numbers [N]
+                return Arrays(train=(inputs, targets))
+
+    Checking, splitting, preprocessing, loss and score come with the base. Use it as `my_module:Spirals`,
+    or put the file into `netwright/tasks/kinds`. Fields must be plain JSON values, so that worker processes
+    can make the same task from its specification.
+
+    Hooks, all optional: `where` names the source in messages, `example_settings` writes tiny data for the
+    conformance tests when the fields need a file, `augment` changes training batches, `loss` and `score`
+    serve another kind of output.
+    """
+
+    primary_metric: ClassVar[str] = "accuracy"
+
+    validation_fraction: float = Field(
+        default=0.15, gt=0, lt=0.5, description="share of the training samples to validate on, unless given"
+    )
+    test_fraction: float = Field(
+        default=0.15, gt=0, lt=0.5, description="share of the samples to test on, used if the source has no test part"
+    )
+    split_seed: int = Field(default=0, description="fixes which samples are for validation, test and calibration")
+    calibration_samples: int = Field(
+        default=256, ge=1, description="training samples that quantization and profiling look at"
+    )
+    shift: int = Field(
+        default=0, ge=0, le=32, description="while training, move inputs by up to so many pixels or time steps"
+    )
+    flip: bool = Field(default=False, description="while training, mirror half of the images left to right")
+
+    def load(self) -> Arrays:
+        """The raw data; the only method a task must have. Raises DataError when it cannot be read."""
+        raise NotImplementedError(f"{type(self).__name__} must define load(self) -> Arrays")
+
+    def where(self) -> str:
+        """What messages call the source of the data, such as its path."""
+        return name_of(self)
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        """Settings for a tiny instance, for the conformance tests; files it needs are written to `folder`."""
+        del folder
+        return {}
+
+    def data(self) -> TaskData:
+        """The data, checked and split; loaded once per process for equal settings. Raises DataError.
+
+        A file that changes on disk is seen by the next process.
+        """
+        return _data(type(self), self.model_dump_json())
+
+    def test_split(self) -> Split:
+        """The test split; every call is counted in `test_reads`. Only a final report should need it."""
+        return self.data().test.read()
+
+    def test_reads(self) -> int:
+        """How often the test split was read in this process."""
+        return self.data().test.reads
+
+    def shapes(self) -> Shapes:
+        """Input shape without the batch and number of classes, both found in the data."""
+        data = self.data()
+        return Shapes(input=tuple(data.train.inputs.shape[1:]), output=len(data.classes))
+
+    def augments(self) -> bool:
+        """Whether `augment` changes anything."""
+        return self.shift > 0 or self.flip
+
+    def augment(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A training batch as stored, [N, *shape], randomly changed; `generator` lives on the CPU."""
+        from netwright.tasks import augmentation
+
+        if self.shift:
+            inputs = augmentation.shifted(inputs, self.shift, generator)
+        return augmentation.flipped(inputs, generator) if self.flip else inputs
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Mean cross-entropy of logits [N, classes] against class numbers [N], a scalar."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def score(self, outputs: FloatArray, targets: AnyArray) -> dict[str, float]:
+        """Accuracy and mean cross-entropy of logits [N, classes] against class numbers [N]."""
+        if len(outputs) != len(targets) or len(targets) == 0:
+            raise DataError(f"{len(outputs)} outputs cannot be scored against {len(targets)} targets")
+        logits = outputs.astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        chosen = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+        loss = np.log(np.exp(logits).sum(axis=1)) - chosen
+        return {"accuracy": float(np.mean(outputs.argmax(1) == targets)), "loss": float(loss.mean())}
+
+
+@lru_cache(maxsize=4)
+def _data(cls: type[Task], settings: str) -> TaskData:
+    task = cls.model_validate_json(settings)
+    if task.validation_fraction + task.test_fraction >= 0.9:
+        raise ConfigurationError([Mistake("validation_fraction", "leaves less than a tenth to train on")])
+    data = prepared(
+        task.load(),
+        where=task.where(),
+        validation_fraction=task.validation_fraction,
+        test_fraction=task.test_fraction,
+        calibration_samples=task.calibration_samples,
+        seed=task.split_seed,
+    )
+    if task.flip and data.train.inputs.ndim != 4:
+        raise DataError(f"{task.where()}: flip mirrors images, but the inputs are sequences; set flip to false")
+    return data
