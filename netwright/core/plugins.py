@@ -16,6 +16,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+
 from netwright.core.config import Settings
 from netwright.core.errors import (
     ConfigurationError,
@@ -27,7 +29,21 @@ from netwright.core.errors import (
 
 
 class Plugin(Settings):
-    """The base of every plugin: a frozen object whose fields are its settings."""
+    """The base of every plugin: a frozen object whose fields are its settings.
+
+    Written as plain data it carries its name under `kind`, wherever it is nested.
+    """
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"kind": name_of(self), **handler(self)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_kind(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("kind") == name_of(cls):
+            return {key: value for key, value in data.items() if key != "kind"}
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +129,7 @@ def name_of(plugin: Plugin | type[Plugin]) -> str:
 
 def spec_of(plugin: Plugin) -> dict[str, Any]:
     """The specification `build` would make the same plugin from, as plain JSON data."""
-    return {"kind": name_of(plugin), **plugin.model_dump(mode="json")}
+    return plugin.model_dump(mode="json")
 
 
 def summary(kind: str, name: str) -> str:

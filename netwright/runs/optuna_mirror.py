@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,9 @@ class OptunaMirror:
             self._study = optuna.create_study(
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True
             )
-            self._study.set_metric_names([objective.metric for objective in objectives])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names([objective.metric for objective in objectives])
         finally:
             optuna.logging.set_verbosity(verbosity)
         self._added = {trial.user_attrs.get(NUMBER) for trial in self._study.get_trials(deepcopy=False)}

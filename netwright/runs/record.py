@@ -158,10 +158,15 @@ class StudyRecord:
         with self._change("fact", fact=name) as (connection, _):
             _set_fact(connection, name, value)
 
+    def clear_stages(self) -> None:
+        """Forget the compression table, because another recipe begins."""
+        with self._change("compress.begin") as (connection, _):
+            connection.execute(stages.delete())
+
     def put_stage(self, position: int, row: Mapping[str, Any]) -> None:
-        """Record a stage of the compression; stages after it are of an older recipe and go."""
+        """Record a stage of the compression."""
         with self._change("compress.stage", stage=row.get("stage", "")) as (connection, _):
-            connection.execute(stages.delete().where(stages.c.position >= position))
+            connection.execute(stages.delete().where(stages.c.position == position))
             connection.execute(stages.insert().values(position=position, value=canonical_json(row)))
 
     def fact(self, name: str) -> Any:

@@ -20,7 +20,7 @@ from netwright.nas.strategy import Strategy
 from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
 from netwright.tasks.task import Task
-from netwright.tasks.training import Training
+from netwright.tasks.settings import Training
 
 
 def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:

@@ -35,7 +35,6 @@ class StageMeter:
     task: Task
     folder: Path
     protocol: LatencyProtocol
-    quick: LatencyProtocol
     files: dict[str, Path] = field(default_factory=dict)
 
     def measure(self, model: Model, stage: str) -> dict[str, Any]:
@@ -59,11 +58,10 @@ class StageMeter:
             **latency_columns(self._against_baseline(stage)),
         }
 
-    def measure_together(self, stages: list[str]) -> dict[str, dict[str, Any]]:
-        """The latency columns of several stages, all measured in one interleaved session."""
-        threads = self.protocol.threads
-        sessions = {stage: Session(self.files[stage], threads=threads) for stage in stages}
-        found = measure_latency(sessions, self.example, protocol=self.protocol, reference=stages[0])
+    def measure_together(self, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+        """The latency columns of several stages' files, all measured in one interleaved session."""
+        sessions = {stage: Session(path, threads=self.protocol.threads) for stage, path in files.items()}
+        found = measure_latency(sessions, self.example, protocol=self.protocol, reference=next(iter(files)))
         return {stage: latency_columns(latency) for stage, latency in found.items()}
 
     @property
@@ -81,7 +79,7 @@ class StageMeter:
         first = next(iter(self.files))
         names = list(dict.fromkeys([first, stage]))
         sessions = {name: Session(self.files[name], threads=self.protocol.threads) for name in names}
-        return measure_latency(sessions, self.example, protocol=self.quick, reference=first)[stage]
+        return measure_latency(sessions, self.example, protocol=self.protocol, reference=first)[stage]
 
     def _file(self, model: Model, stage: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)

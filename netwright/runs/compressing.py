@@ -1,0 +1,126 @@
+"""Compress a run's winner, or a user's own model, and record what every stage is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from netwright.compression.context import make_context
+from netwright.compression.model import Model
+from netwright.compression.recipe import Recipe, RecipeResult, run_recipe
+from netwright.compression.store import FolderStore
+from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, Mistake
+from netwright.core.files import content_hash
+from netwright.core.plugins import import_dotted
+from netwright.core.progress import Event, Listener, silent
+from netwright.core.seeds import derive_seed
+from netwright.runs.artifacts import Artifacts, load_state, weights_from
+from netwright.runs.search import OpenRun
+from netwright.runs.stages import StageMeter
+from netwright.runs.winner import Winner, trained_winner
+from netwright.tasks.training import evaluate
+
+
+def compress_trial(run: OpenRun, name: str, *, recipe: Recipe | None = None, listener: Listener = silent) -> RecipeResult:
+    """Train a trial in full unless that was done, then run the recipe on it; every stage is recorded.
+
+    Raises ConfigurationError when neither the call nor the run gives a recipe.
+    """
+    chosen = recipe or recipe_of(run)
+    return compress(run, trained_winner(run, name, listener=listener), recipe=chosen, listener=listener)
+
+
+def recipe_of(run: OpenRun) -> Recipe:
+    """The run's own recipe; raises ConfigurationError when it has none."""
+    if run.specification.compress is None:
+        raise ConfigurationError(
+            [Mistake("compress", "this run has no compression recipe; give one with --recipe recipe.yaml")]
+        )
+    return run.specification.compress
+
+
+def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener = silent) -> RecipeResult:
+    """Run a recipe on a trained network. A killed recipe goes on at the pass it was in."""
+    specification = run.specification
+    task = specification.task
+    run.record.set_fact("state", "compressing")
+    run.record.clear_stages()
+    meter = StageMeter(task, run.folder.path / "models", specification.latency)
+    context = make_context(
+        task,
+        winner.module,
+        workspace=run.folder.scratch / "compress",
+        training=recipe.fine_tune,
+        distillation=recipe.distillation,
+        seed=derive_seed(specification.seed, "compress"),
+        listener=listener,
+    )
+    salt = content_hash({"latency": specification.latency.model_dump(mode="json"), "folder": str(meter.folder)})
+    store = FolderStore(run.folder.scratch / "stages")
+    result = run_recipe(Model(winner.module), recipe, context, meter.measure, store=store, salt=salt)
+    listener(Event("step", {"text": "measuring the latency of all stages side by side"}))
+    _record_stages(run, result, meter)
+    run.record.set_fact("recipe", recipe.model_dump(mode="json"))
+    goals = [{"metric": g.metric, "bound": g.bound, "value": g.value, "met": g.met} for g in result.goals]
+    run.record.set_fact("goals", goals)
+    run.record.set_fact("state", "compressed")
+    return result
+
+
+def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> None:
+    files = {s.name: run.folder.path / s.row["file"] for s in result.stages if s.row.get("file")}
+    latencies = meter.measure_together(files)
+    for position, stage in enumerate(result.stages):
+        row = {
+            **stage.row,
+            **latencies.get(stage.name, {}),
+            "stage": stage.name,
+            "kept": stage.kept,
+            "reason": stage.reason,
+            "seconds": stage.seconds,
+            "settings": dict(stage.spec),
+            "notes": [note.to_json() for note in stage.notes],
+        }
+        run.record.put_stage(position, row)
+
+
+def own_model(run: OpenRun, build: str, weights: Path | None) -> Winner:
+    """A user's own trained network as the one to compress; recorded as the run's winner.
+
+    Raises ConfigurationError when it cannot be built and CheckpointError when the weights do not fit.
+    """
+    made = import_dotted(build, what="--model")
+    module = made() if callable(made) and not isinstance(made, nn.Module) else made
+    if not isinstance(module, nn.Module):
+        raise ConfigurationError([Mistake("--model", f"{build!r} gives a {type(module).__name__}, not a torch nn.Module")])
+    if weights is not None:
+        try:
+            content = weights.read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"the weights {weights} cannot be read: {error.strerror}") from None
+        load_state(module, weights_from(content, source=str(weights)), source=str(weights))
+    module.eval()
+    facts: Mapping[str, Any] = {
+        "trial": None,
+        "identity": content_hash({"model": build}),
+        "rule": "a model of your own",
+        "model": build,
+        "decisions": {},
+        "curve": [],
+        "scores": _scores(run, module, build),
+        "weights": Artifacts(run.folder.path).put_weights(module),
+    }
+    run.record.set_fact("winner", facts)
+    return Winner(module, facts)
+
+
+def _scores(run: OpenRun, module: nn.Module, build: str) -> dict[str, float]:
+    shapes = run.specification.task.shapes()
+    try:
+        return dict(evaluate(module, run.specification.task, "validation"))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CompressionError(f"{build} does not run on the task's inputs of shape {shapes.input}: {text}") from error

@@ -1,0 +1,27 @@
+"""What all tests share: one thread, the recipes, where real data lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real data sets; the test is skipped, with a reason, where there are none."""
+    folder = Path(os.environ.get("NETWRIGHT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}; set NETWRIGHT_DATA")
+    return folder
