@@ -1,0 +1,160 @@
+"""What a pass may use: the task, example and calibration data, the original network, seed, fine-tuning."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.core.errors import CompressionError
+from netwright.core.progress import Event, Listener, silent
+from netwright.core.seeds import derive_seed
+from netwright.tasks.settings import Distillation, Training
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from netwright.tasks.task import Task
+
+EXAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Everything around the model, the same for all passes of a recipe.
+
+    example: preprocessed float32 batch [16, *shape]; calibration: preprocessed float32 [N, *shape], drawn from
+    the training data, with `calibration_targets` [N]. `original` is the network as it came into the recipe, the
+    teacher of fine-tuning. `workspace` is a folder for files that passes make.
+    """
+
+    task: Task
+    example: np.ndarray[Any, Any]
+    calibration: np.ndarray[Any, Any]
+    calibration_targets: np.ndarray[Any, Any]
+    original: nn.Module
+    training: Training
+    distillation: Distillation
+    seed: int
+    workspace: Path
+    listener: Listener = field(default=silent)
+    device: str = "cpu"
+
+    def example_tensor(self) -> torch.Tensor:
+        """The example as a tensor [16, *shape]."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(self.example))
+
+    def evaluate(self, module: nn.Module) -> dict[str, float]:
+        """The task's scores on the validation split, e.g. accuracy and loss."""
+        from netwright.tasks.training import evaluate
+
+        return dict(evaluate(module, self.task, "validation"))
+
+    def fine_tune(
+        self,
+        module: nn.Module,
+        *,
+        purpose: str,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        distill: bool = True,
+    ) -> nn.Module:
+        """A trained copy; with `distill` the original teaches it. `purpose` makes the seed its own.
+
+        Raises NotFiniteError when training diverges.
+        """
+        from netwright.tasks.training import fit
+
+        student = copy.deepcopy(module)
+        if epochs == 0:
+            return student
+        changes = {"epochs": epochs, "learning_rate": learning_rate}
+        training = self.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
+        for parameter in student.parameters():
+            parameter.requires_grad_(True)
+
+        def told(row: Any) -> bool:
+            self.listener(Event("compress.epoch", {"purpose": purpose, **row}))
+            return True
+
+        fit(
+            student,
+            self.task,
+            training=training,
+            seed=derive_seed(self.seed, "fine_tune", purpose),
+            on_epoch=told,
+            teacher=self.original if distill else None,
+            distillation=self.distillation if distill else None,
+            device=self.device,
+        )
+        return student.eval()
+
+    def gradients(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        """The gradient of the task's loss on the calibration data, by parameter name."""
+        import torch
+
+        probe = copy.deepcopy(module).eval()
+        for parameter in probe.parameters():
+            parameter.requires_grad_(True)
+        inputs = torch.from_numpy(np.ascontiguousarray(self.calibration))
+        targets = torch.from_numpy(np.ascontiguousarray(self.calibration_targets))
+        with torch.enable_grad():
+            loss = self.task.loss(probe(inputs), targets)
+            torch.autograd.backward(loss)
+        return {n: p.grad.detach() for n, p in probe.named_parameters() if p.grad is not None}
+
+
+def make_context(
+    task: Task,
+    original: nn.Module,
+    *,
+    workspace: Path,
+    training: Training,
+    distillation: Distillation | None = None,
+    seed: int = 0,
+    listener: Listener = silent,
+) -> Context:
+    """The context of a task: example and calibration inputs are drawn and preprocessed from its data.
+
+    Raises CompressionError when the network does not fit the task's inputs.
+    """
+    data = task.data()
+    calibration = np.asarray(data.preprocessing(data.calibration.inputs), dtype=np.float32)
+    example = calibration[:EXAMPLES]
+    if len(example) < EXAMPLES:
+        example = np.resize(example, (EXAMPLES, *example.shape[1:]))
+    context = Context(
+        task=task,
+        example=example,
+        calibration=calibration,
+        calibration_targets=np.asarray(data.calibration.targets),
+        original=copy.deepcopy(original).eval(),
+        training=training,
+        distillation=distillation or Distillation(),
+        seed=seed,
+        workspace=workspace,
+        listener=listener,
+    )
+    _check_fit(context)
+    return context
+
+
+def _check_fit(context: Context) -> None:
+    from netwright.compression.proof import outputs
+
+    shape = tuple(context.example.shape[1:])
+    try:
+        found = outputs(context.original, context.example_tensor())
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise CompressionError(f"the network does not run on the task's inputs of shape {shape}: {error}") from error
+    wanted = context.task.shapes().output
+    if found.ndim != 2 or found.shape[1] != wanted:
+        raise CompressionError(
+            f"the network gives outputs of shape {tuple(found.shape[1:])}; the task expects ({wanted},)"
+        )

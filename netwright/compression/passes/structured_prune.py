@@ -1,0 +1,159 @@
+"""Structured pruning: take whole channels and recurrent units out, proven not to disturb the others.
+
+Torch-Pruning (Fang et al., DepGraph, CVPR 2023) says which channels hang together; netwright chooses, cuts and
+proves. A set of channels whose removal cannot be proven is left alone, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from netwright.compression.compression_pass import Pass, Verdict
+from netwright.core.errors import CompressionError, ConfigurationError, Mistake
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from netwright.compression.context import Context
+    from netwright.compression.coupling import Coupling
+    from netwright.compression.model import Model
+
+
+class StructuredPrune(Pass):
+    """Take whole channels and recurrent units out, by share or down to a target of multiply-accumulates.
+
+    Every removal is proven by computing: the network with the channels removed gives what the network with the
+    channels silenced gives. Layers that produce the outputs are never touched.
+    """
+
+    trains: ClassVar[bool] = True
+
+    ratio: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the channels to remove; 0.5 unless `macs` is given"
+    )
+    macs: float | None = Field(
+        default=None, gt=0, lt=1, description="share of the multiply-accumulates to keep, instead of `ratio`"
+    )
+    criterion: Literal["magnitude", "taylor", "bn_scale", "random"] = Field(
+        default="magnitude", description="what makes a channel important"
+    )
+    scope: Literal["global", "local"] = Field(
+        default="global", description="rank all channels together, or take the same share of every layer"
+    )
+    round_to: int = Field(
+        default=8, ge=1, le=64, description="widths are multiples of this; finer for layers under 4 × as wide"
+    )
+    min_channels: int = Field(default=4, ge=1, description="no layer gets narrower than this")
+    max_ratio: float = Field(default=0.9, gt=0, lt=1, description="no layer loses more than this share")
+    steps: int = Field(default=1, ge=1, le=20, description="prune in this many steps, fine-tuned after each")
+    epochs: int | None = Field(
+        default=None, ge=0, description="fine-tuning epochs per step; the recipe's unless given; 0 for none"
+    )
+    distill: bool = Field(default=True, description="let the original network teach in fine-tuning")
+    ignore: tuple[str, ...] = Field(default=(), description="paths of layers to leave alone")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if self.ratio is not None and self.macs is not None:
+            raise ConfigurationError([Mistake("", "give either 'ratio' or 'macs', not both")])
+        return self
+
+    def check(self, model: Model, context: Context) -> list[Verdict]:
+        from netwright.compression.pruning import find_couplings
+
+        example = context.example_tensor()
+        try:
+            found = find_couplings(model.module, example, dependency_groups, ignore=self.ignore, seed=context.seed)
+        except CompressionError as error:
+            return [Verdict("", False, str(error))]
+        return [Verdict(c.name, True, f"{c.width} channels, proven removable") for c in found.proven] + [
+            Verdict(name, False, reason) for name, reason in found.refused.items()
+        ]
+
+    def apply(self, model: Model, context: Context) -> Model:
+        from netwright.compression.model import Note
+        from netwright.compression.pruning import find_couplings, prune_once, size_notes
+
+        example = context.example_tensor()
+        module = model.module
+        notes: dict[str, Note] = {}
+        start = None
+        for step in range(1, self.steps + 1):
+            found = find_couplings(module, example, dependency_groups, ignore=self.ignore, seed=context.seed)
+            if not found.proven and step == 1:
+                reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
+                raise CompressionError(f"no channel can be removed ({reasons or 'no layer has channels'})")
+            notes.update(
+                {name: Note("structured_prune", name, "left alone", why) for name, why in found.refused.items()}
+            )
+            result = prune_once(module, found.proven, self, context, step=step, start=start)
+            start = result.start
+            module = context.fine_tune(
+                result.module,
+                purpose=f"structured_prune {step}/{self.steps}",
+                epochs=self.epochs,
+                distill=self.distill,
+            )
+        notes.update({note.layer: note for note in size_notes(model.module, module)})
+        summary = Note("structured_prune", "", "pruned", result.summary)
+        return model.with_module(module, [summary, *notes.values()])
+
+
+def dependency_groups(module: nn.Module, example: torch.Tensor) -> list[Coupling]:
+    """Torch-Pruning's groups of channels that hang together, as couplings; the module is not changed.
+
+    Recurrent layers, which Torch-Pruning cannot trace, are stood in for by a linear layer of the same widths,
+    so that channels flowing into them are followed.
+    """
+    import copy
+    import warnings
+
+    import torch
+    import torch_pruning as tp
+
+    from netwright.compression.pruning import stand_in
+
+    twin = stand_in(copy.deepcopy(module)).eval()
+    for parameter in twin.parameters():
+        parameter.requires_grad_(True)
+    ignored = [layer for path, layer in twin.named_modules() if path.endswith(".stand_in")]
+    with warnings.catch_warnings(), torch.enable_grad():
+        warnings.simplefilter("ignore")
+        graph = tp.DependencyGraph().build_dependency(twin, example_inputs=example[:2], verbose=False)
+        groups = list(graph.get_all_groups(ignored_layers=ignored))
+    paths = {layer: path for path, layer in twin.named_modules()}
+    return [found for group in groups if (found := _coupling(module, group, graph, paths)) is not None]
+
+
+def _coupling(module: nn.Module, group: Any, graph: Any, paths: dict[Any, str]) -> Coupling | None:
+    """A group as a coupling, or None when it ties channels to something that is not a layer of the module."""
+    import torch
+
+    from netwright.compression.coupling import Coupling, Member
+    from netwright.compression.probing import slot_count
+
+    members = []
+    for number, (dependency, indices) in enumerate(group):
+        layer, roots = dependency.target.module, group[number].root_idxs
+        if isinstance(layer, torch.nn.Parameter) or any(root is None for root in roots):
+            return None
+        path = paths.get(layer)
+        if path is None or not list(layer.parameters(recurse=False)):
+            continue
+        role: Literal["out", "in"] = "out" if graph.is_out_channel_pruning_fn(dependency.handler) else "in"
+        if path.endswith(".stand_in"):
+            if role == "out":
+                return None
+            path = path.removesuffix(".stand_in")
+        members.append(Member(path, role, tuple(map(int, roots)), tuple(map(int, indices))))
+    if not members:
+        return None
+    count = len(group[0].idxs)
+    try:
+        slots = slot_count(module, members, count)
+    except CompressionError:
+        return None
+    return Coupling(members[0].path, slots, count // slots, tuple(members))

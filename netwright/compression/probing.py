@@ -1,0 +1,322 @@
+"""Who uses the channels of a layer, found by computing: change one layer's output, see whose inputs change.
+
+Channels are numbered in binary. For each binary digit the network runs twice, once with the channels changed
+that have the digit, once with the others; a position of a later layer's input that depends on exactly one
+channel changes in exactly one run of each pair, and the runs spell that channel's number. A position that
+changes in both depends on several, which means they are mixed before they are weighed: then nothing is said.
+This takes 2·log2(channels) runs and no knowledge of what lies between, be it a last step, a mean over time, a
+permutation or a flatten.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from netwright.compression import recurrent_pruning
+from netwright.compression.coupling import Coupling, Member
+from netwright.compression.proof import in_double, outputs, randomised
+from netwright.compression.surgery import Role, is_depthwise, width
+from netwright.core.errors import CompressionError
+
+Change = Callable[[Any, list[int]], Any]
+
+
+def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, seed: int = 0) -> Probed:
+    """The couplings of layers (Linear, convolution, RNN, LSTM, GRU) with everything that uses their channels.
+
+    Layers whose channels meet, as in a sum, come as one coupling. `example` is a batch [N, *shape].
+    """
+    module, example = in_double(module, example)
+    twin = randomised(module, seed=seed).eval()
+    inputs = torch.randn(example.shape, dtype=example.dtype, generator=_seeded(seed))
+    users: dict[str, list[Member]] = {}
+    refused: dict[str, str] = {}
+    for path in paths:
+        try:
+            run = _Probe(twin, path, inputs)
+            users[path] = _decode(run, run.channels)
+            if not users[path]:
+                raise CompressionError("no later layer takes its channels one by one")
+        except CompressionError as error:
+            refused[path] = str(error)
+            users.pop(path, None)
+    couplings = []
+    for component in _components(users):
+        try:
+            couplings.append(_joined(module, {path: users[path] for path in component}))
+        except CompressionError as error:
+            refused.update(dict.fromkeys(component, str(error)))
+    return Probed(tuple(couplings), refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The couplings found, and for the other layers why none was."""
+
+    couplings: tuple[Coupling, ...]
+    refused: Mapping[str, str]
+
+
+def _components(users: Mapping[str, Sequence[Member]]) -> list[list[str]]:
+    """Layers grouped by whether they share a position of a later layer, in the order given."""
+    positions = {path: {(m.path, m.role, i) for m in members for i in m.indices} for path, members in users.items()}
+    components: list[tuple[list[str], set[tuple[str, Role, int]]]] = []
+    for path, mine in positions.items():
+        names, places = [path], set(mine)
+        for other in [one for one in components if one[1] & mine]:
+            components.remove(other)
+            names, places = other[0] + names, places | other[1]
+        components.append((names, places))
+    return [names for names, _ in components]
+
+
+def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]]) -> Coupling:
+    """One coupling of several layers, numbered as the channels of the one with the most slots."""
+    base = max(users, key=lambda path: _slots(module.get_submodule(path)))
+    layer = module.get_submodule(base)
+    count = width(layer, _own_role(layer))
+    owner = {(m.path, m.role, i): c for m in users[base] for c, i in zip(m.channels, m.indices, strict=True)}
+    number = {base: {channel: channel for channel in range(count)}}
+    waiting = [path for path in users if path != base]
+    while waiting:
+        path = next((one for one in waiting if _known(users[one], owner)), None)
+        if path is None:
+            raise CompressionError(f"its channels meet those of {base} in a way that cannot be numbered")
+        waiting.remove(path)
+        number[path] = _numbered(users[path], owner, path)
+        size = width(module.get_submodule(path), _own_role(module.get_submodule(path)))
+        if sorted(number[path]) != list(range(size)):
+            raise CompressionError(f"only some of the channels of {path} meet those of {base}")
+        for m in users[path]:
+            for c, i in zip(m.channels, m.indices, strict=True):
+                owner.setdefault((m.path, m.role, i), number[path][c])
+    members = [
+        Member(path, _own_role(module.get_submodule(path)), tuple(numbers.values()), tuple(numbers))
+        for path, numbers in number.items()
+    ]
+    return _coupling(module, base, members, owner)
+
+
+def _known(members: Sequence[Member], owner: Mapping[tuple[str, Role, int], int]) -> bool:
+    return any((m.path, m.role, i) in owner for m in members for i in m.indices)
+
+
+def _numbered(members: Sequence[Member], owner: Mapping[tuple[str, Role, int], int], path: str) -> dict[int, int]:
+    """The base's number of each channel of another layer that meets it."""
+    found: dict[int, int] = {}
+    for m in members:
+        for channel, index in zip(m.channels, m.indices, strict=True):
+            base = owner.get((m.path, m.role, index))
+            if base is not None and found.setdefault(channel, base) != base:
+                raise CompressionError(f"a channel of {path} meets several channels of another layer")
+    return dict(sorted(found.items()))
+
+
+def _coupling(
+    module: nn.Module, base: str, members: list[Member], owner: Mapping[tuple[str, Role, int], int]
+) -> Coupling:
+    sides: dict[tuple[str, Role], list[tuple[int, int]]] = {}
+    for (path, role, index), channel in owner.items():
+        sides.setdefault((path, role), []).append((channel, index))
+    for (path, role), pairs in sides.items():
+        members.append(Member(path, role, *(tuple(column) for column in zip(*sorted(pairs), strict=True))))
+    layer = module.get_submodule(base)
+    count = width(layer, _own_role(layer))
+    slots = slot_count(module, members, count)
+    recurrent = isinstance(layer, nn.RNNBase)
+    return Coupling(base, slots, count // slots, tuple(members), recurrent=recurrent)
+
+
+def slot_count(module: nn.Module, members: Sequence[Member], count: int) -> int:
+    """Into how many equal lists the channels fall: groups of convolutions, layers and directions of an RNN.
+
+    Raises CompressionError when the channels cannot be divided so.
+    """
+    slots = math.lcm(*(_slots(module.get_submodule(member.path)) for member in members if member.role != "in"))
+    groups = [module.get_submodule(m.path) for m in members if m.role == "in"]
+    slots = math.lcm(slots, *(one.groups for one in groups if isinstance(one, _ConvNd)))
+    if count % slots:
+        raise CompressionError(f"its {count} channels do not fall into {slots} equal groups")
+    return slots
+
+
+def _slots(layer: nn.Module) -> int:
+    if isinstance(layer, nn.RNNBase):
+        return recurrent_pruning.slots(layer)
+    if isinstance(layer, nn.GroupNorm):
+        return layer.num_groups
+    return layer.groups if isinstance(layer, _ConvNd) and not is_depthwise(layer) else 1
+
+
+def _own_role(layer: nn.Module) -> Role:
+    return "units" if isinstance(layer, nn.RNNBase) else "out"
+
+
+def _decode(run: _Probe, count: int) -> list[Member]:
+    """Who depends on which channel, spelled by the pairs of runs."""
+    numbers: dict[tuple[str, Role], torch.Tensor] = {}
+    touched: dict[tuple[str, Role], torch.Tensor] = {}
+    for digit in range(max(1, (count - 1).bit_length())):
+        with_digit = [channel for channel in range(count) if channel >> digit & 1]
+        without = [channel for channel in range(count) if not channel >> digit & 1]
+        ones, zeros = run.changed(with_digit), run.changed(without)
+        for key in ones.keys() | zeros.keys():
+            one, zero = run.pair(key, ones, zeros)
+            if bool((one & zero).any()):
+                raise CompressionError(f"its channels are mixed before they reach {key[0]}")
+            numbers[key] = numbers.get(key, torch.zeros(len(one), dtype=torch.long)) + (one.long() << digit)
+            seen = one | zero
+            if bool((touched.setdefault(key, seen) != seen).any()):
+                raise CompressionError(f"its effect on {key[0]} cannot be followed")
+    return [
+        Member(*key, tuple(numbers[key][mask].tolist()), tuple(mask.nonzero().flatten().tolist()))
+        for key, mask in sorted(touched.items())
+        if bool(mask.any())
+    ]
+
+
+@dataclass
+class _Probe:
+    """Runs the network with chosen channels of one layer changed and notes whose inputs changed."""
+
+    network: nn.Module
+    path: str
+    inputs: torch.Tensor
+    seen: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    given: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = {layer: name for name, layer in self.network.named_modules()}
+        self.result = self._run(self._record)
+        calls = self.given.get(self.path, [])
+        if len(calls) != 1:
+            raise CompressionError(f"it is called {len(calls)} times; once is expected")
+        layer = self.network.get_submodule(self.path)
+        if isinstance(layer, nn.RNNBase):
+            if recurrent_pruning.refusal(layer) or not isinstance(calls[0][0], torch.Tensor):
+                raise CompressionError(recurrent_pruning.refusal(layer) or "it runs on a packed sequence")
+            self.channels, self.change = recurrent_pruning.unit_count(layer), _change_recurrent
+        else:
+            self.axis = 1 if isinstance(layer, _ConvNd) else -1
+            self.channels, self.change = calls[0].shape[self.axis], _change_channels(self.axis)
+
+    def changed(self, channels: list[int]) -> dict[tuple[str, Role], torch.Tensor]:
+        """Which positions of which layers' inputs depend on any of these channels."""
+        found: dict[tuple[str, Role], torch.Tensor] = {}
+        calls: dict[str, int] = {}
+
+        def watch(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            name = self.names[layer]
+            number = calls[name] = calls.get(name, -1) + 1
+            if name == self.path:
+                return self.change(self.given[name][number], channels, cast(Any, layer))
+            side = _side(layer)
+            if side is None or not inputs or not isinstance(inputs[0], torch.Tensor):
+                return None
+            role, axis, stops = side
+            before = self.seen[name][number]
+            if inputs[0].shape != before.shape:
+                raise CompressionError(f"the shape at {name} depends on the values")
+            moved = _positions(inputs[0] != before, axis)
+            if bool(moved.any()):
+                found[name, role] = found.get((name, role), torch.zeros_like(moved)) | moved
+            return copy.deepcopy(self.given[name][number]) if stops else None
+
+        result = self._run(watch)
+        if not torch.equal(result, self.result):
+            raise CompressionError("its channels reach the output without a layer that weighs them")
+        return found
+
+    def pair(
+        self,
+        key: tuple[str, Role],
+        ones: dict[tuple[str, Role], torch.Tensor],
+        zeros: dict[tuple[str, Role], torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        like = ones.get(key, zeros.get(key))
+        assert like is not None
+        nothing = torch.zeros_like(like)
+        return ones.get(key, nothing), zeros.get(key, nothing)
+
+    def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        name = self.names[layer]
+        if isinstance(layer, nn.RNNBase) and len(inputs) > 1 and name == self.path:
+            raise CompressionError("it is given a starting state, which would have to shrink with it")
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            self.seen.setdefault(name, []).append(inputs[0].clone())
+        self.given.setdefault(name, []).append(copy.deepcopy(output))
+
+    def _run(self, hook: Callable[..., Any]) -> torch.Tensor:
+        handles = [
+            layer.register_forward_hook(hook)
+            for layer in self.network.modules()
+            if next(layer.children(), None) is None
+        ]
+        try:
+            return outputs(self.network, self.inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _side(layer: nn.Module) -> tuple[Role, int, bool] | None:
+    """How a layer takes channels: its role, along which dimension, and whether it weighs (and so ends) them."""
+    if isinstance(layer, (nn.Linear, nn.RNNBase)):
+        return "in", -1, True
+    if is_depthwise(layer) or isinstance(layer, _BatchNorm):
+        return "out", 1, False
+    if isinstance(layer, nn.PReLU) and layer.num_parameters > 1:
+        return "out", 1, False
+    if isinstance(layer, _ConvNd):
+        return "in", 1, True
+    return None
+
+
+def _positions(moved: torch.Tensor, axis: int) -> torch.Tensor:
+    """Which entries along one dimension moved anywhere, [width]."""
+    flat = moved.movedim(axis, 0)
+    return flat.reshape(flat.shape[0], -1).any(1)
+
+
+def _change_channels(axis: int) -> Callable[..., Any]:
+    def change(output: torch.Tensor, channels: list[int], layer: nn.Module) -> torch.Tensor:
+        del layer
+        noise = _noise(output)
+        mask = torch.zeros(output.shape[axis], dtype=torch.bool)
+        mask[channels] = True
+        shape = [1] * output.ndim
+        shape[axis] = -1
+        return output + noise * mask.view(shape)
+
+    return change
+
+
+def _change_recurrent(output: Any, channels: list[int], layer: nn.RNNBase) -> Any:
+    """The output sequence shows the last stacked layer's units, the state those of every layer."""
+    sequence, state = output
+    hidden, sides = layer.hidden_size, recurrent_pruning.directions(layer)
+    mask = torch.zeros(recurrent_pruning.unit_count(layer), dtype=torch.bool)
+    mask[channels] = True
+    by_slot = mask.view(-1, 1, hidden)
+    sequence = sequence + _noise(sequence) * by_slot[-sides:].reshape(-1)
+    if isinstance(state, tuple):
+        return sequence, tuple(one + _noise(one) * by_slot for one in state)
+    return sequence, state + _noise(state) * by_slot
+
+
+def _noise(like: torch.Tensor) -> torch.Tensor:
+    """Large values of both signs, so that no activation function or maximum hides all of them."""
+    return 5 * torch.randn(like.shape, dtype=like.dtype, generator=_seeded(like.numel()))
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,137 @@
+"""Proof that channels were removed rightly: silencing them and removing them must give equal outputs.
+
+A dependency graph can be wrong without any error: shapes fit, and the network computes something else. So each
+removal is checked by computing. The check runs twice: on the network with the given example, and on a twin
+with random weights and inputs, in which no weight is too small to be seen. The twin must also react to the
+silencing, else equal outputs would prove nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from netwright.compression.surgery import Cut, remove, silence
+from netwright.core.errors import CompressionError
+
+TWINS = 2
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+
+
+def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor, seed: int = 0) -> str:
+    """Why removing the cuts is not proven right, as a sentence; empty when it is proven.
+
+    `example` is a batch [N, *shape]. The tolerance is relative to the largest output: 1e-8 in double precision,
+    in which nearly all networks run, else 1e-4.
+    """
+    module, example = in_double(module, example)
+    found = _difference(module, cuts, example)
+    if found:
+        return found
+    for number in range(TWINS):
+        twin = randomised(module, seed=seed + number)
+        inputs = _random_like(example, seed=seed + number)
+        found = _difference(twin, cuts, inputs) or _blindness(twin, cuts, inputs)
+        if found:
+            return found
+    return ""
+
+
+def outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """What a network computes in evaluation mode; a tuple's first entry counts. The module is not changed."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            result = module(inputs)
+    finally:
+        module.train(training)
+    while isinstance(result, (tuple, list)):
+        result = result[0]
+    if not isinstance(result, torch.Tensor):
+        raise CompressionError(f"the network gives a {type(result).__name__}; a tensor is expected")
+    return result
+
+
+def in_double(module: nn.Module, example: torch.Tensor) -> tuple[nn.Module, torch.Tensor]:
+    """A copy in double precision and the example with it, or both as they are if the network refuses."""
+    precise = copy.deepcopy(module).double()
+    wide = example.double() if example.is_floating_point() else example
+    try:
+        outputs(precise, wide)
+    except (RuntimeError, TypeError, ValueError):
+        return module, example
+    return precise, wide
+
+
+def randomised(module: nn.Module, *, seed: int) -> nn.Module:
+    """A copy with random weights of a size that keeps signals alive, and random normalisation statistics."""
+    twin = copy.deepcopy(module)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
+            if not tensor.is_floating_point():
+                continue
+            draw = torch.randn(tensor.shape, generator=random, dtype=torch.float64)
+            leaf = name.rpartition(".")[2]
+            if tensor.ndim >= 2:
+                draw = draw * math.sqrt(2.0 / max(1, tensor[0].numel()))
+            elif leaf == "running_var" or leaf.startswith("weight"):
+                draw = 0.75 + 0.5 * torch.rand(tensor.shape, generator=random, dtype=torch.float64)
+            else:
+                draw = 0.2 * draw
+            tensor.copy_(draw)
+    return twin
+
+
+def _random_like(example: torch.Tensor, *, seed: int) -> torch.Tensor:
+    if not example.is_floating_point():
+        return example
+    random = torch.Generator().manual_seed(seed + 1)
+    shape = (max(len(example), 32), *example.shape[1:])
+    return (2 * torch.randn(shape, generator=random, dtype=torch.float64)).to(example.dtype)
+
+
+def _difference(module: nn.Module, cuts: Sequence[Cut], inputs: torch.Tensor) -> str:
+    try:
+        small = remove(module, cuts)
+        wanted = outputs(silence(module, cuts), inputs)
+    except CompressionError as error:
+        return str(error)
+    try:
+        found = outputs(small, inputs)
+    except Exception as error:
+        # Whatever a network raises here means that its parts no longer fit together.
+        return f"the smaller network does not run: {_first_line(error)}"
+    if found.shape != wanted.shape:
+        return f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}"
+    difference = relative_difference(found, wanted)
+    if not difference <= _tolerance(inputs):
+        return f"removing the channels is not the same as silencing them: outputs differ by {difference:.1e}"
+    return ""
+
+
+def _blindness(twin: nn.Module, cuts: Sequence[Cut], inputs: torch.Tensor) -> str:
+    effect = relative_difference(outputs(silence(twin, cuts), inputs), outputs(twin, inputs))
+    if effect <= 10 * _tolerance(inputs):
+        return "the channels have no visible effect on the output, so nothing can be proven about them"
+    return ""
+
+
+def relative_difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The largest difference over the largest wanted value; not a number when either has one."""
+    scale = wanted.abs().max().clamp_min(1e-12)
+    return float(((found - wanted).abs().max() / scale).item())
+
+
+def _tolerance(inputs: torch.Tensor) -> float:
+    return TOLERANCE.get(inputs.dtype, 1e-4)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,341 @@
+"""One step of structured pruning: find what can be proven removable, choose, cut, prove the result."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+from netwright.compression import recurrent_pruning
+from netwright.compression.allocation import Limits, Ranked, Scope, allocate
+from netwright.compression.coupling import Coupling, Criterion, importance, ordered, shared_layers
+from netwright.compression.model import Note
+from netwright.compression.outputs import output_layers
+from netwright.compression.probing import probe
+from netwright.compression.proof import refutation
+from netwright.compression.surgery import Cut, is_depthwise, remove
+from netwright.core.errors import CompressionError
+from netwright.evaluation.profile import profile
+
+if TYPE_CHECKING:
+    from netwright.compression.context import Context
+
+logger = logging.getLogger(__name__)
+
+Grouping = Callable[[nn.Module, torch.Tensor], list[Coupling]]
+STAND_IN = "stand_in"
+
+
+class PruningSettings(Protocol):
+    """What a pruning step is told; the fields of the structured pruning pass."""
+
+    @property
+    def ratio(self) -> float | None: ...
+    @property
+    def macs(self) -> float | None: ...
+    @property
+    def criterion(self) -> Criterion: ...
+    @property
+    def scope(self) -> Scope: ...
+    @property
+    def round_to(self) -> int: ...
+    @property
+    def min_channels(self) -> int: ...
+    @property
+    def max_ratio(self) -> float: ...
+    @property
+    def steps(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Couplings whose removal is proven, and why the others are left alone, by layer."""
+
+    proven: tuple[Coupling, ...]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The network before the first step: its multiply-accumulates and the width of each coupling."""
+
+    macs: int
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The network after one step, in a sentence what was done, and where the steps started."""
+
+    module: nn.Module
+    summary: str
+    start: Start
+
+
+def find_couplings(
+    module: nn.Module,
+    example: torch.Tensor,
+    grouping: Grouping,
+    *,
+    ignore: Collection[str] = (),
+    seed: int = 0,
+) -> Found:
+    """All channels that can be taken out, each coupling proven by a trial removal of half of it.
+
+    `grouping` is asked first; layers for which it has nothing that can be proven are probed.
+    Raises CompressionError for a network with weight norm or other parametrizations.
+    """
+    _require_plain_weights(module)
+    untouchable = _untouchable(module, example, ignore)
+    refused: dict[str, str] = {}
+    proven: list[Coupling] = []
+    for coupling in _grouped(module, example, grouping, refused):
+        _judge(module, coupling, example, untouchable, proven, refused, seed=seed)
+    settled = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
+    rest = [path for path in _producers(module) if path not in settled and path not in untouchable]
+    probed = probe(module, rest, example=example, seed=seed)
+    for path, reason in probed.refused.items():
+        refused.setdefault(path, reason)
+    for coupling in probed.couplings:
+        _judge(module, coupling, example, untouchable, proven, refused, seed=seed)
+    refused.update({path: why for path, why in untouchable.items() if path in _producers(module)})
+    done = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
+    return Found(tuple(proven), {path: why for path, why in refused.items() if path not in done})
+
+
+def prune_once(
+    module: nn.Module,
+    couplings: Sequence[Coupling],
+    settings: PruningSettings,
+    context: Context,
+    *,
+    step: int,
+    start: Start | None,
+) -> Pruned:
+    """Take the least important channels out, in the `step`-th of the settings' steps; 1 is the first."""
+    example = context.example_tensor()
+    start = start or Start(profile(module, example).macs, {c.name: c.size for c in couplings})
+    gradients = context.gradients(module) if settings.criterion == "taylor" else None
+    ranked = {
+        c.name: _ranked(
+            c,
+            importance(module, c, criterion=settings.criterion, gradients=gradients, seed=context.seed + i),
+            start,
+        )
+        for i, c in enumerate(couplings)
+    }
+    usable = list(couplings)
+    while True:
+        cuts = _choose(module, usable, ranked, settings, example, step=step, start=start)
+        guilty = _first_unproven(module, usable, cuts, example, seed=context.seed)
+        if guilty is None:
+            break
+        logger.warning("the channels of %s are left alone: removed with others they cannot be proven", guilty)
+        usable = [coupling for coupling in usable if coupling.name != guilty]
+    small = remove(module, [cut for some in cuts.values() for cut in some])
+    after = profile(small, example)
+    summary = (
+        f"{len(cuts)} of {len(couplings)} sets of channels made narrower, "
+        f"{after.macs / max(start.macs, 1):.0%} of the multiply-accumulates left"
+    )
+    if settings.macs is not None and step == settings.steps and after.macs > start.macs * settings.macs * 1.1:
+        summary += f"; the target of {settings.macs:.0%} is out of reach within the limits"
+    return Pruned(small, summary, start)
+
+
+def stand_in(module: nn.Module) -> nn.Module:
+    """The module, changed in place, with every recurrent layer replaced by a linear one of the same widths."""
+    layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.RNNBase)]
+    for path, layer in layers:
+        module.set_submodule(path, _StandIn(layer))
+    return module
+
+
+class _StandIn(nn.Module):
+    """A linear layer that takes and gives what a recurrent one does, for tracing only."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.sides = recurrent_pruning.directions(layer)
+        self.layers = layer.num_layers
+        self.time = 1 if layer.batch_first else 0
+        self.cell_state = isinstance(layer, nn.LSTM)
+        self.stand_in = nn.Linear(layer.input_size, layer.hidden_size * self.sides)
+
+    def forward(self, inputs: torch.Tensor, state: object = None) -> object:
+        del state
+        sequence = self.stand_in(inputs)
+        last = torch.stack(sequence.select(self.time, -1).chunk(self.sides, -1)).repeat(self.layers, 1, 1)
+        return sequence, ((last, last) if self.cell_state else last)
+
+
+def size_notes(before: nn.Module, after: nn.Module) -> list[Note]:
+    """One note per layer whose width changed."""
+    notes = []
+    for path, layer in after.named_modules():
+        old, new = _widths(before.get_submodule(path)), _widths(layer)
+        changes = [f"{side} {old[side]} → {new[side]}" for side in new if old.get(side) != new[side]]
+        if changes:
+            notes.append(Note("structured_prune", path, "pruned", ", ".join(changes)))
+    return notes
+
+
+def _widths(layer: nn.Module) -> dict[str, int]:
+    fields = {
+        "in_channels": "in",
+        "in_features": "in",
+        "input_size": "in",
+        "out_channels": "out",
+        "out_features": "out",
+        "num_features": "channels",
+        "hidden_size": "units",
+    }
+    return {side: int(getattr(layer, name)) for name, side in fields.items() if hasattr(layer, name)}
+
+
+def _require_plain_weights(module: nn.Module) -> None:
+    for path, layer in module.named_modules():
+        if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
+            raise CompressionError(
+                f"{path} has a weight norm or another parametrization; remove it first "
+                "(torch.nn.utils.parametrize.remove_parametrizations)"
+            )
+
+
+def _untouchable(module: nn.Module, example: torch.Tensor, ignore: Collection[str]) -> dict[str, str]:
+    reasons = dict.fromkeys(shared_layers(module), "it shares its weights with another layer")
+    reasons.update(dict.fromkeys(output_layers(module, example), "it produces the outputs"))
+    names = [path for path, _ in module.named_modules()]
+    for prefix in ignore:
+        matching = [path for path in names if path == prefix or path.startswith(f"{prefix}.")]
+        if not matching:
+            raise CompressionError(f"no layer is called {prefix!r}, which 'ignore' names")
+        reasons.update(dict.fromkeys(matching, "it is on the list of layers to ignore"))
+    return reasons
+
+
+def _producers(module: nn.Module) -> list[str]:
+    return [
+        path
+        for path, layer in module.named_modules()
+        if isinstance(layer, (nn.Linear, nn.RNNBase, _ConvNd)) and not is_depthwise(layer)
+    ]
+
+
+def _grouped(module: nn.Module, example: torch.Tensor, grouping: Grouping, refused: dict[str, str]) -> list[Coupling]:
+    try:
+        return grouping(module, example)
+    except Exception as error:
+        # The tracer fails in many ways on networks it does not know; probing then has to do.
+        logger.info("tracing of dependencies failed: %s", error)
+        refused[""] = f"dependencies could not be traced ({type(error).__name__}: {error}); layers were probed"
+        return []
+
+
+def _judge(
+    module: nn.Module,
+    coupling: Coupling,
+    example: torch.Tensor,
+    untouchable: Mapping[str, str],
+    proven: list[Coupling],
+    refused: dict[str, str],
+    *,
+    seed: int,
+) -> None:
+    """Prove a coupling, or note for each of its producers why not."""
+    producers = [member.path for member in coupling.members if member.role != "in"]
+    reason = next(
+        (f"{why} ({path})" if path != coupling.name else why for path in producers if (why := untouchable.get(path))),
+        "",
+    )
+    if not reason and coupling.size < 2:
+        reason = "it has one channel per group"
+    if not reason:
+        try:
+            trial = coupling.cuts(coupling.trial(seed))
+            reason = refutation(module, trial, example=example, seed=seed)
+        except CompressionError as error:
+            reason = str(error)
+    if reason:
+        known = set(_producers(module))
+        refused.update({path: reason for path in producers if path in known})
+    else:
+        proven.append(coupling)
+
+
+def _ranked(coupling: Coupling, values: torch.Tensor, start: Start) -> Ranked:
+    steps = values.sort(dim=1).values.mean(dim=0)
+    return Ranked(
+        name=coupling.name,
+        order=ordered(values),
+        steps=[float(value) for value in steps],
+        share=1 if coupling.recurrent else coupling.slots,
+        start=start.sizes.get(coupling.name, coupling.size),
+    )
+
+
+def _choose(
+    module: nn.Module,
+    couplings: Sequence[Coupling],
+    ranked: Mapping[str, Ranked],
+    settings: PruningSettings,
+    example: torch.Tensor,
+    *,
+    step: int,
+    start: Start,
+) -> dict[str, list[Cut]]:
+    """The cuts of this step, by coupling: for the ratio of the step, or the one nearest to the target of MACs."""
+    limits = Limits(settings.round_to, settings.min_channels, settings.max_ratio)
+
+    def cuts(ratio: float) -> dict[str, list[Cut]]:
+        chosen = allocate([ranked[c.name] for c in couplings], ratio=ratio, scope=settings.scope, limits=limits)
+        return {c.name: c.cuts(chosen[c.name]) for c in couplings if c.name in chosen}
+
+    if settings.macs is None:
+        ratio = settings.ratio or 0.5
+        left, before = 1 - ratio * step / settings.steps, 1 - ratio * (step - 1) / settings.steps
+        return cuts(1 - left / before)
+    target = start.macs * (1 - (1 - settings.macs) * step / settings.steps)
+
+    def distance(ratio: float) -> float:
+        small = remove(module, [cut for some in cuts(ratio).values() for cut in some])
+        return profile(small, example).macs - target
+
+    return cuts(_bisect(distance))
+
+
+def _bisect(distance: Callable[[float], float], *, rounds: int = 12) -> float:
+    """The ratio in (0, 1) with the smallest absolute distance met while halving the interval."""
+    low, high = 0.0, 1.0
+    tried: dict[float, float] = {0.0: distance(0.0)}
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        tried[middle] = distance(middle)
+        low, high = (middle, high) if tried[middle] > 0 else (low, middle)
+    return min(tried, key=lambda ratio: (abs(tried[ratio]), ratio))
+
+
+def _first_unproven(
+    module: nn.Module,
+    couplings: Sequence[Coupling],
+    cuts: Mapping[str, Sequence[Cut]],
+    example: torch.Tensor,
+    *,
+    seed: int,
+) -> str | None:
+    """Nothing when all cuts together are proven, else the name of the first coupling that breaks the proof."""
+    together: list[Cut] = [cut for some in cuts.values() for cut in some]
+    if not together or not refutation(module, together, example=example, seed=seed):
+        return None
+    so_far: list[Cut] = []
+    for coupling in couplings:
+        so_far += cuts.get(coupling.name, [])
+        if so_far and refutation(module, so_far, example=example, seed=seed):
+            return coupling.name
+    raise CompressionError("the removal of channels could not be proven right; nothing was pruned")

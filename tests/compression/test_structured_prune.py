@@ -1,0 +1,187 @@
+"""Structured pruning: what is removed is proven, what cannot be proven is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from compression_nets import NETS, WIRINGS, Conv, Lin, Net, mean
+from torch import nn
+
+from netwright.compression.coupling import Coupling, Member
+from netwright.compression.model import Model
+from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
+from netwright.compression.proof import outputs, refutation, relative_difference
+from netwright.compression.pruning import find_couplings
+from netwright.compression.surgery import Cut, remove, silence
+from netwright.core.errors import CompressionError, ConfigurationError
+from netwright.evaluation.profile import profile
+
+
+def wiring(name: str) -> tuple[nn.Module, torch.Tensor, set[str], set[str]]:
+    torch.manual_seed(7)
+    build, shape, exact, refused = WIRINGS[name]
+    return build().eval(), torch.randn(16, *shape), exact, refused
+
+
+@pytest.mark.parametrize("name", WIRINGS)
+def test_each_wiring_is_exact_or_refused(name: str) -> None:
+    net, example, exact, refused = wiring(name)
+    found = find_couplings(net, example, dependency_groups)
+    producers = {m.path for c in found.proven for m in c.members if m.role != "in"}
+    assert exact <= producers
+    assert refused <= found.refused.keys()
+    assert not producers & refused
+    assert all(found.refused.values())
+
+
+@pytest.mark.parametrize("name", WIRINGS)
+def test_what_is_proven_holds_on_other_inputs_and_other_channels(name: str) -> None:
+    net, example, _, _ = wiring(name)
+    fresh = torch.randn(33, *example.shape[1:]) * 3
+    for coupling in find_couplings(net, example, dependency_groups).proven:
+        cuts = coupling.cuts(coupling.trial(991))
+        assert relative_difference(outputs(remove(net, cuts), fresh), outputs(silence(net, cuts), fresh)) < 1e-4
+
+
+def test_a_wrong_grouping_is_refused() -> None:
+    net, example, _, _ = wiring("squeeze and excite")
+    right = next(c for c in dependency_groups(net, example) if c.name == "a")
+    twisted = tuple(
+        dataclasses.replace(m, indices=m.indices[1:] + m.indices[:1]) if m.path == "f" else m for m in right.members
+    )
+    wrong = dataclasses.replace(right, members=twisted)
+    assert refutation(net, right.cuts([0, 3, 4]), example=example) == ""
+    assert "outputs differ" in refutation(net, wrong.cuts([0, 3, 4]), example=example)
+
+
+def test_a_forgotten_layer_is_refused() -> None:
+    net, example, _, _ = wiring("squeeze and excite")
+    right = next(c for c in dependency_groups(net, example) if c.name == "a")
+    for left_out in right.members:
+        members = tuple(m for m in right.members if m is not left_out)
+        assert refutation(net, dataclasses.replace(right, members=members).cuts([1, 2]), example=example)
+
+
+def test_channels_without_effect_prove_nothing() -> None:
+    net = Net(lambda s, x: s.f(s.a(x) * 0) + s.g(x), a=Lin(6, 16), f=Lin(16, 10), g=Lin(6, 10)).eval()
+    cuts = [Cut("a", "out", (1,)), Cut("f", "in", (1,))]
+    assert "no visible effect" in refutation(net, cuts, example=torch.randn(4, 6))
+
+
+def test_tracing_failure_falls_back_to_probing() -> None:
+    net, example, _, _ = wiring("NHWC flatten")
+
+    def broken(module: nn.Module, inputs: torch.Tensor) -> list[Coupling]:
+        raise IndexError("no such edge")
+
+    found = find_couplings(net, example, broken)
+    assert [c.name for c in found.proven] == ["a"]
+    assert "IndexError" in found.refused[""]
+
+
+def test_probing_joins_layers_whose_channels_meet() -> None:
+    net = Net(lambda s, x: s.f(mean(s.a(x) + s.b(x))), a=Conv(3, 8, 1), b=Conv(3, 8, 3, padding=1), f=Lin(8, 10)).eval()
+    found = find_couplings(net, torch.randn(8, 3, 4, 4), lambda module, inputs: [])
+    assert len(found.proven) == 1
+    assert {m.path for m in found.proven[0].members} == {"a", "b", "f"}
+
+
+def test_a_lying_grouping_cannot_touch_the_head() -> None:
+    net, example, _, _ = wiring("depthwise")
+    everything = tuple(range(10))
+    lie = Coupling("f", 1, 10, (Member("f", "out", everything, everything),))
+    found = find_couplings(net, example, lambda module, inputs: [lie])
+    assert found.refused["f"] == "it produces the outputs"
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_half_the_channels_go_and_the_head_stays(name: str, scope: str, context_of) -> None:
+    net, context = context_of(name)
+    pruned = StructuredPrune(ratio=0.5, scope=scope, epochs=0).apply(Model(net), context).module
+    before, after = profile(net, context.example_tensor()), profile(pruned, context.example_tensor())
+    assert after.params < 0.75 * before.params
+    assert after.macs < 0.75 * before.macs
+    assert outputs(pruned, context.example_tensor()).shape == (16, 10)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_target_of_macs_is_met(name: str, context_of) -> None:
+    net, context = context_of(name)
+    pruned = StructuredPrune(macs=0.5, round_to=1, min_channels=2, epochs=0).apply(Model(net), context).module
+    left = profile(pruned, context.example_tensor()).macs / profile(net, context.example_tensor()).macs
+    assert left == pytest.approx(0.5, abs=0.06)
+
+
+def test_an_unreachable_target_is_said(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    done = StructuredPrune(macs=0.01, max_ratio=0.3, epochs=0).apply(Model(net), context)
+    assert "out of reach" in done.notes[0].reason
+
+
+def test_steps_end_where_one_step_would(context_of) -> None:
+    net, context = context_of("residual")
+    rows = []
+    for steps in (1, 3):
+        settings = StructuredPrune(ratio=0.5, scope="local", steps=steps, round_to=4, epochs=0)
+        rows.append(profile(settings.apply(Model(net), context).module, context.example_tensor()).params)
+    assert rows[1] == pytest.approx(rows[0], rel=0.15)
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor", "bn_scale", "random"])
+def test_every_criterion_prunes_and_repeats(criterion: str, context_of) -> None:
+    net, context = context_of("residual")
+    settings = StructuredPrune(ratio=0.4, criterion=criterion, epochs=0)
+    first, second = (settings.apply(Model(net), context).module for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+
+
+def test_the_least_important_channels_go(context_of) -> None:
+    net, context = context_of("mlp")
+    with torch.no_grad():
+        net[1].weight[::2] *= 1e-3
+        net[4].weight[:, ::2] *= 1e-3
+    pruned = StructuredPrune(ratio=0.5, scope="local", round_to=1, epochs=0, ignore=("4",)).apply(Model(net), context).module
+    assert torch.equal(pruned[1].weight, net[1].weight[1::2])
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "bn_scale"])
+def test_criteria_find_channels_that_do_nothing(criterion: str, context_of) -> None:
+    net, context = context_of("plain_cnn")
+    with torch.no_grad():
+        net.norm.weight[:8] = 0.0
+        net.norm.bias[:8] = 0.0
+    settings = StructuredPrune(ratio=0.5, scope="local", criterion=criterion, round_to=1, epochs=0, ignore=("two",))
+    assert torch.equal(settings.apply(Model(net), context).module.norm.weight, net.norm.weight[8:])
+
+
+def test_ignored_layers_keep_their_width(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    pruned = StructuredPrune(ratio=0.5, epochs=0, ignore=("one",)).apply(Model(net), context).module
+    assert pruned.one.out_channels == 16
+    assert pruned.two.out_channels < 32
+    with pytest.raises(CompressionError, match="'nine'"):
+        StructuredPrune(ignore=("nine",), epochs=0).apply(Model(net), context)
+
+
+def test_weight_norm_is_refused_with_advice(context_of) -> None:
+    net, context = context_of("mlp")
+    torch.nn.utils.parametrizations.weight_norm(net[1])
+    with pytest.raises(CompressionError, match="remove it first"):
+        StructuredPrune(epochs=0).apply(Model(net), context)
+    assert not any(v.applies for v in StructuredPrune().check(Model(net), context))
+
+
+def test_a_tied_layer_is_refused() -> None:
+    net = Net(lambda s, x: s.f(torch.relu(s.b(torch.relu(s.a(x))))), a=Lin(8, 8), b=Lin(8, 8), f=Lin(8, 10)).eval()
+    net.b.weight = net.a.weight
+    found = find_couplings(net, torch.randn(4, 8), dependency_groups)
+    assert "shares its weights" in found.refused["a"]
+    assert not found.proven
+
+
+def test_ratio_and_macs_exclude_each_other() -> None:
+    with pytest.raises(ConfigurationError, match="not both"):
+        StructuredPrune.parse({"ratio": 0.5, "macs": 0.5})
