@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Decisions, Objective, Trial, TrialState
-from netwright.search_spaces.domain import Domain, Value
+from netwright.search_spaces.domain import Value
 from netwright.search_spaces.space import SearchSpace
 
 Key = tuple[tuple[str, Value], ...]
@@ -21,6 +21,15 @@ TELLING = frozenset({TrialState.DONE, TrialState.INFEASIBLE, TrialState.STOPPED}
 PENDING = frozenset({TrialState.WAITING, TrialState.RUNNING})
 
 ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A trial, its decisions as a key, and whether they belong to the space."""
+
+    trial: Trial
+    key: Key
+    of_space: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +55,25 @@ def gather(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Evi
     return [Evidence(trial, _losses(trial, objectives, worst), _violation(trial, objectives)) for trial in telling]
 
 
-def of_space(space: SearchSpace, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials whose decisions belong to the space; others are passed over."""
-    return [trial for trial in trials if domains_of(space, trial.decisions) is not None]
-
-
 def key_of(decisions: Decisions) -> Key:
     """Decisions in a form that can be compared and kept in a set; a list counts as a tuple."""
     return tuple(sorted((n, tuple(v) if isinstance(v, list) else v) for n, v in decisions.items()))
 
 
-def tried(trials: Sequence[Trial]) -> frozenset[Key]:
+def read(space: SearchSpace, trials: Sequence[Trial]) -> list[Entry]:
+    """The record as entries, in its order."""
+    keys = [key_of(trial.decisions) for trial in trials]
+    return [Entry(t, key, _belongs(space, key)) for t, key in zip(trials, keys, strict=True)]
+
+
+def own(entries: Sequence[Entry]) -> list[Trial]:
+    """The trials whose decisions belong to the space."""
+    return [entry.trial for entry in entries if entry.of_space]
+
+
+def tried(entries: Sequence[Entry]) -> frozenset[Key]:
     """All decisions on record."""
-    return frozenset(key_of(trial.decisions) for trial in trials)
+    return frozenset(entry.key for entry in entries)
 
 
 def draw_new(space: SearchSpace, known: frozenset[Key], rng: random.Random) -> dict[str, Value]:
@@ -71,24 +86,22 @@ def draw_new(space: SearchSpace, known: frozenset[Key], rng: random.Random) -> d
     return decisions
 
 
-def domains_of(space: SearchSpace, decisions: Decisions) -> dict[str, Domain] | None:
-    """What each decision could have been, in the order of the questions; None when foreign to the space."""
-    key = key_of(decisions)
+def _belongs(space: SearchSpace, key: Key) -> bool:
     try:
-        traced = _traced(space, key)
+        return _traces(space, key)
     except TypeError:  # a space with a field that cannot be hashed, such as a list or a mapping
-        traced = _trace(space, key)
-    return None if traced is None else dict(traced)
+        return _can_trace(space, key)
 
 
-def _trace(space: SearchSpace, key: Key) -> tuple[tuple[str, Domain], ...] | None:
+def _can_trace(space: SearchSpace, key: Key) -> bool:
     try:
-        return tuple(space.trace(dict(key)).domains.items())
+        space.trace(dict(key))
     except SpaceError:
-        return None
+        return False
+    return True
 
 
-_traced = lru_cache(maxsize=16384)(_trace)
+_traces = lru_cache(maxsize=16384)(_can_trace)
 
 
 def _worst(trials: Sequence[Trial], objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -13,17 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial
-from netwright.nas.evidence import (
-    PENDING,
-    Evidence,
-    Key,
-    domains_of,
-    draw_new,
-    gather,
-    key_of,
-    of_space,
-    tried,
-)
+from netwright.nas.evidence import PENDING, Entry, Evidence, Key, draw_new, gather, key_of, read, tried
 from netwright.nas.parameters import Encoded, Range, covers, decode, encode, joined, parameters_of
 from netwright.nas.strategy import Proposal
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
@@ -34,7 +24,7 @@ if TYPE_CHECKING:
     import optuna
 
 _EPOCH = datetime(1970, 1, 1)
-ATTEMPTS = 5
+ATTEMPTS = 3
 NUDGES = 20
 
 Sampler = Callable[[int], "optuna.samplers.BaseSampler"]
@@ -65,7 +55,7 @@ def nsga2_sampler(*, population: int, crossover_probability: float, swap_probabi
     def make(seed: int) -> optuna.samplers.BaseSampler:
         import optuna
 
-        return optuna.samplers.NSGAIISampler(
+        return _nsga2_type()(
             seed=seed,
             population_size=population,
             crossover=optuna.samplers.nsgaii.UniformCrossover(swap_probability),
@@ -93,9 +83,10 @@ def propose(
 
     Raises SpaceError when the space itself allows nothing.
     """
-    known = tried(trials)
+    entries = read(space, trials)
+    known = tried(entries)
     with _quiet():
-        study, ranges = _study(space, trials, objectives, sampler(rng.getrandbits(32)), generation=generation)
+        study, ranges = _study(space, entries, objectives, sampler(rng.getrandbits(32)), generation=generation)
         for _ in range(ATTEMPTS):
             chooser = _SuggestChooser(study.ask(), ranges, rng)
             try:
@@ -148,7 +139,7 @@ def _beside(
 
 def _study(
     space: SearchSpace,
-    trials: Sequence[Trial],
+    entries: Sequence[Entry],
     objectives: Sequence[Objective],
     sampler: optuna.samplers.BaseSampler,
     *,
@@ -157,8 +148,8 @@ def _study(
     """An in-memory study that holds what the record says, and the range of every parameter."""
     import optuna
 
-    own = of_space(space, trials)
-    encoded = {trial.number: _encode(space, key_of(trial.decisions)) for trial in own}
+    encoded = {e.trial.number: _encode(space, e) for e in entries if e.of_space}
+    own = [e.trial for e in entries if e.of_space]
     ranges = joined(pair for e in encoded.values() for pair in zip(e.names, e.ranges, strict=True))
     rows = _Rows(ranges, fill=generation is not None)
     evidence = gather(own, objectives)
@@ -219,6 +210,22 @@ class _Rows:
 
 
 @lru_cache(maxsize=1)
+def _nsga2_type() -> type[optuna.samplers.NSGAIISampler]:
+    """NSGA-II that takes the parameters of any one row as those of all, which `_Rows(fill=True)` ensures."""
+    import optuna
+
+    class Filled(optuna.samplers.NSGAIISampler):
+        def infer_relative_search_space(
+            self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+        ) -> dict[str, optuna.distributions.BaseDistribution]:
+            complete = [optuna.trial.TrialState.COMPLETE]
+            rows = study.get_trials(deepcopy=False, states=complete)
+            return {n: d for n, d in rows[-1].distributions.items() if not d.single()} if rows else {}
+
+    return Filled
+
+
+@lru_cache(maxsize=1)
 def _row_type() -> type[optuna.trial.FrozenTrial]:
     """Optuna's trial, but its deep copy is a shallow one: the storage copies every row it is given."""
     from optuna.trial import FrozenTrial
@@ -241,15 +248,20 @@ def _distribution(allowed: Range) -> optuna.distributions.BaseDistribution:
     return distributions.FloatDistribution(allowed.low, allowed.high, log=allowed.log)
 
 
-def _encode(space: SearchSpace, key: Key) -> Encoded:
-    """Decisions of the space as parameters."""
-    decisions = dict(key)
-    domains = domains_of(space, decisions)
-    assert domains is not None
-    return _encoded(tuple((name, decisions[name], domain) for name, domain in domains.items()))
+def _encode(space: SearchSpace, entry: Entry) -> Encoded:
+    """An entry's decisions as parameters, in the order of the questions."""
+    try:
+        return _encoded(space, entry.key)
+    except TypeError:  # a space that cannot be hashed
+        return _encode_key(space, entry.key)
 
 
-_encoded = lru_cache(maxsize=16384)(encode)
+def _encode_key(space: SearchSpace, key: Key) -> Encoded:
+    values = dict(key)
+    return encode((name, values[name], domain) for name, domain in space.trace(values).domains.items())
+
+
+_encoded = lru_cache(maxsize=16384)(_encode_key)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial, TrialState
-from netwright.nas.evidence import ATTEMPTS, Evidence, Key, draw_new, gather, key_of, of_space, tried
+from netwright.nas.evidence import ATTEMPTS, Evidence, Key, draw_new, gather, key_of, own, read, tried
 from netwright.nas.ranking import ranking
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
@@ -22,7 +22,7 @@ class Evolution(Strategy):
     ever. With several objectives or bounds the best is the first by kept bounds, front and crowding.
     """
 
-    population: int = Field(default=30, ge=1, description="how many of the last finished trials may be parents")
+    population: int = Field(default=20, ge=1, description="how many of the last finished trials may be parents")
     tournament: int = Field(default=10, ge=1, description="how many of them are drawn; the best is the parent")
 
     def ask(
@@ -32,10 +32,10 @@ class Evolution(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        known = tried(trials)
-        own = of_space(space, trials)
-        population = self._population(gather(own, objectives))
-        if len(own) < self.population or not population:
+        entries = read(space, trials)
+        known, mine = tried(entries), own(entries)
+        population = self._population(gather(mine, objectives))
+        if len(mine) < self.population or not population:
             return Proposal(draw_new(space, known, rng), "random")
         try:
             return self._child(space, ranking(population), known, rng)
