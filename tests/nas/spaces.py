@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
+
+from pydantic import Field
 
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
@@ -38,7 +41,7 @@ class Few(Only):
 class Mixed(Only):
     """Every kind of decision, conditional ones, and options that hang on other decisions."""
 
-    sizes: list[int] = [8, 16, 32, 64]  # a list cannot be hashed
+    sizes: list[int] = Field(default=[8, 16, 32, 64], description="a list: the space cannot be hashed")
 
     def decide(self, choose: Chooser) -> Any:
         depth = choose.integer("depth", 1, 4)
@@ -67,5 +70,5 @@ def knapsack_value(decisions: Any) -> dict[str, float]:
     """Quality, best at 1, and a size that grows with it."""
     worth = {"x": 0, "y": 1, "z": 3, "w": 2}
     chosen = [worth[value] for name, value in sorted(decisions.items()) if name != "more"]
-    bonus = sum(a == b == 3 for a, b in zip(chosen, chosen[1:], strict=False))
+    bonus = sum(a == b == 3 for a, b in pairwise(chosen))
     return {"quality": (sum(chosen) + bonus) / 47, "size": 1.0 + sum(value**2 for value in chosen)}

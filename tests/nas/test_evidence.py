@@ -87,7 +87,7 @@ def test_ranges_of_one_name_are_joined():
         pairs += zip(encoded.names, encoded.ranges, strict=True)
     ranges = joined(pairs)
     assert (ranges["integer:odd"].low, ranges["integer:odd"].high, ranges["integer:odd"].step) == (1, 9, 2)
-    assert sorted(ranges["choice:layer3/width"].options) == ["16", "32", "64", "8"]
+    assert sorted(ranges["choice:layer2/width"].options) == ["16", "32", "64", "8"]
     assert {"member:picks:0", "member:picks:4"} <= set(ranges)
 
 

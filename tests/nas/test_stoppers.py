@@ -47,7 +47,7 @@ def test_the_best_value_so_far_is_never_stopped(name, epoch, history):
 
 @pytest.mark.parametrize("name", sorted(set(names("stopper")) - {"never"}))
 def test_a_hopeless_training_is_stopped_at_some_epoch(name):
-    history = [{epoch: 0.1 * number for epoch in range(1, 31)} for number in range(20)]
+    history = [dict.fromkeys(range(1, 31), 0.1 * number) for number in range(20)]
     answers = [stopper(name).keep_going(epoch=e, value=99.0, history=history) for e in range(1, 31)]
     assert not all(answers)
 
@@ -67,7 +67,7 @@ def test_the_median_rule_waits_for_epochs_and_for_trials():
 
 def test_halving_judges_at_rungs_only():
     rule = SuccessiveHalving(min_epochs=2, eta=3)
-    history = [{epoch: 0.0 for epoch in range(1, 30)}] * 6
+    history = [dict.fromkeys(range(1, 30), 0.0)] * 6
     stopped = [epoch for epoch in range(1, 20) if not rule.keep_going(epoch=epoch, value=1.0, history=history)]
     assert stopped == [2, 6, 18]
 
