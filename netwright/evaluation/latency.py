@@ -179,7 +179,6 @@ def measure_latency(
 def _no_collection() -> Iterator[None]:
     """Keeps Python's garbage collector from running inside a sample."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

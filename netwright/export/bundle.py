@@ -1,0 +1,202 @@
+"""The folder that leaves: model files, preprocessing, proof of parity, numbers, and a loader.
+
+Contents: `model.onnx`, `model.int8.onnx` if there is one, `weights.safetensors` and `architecture.json`,
+`preprocessing.json`, `card.json` (what it is, decisions, parity, measurements, provenance), `load.py` (needs
+only onnxruntime and numpy), `README.md` and `SHA256SUMS`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from netwright.core.errors import ExportError
+from netwright.core.files import file_hash
+from netwright.export.onnx_runtime import Session
+from netwright.export.parity import Parity
+from netwright.export.weights import describe, write_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FLOAT, INT8, SUMS, CARD = "model.onnx", "model.int8.onnx", "SHA256SUMS", "card.json"
+
+
+class Preprocessing(Protocol):
+    """How raw inputs become the network's: anything with scale, mean, std and axis as JSON."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleContents:
+    """What goes into a bundle.
+
+    `model` and `int8` are ONNX files, `module` the network the float file was made from. `architecture` is its
+    layer graph or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one
+    per stage. `default` names the file that the loader runs unless told otherwise.
+    """
+
+    name: str
+    model: Path
+    module: nn.Module
+    preprocessing: Preprocessing
+    classes: Sequence[str]
+    int8: Path | None = None
+    default: str = FLOAT
+    architecture: Mapping[str, Any] | None = None
+    decisions: Mapping[str, Any] | None = None
+    parity: Mapping[str, Parity] = field(default_factory=dict)
+    measurements: Sequence[Mapping[str, Any]] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A written bundle: its folder and its files' names."""
+
+    path: Path
+    files: tuple[str, ...]
+
+
+def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
+    """Write a bundle, whole or not at all; an older bundle in the same place is replaced.
+
+    Raises ExportError when the folder exists and is something else, or a model file does not run.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not _is_bundle(folder):
+        raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
+    if contents.default not in {FLOAT} | ({INT8} if contents.int8 else set()):
+        raise ExportError(f"the default model {contents.default!r} is not among the bundle's model files")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _fill(temporary, contents)
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle(path=folder, files=verify_bundle(folder))
+
+
+def verify_bundle(folder: Path) -> tuple[str, ...]:
+    """The names of a bundle's files, each checked against its SHA-256.
+
+    Raises ExportError naming the file that is missing or is not the one that was written.
+    """
+    listing = folder / SUMS
+    if not listing.is_file():
+        raise ExportError(f"{folder} is not a bundle: it has no {SUMS}")
+    names = []
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        if not name or Path(name).name != name:
+            raise ExportError(f"{SUMS} in {folder} is damaged at the line {line!r}")
+        path = folder / name
+        if not path.is_file():
+            raise ExportError(f"{name} is missing from the bundle {folder}")
+        if not hmac.compare_digest(file_hash(path), expected):
+            raise ExportError(f"{name} in the bundle {folder} was changed: its SHA-256 differs from {SUMS}")
+        names.append(name)
+    return tuple(names)
+
+
+def _is_bundle(folder: Path) -> bool:
+    return folder.is_dir() and (folder / SUMS).is_file() and (folder / CARD).is_file()
+
+
+def _fill(folder: Path, contents: BundleContents) -> None:
+    shutil.copyfile(contents.model, folder / FLOAT)
+    models = {FLOAT: "float32"}
+    if contents.int8 is not None:
+        shutil.copyfile(contents.int8, folder / INT8)
+        models[INT8] = "int8"
+    shapes = [Session(folder / name).input_shape[1:] for name in models]
+    shape = [size if isinstance(size, int) else None for size in shapes[0]]
+    architecture = contents.architecture or describe(contents.module, input_shape=[s or 0 for s in shape])
+    write_weights(contents.module, folder / "weights.safetensors", architecture=architecture)
+    (folder / "weights.json").rename(folder / "architecture.json")
+    _write_json(folder / "preprocessing.json", {**contents.preprocessing.to_json(), "input_shape": shape})
+    _write_json(folder / CARD, _card(contents, models, shape, folder))
+    template = files("netwright.export").joinpath("templates", "load.py")
+    (folder / "load.py").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
+    sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Move the finished bundle to its name; an older one is put aside first and then removed."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    folder.rename(aside)
+    temporary.rename(folder)
+    shutil.rmtree(aside)
+
+
+def _card(
+    contents: BundleContents, models: Mapping[str, str], shape: Sequence[int | None], folder: Path
+) -> dict[str, Any]:
+    return {
+        "name": contents.name,
+        "default": contents.default,
+        "files": {
+            name: {"type": kind, "bytes": (folder / name).stat().st_size, "sha256": file_hash(folder / name)}
+            for name, kind in models.items()
+        },
+        "input": {"name": "input", "shape": list(shape), "type": "float32 after preprocessing.json"},
+        "output": "output",
+        "classes": list(contents.classes),
+        "decisions": dict(contents.decisions) if contents.decisions is not None else None,
+        "parity": {name: parity.to_json() for name, parity in contents.parity.items()},
+        "measurements": [dict(row) for row in contents.measurements],
+        "provenance": dict(contents.provenance),
+    }
+
+
+def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence[int | None], folder: Path) -> str:
+    """A page for the person who gets the folder."""
+    rows = [f"| `{name}` | {kind} | {(folder / name).stat().st_size:,} |" for name, kind in models.items()]
+    proofs = [
+        f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples, "
+        f"the same class for {100 * p.agreement:.2f} %."
+        for name, p in contents.parity.items()
+    ]
+    return "\n".join(
+        [
+            f"# {contents.name}\n",
+            f"Takes [N, {', '.join(str(s or 'any') for s in shape)}] and tells {len(contents.classes)} classes.\n",
+            "| file | type | bytes |\n|---|---|---|",
+            *rows,
+            "\nRun it with onnxruntime and numpy alone:\n",
+            "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
+            "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
+            "`card.json` has the measurements with their protocol, the decisions and the provenance.",
+            "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",
+            *(["## Parity\n", *proofs, ""] if proofs else []),
+        ]
+    )
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and paths as JSON's."""
+    if isinstance(value, Path):
+        return value.name
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

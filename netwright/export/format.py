@@ -1,0 +1,32 @@
+"""The base of every export format: a model as a file that another program can open."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from netwright.core.plugins import Plugin
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Format(Plugin, ABC):
+    """A file format; `suffix` is the end of its files' names, with the dot."""
+
+    suffix: ClassVar[str]
+
+    @abstractmethod
+    def write(
+        self, model: nn.Module, path: Path, *, example: np.ndarray, architecture: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write a model in evaluation mode to `path`, whole or not at all; gives the path.
+
+        `example` is a preprocessed float32 batch [batch, *shape]. `architecture` is a plain-JSON description
+        of the network for formats that store weights only. The model is not changed.
+        Raises ExportError when the format refuses the model.
+        """

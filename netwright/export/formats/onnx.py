@@ -1,0 +1,29 @@
+"""ONNX: graph and weights in one file, run by ONNX Runtime and by most other runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from netwright.export.format import Format
+from netwright.export.to_onnx import export_onnx
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Onnx(Format):
+    """One ONNX file with the weights inside; any batch size, and on request any sequence length."""
+
+    suffix: ClassVar[str] = ".onnx"
+    dynamic_time: bool = Field(default=False, description="let sequences [batch, time, ...] have any length")
+
+    def write(
+        self, model: nn.Module, path: Path, *, example: np.ndarray, architecture: Mapping[str, Any] | None = None
+    ) -> Path:
+        del architecture
+        return export_onnx(model, path, example=example, dynamic_time=self.dynamic_time).path

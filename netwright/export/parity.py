@@ -1,0 +1,121 @@
+"""Proof that an exported model computes what the original does, at several batch sizes and lengths."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.core.errors import ParityError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far two models' outputs are apart on the same inputs.
+
+    Differences are absolute, `scale` is the largest absolute output of the original, `agreement` the share of
+    samples with the same highest output. Accuracies are shares from 0 to 1, given when targets are known.
+    """
+
+    max_difference: float
+    mean_difference: float
+    scale: float
+    agreement: float
+    n: int
+    batch_sizes: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
+    tolerance: float | None = None
+    accuracy_original: float | None = None
+    accuracy_exported: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The proof as it is stored."""
+        return dataclasses.asdict(self)
+
+
+def check_parity(
+    session: Callable[[np.ndarray], np.ndarray],
+    model: nn.Module,
+    inputs: np.ndarray,
+    *,
+    targets: np.ndarray | None = None,
+    tolerance: float | None = 1e-4,
+    sizes: Sequence[int] = (1, 2, 7),
+    lengths: Sequence[int] = (),
+) -> Parity:
+    """Compare an exported model with the original on preprocessed float32 inputs [n, *shape].
+
+    Every batch size in `sizes`, and for sequences [n, time, ...] every `lengths` of the time axis, is tried too.
+    `tolerance` bounds the largest difference, relative to the largest output where that is above 1; None
+    reports without judging, as for int8. Raises ParityError beyond it, or when outputs are not finite.
+    """
+    from netwright.tasks.prediction import predict
+
+    if len(inputs) == 0:
+        raise ParityError("parity needs at least one input, came none")
+    exported = _in_batches(session, inputs)
+    original = predict(model, inputs)
+    _require_shape(exported, original, "")
+    worst, mean = _differences(exported, original)
+    scale = float(np.abs(original).max())
+    for size in sizes:
+        batch = np.resize(inputs, (size, *inputs.shape[1:]))
+        worst = max(worst, _one(session, model, batch, f"batch size {size}"))
+    for length in lengths:
+        batch = np.resize(inputs[:2], (2, length, *inputs.shape[2:]))
+        worst = max(worst, _one(session, model, batch, f"length {length}"))
+    if not np.isfinite(worst):
+        raise ParityError("the outputs are not finite: they cannot be compared")
+    if tolerance is not None and worst > tolerance * max(1.0, scale):
+        raise ParityError(
+            f"the exported model differs from the original by {worst:.3g} at most "
+            f"(allowed: {tolerance * max(1.0, scale):.3g}, largest output {scale:.3g})"
+        )
+    best_exported, best_original = _best(exported), _best(original)
+    return Parity(
+        max_difference=worst,
+        mean_difference=mean,
+        scale=scale,
+        agreement=float((best_exported == best_original).mean()),
+        n=len(inputs),
+        batch_sizes=tuple(sizes),
+        lengths=tuple(lengths),
+        tolerance=tolerance,
+        accuracy_original=None if targets is None else float((best_original == targets).mean()),
+        accuracy_exported=None if targets is None else float((best_exported == targets).mean()),
+    )
+
+
+def _in_batches(session: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> np.ndarray:
+    return np.concatenate([session(inputs[start : start + 256]) for start in range(0, len(inputs), 256)])
+
+
+def _one(session: Callable[[np.ndarray], np.ndarray], model: nn.Module, batch: np.ndarray, what: str) -> float:
+    from netwright.tasks.prediction import predict
+
+    exported, original = session(batch), predict(model, batch)
+    _require_shape(exported, original, f" at {what}")
+    return _differences(exported, original)[0]
+
+
+def _require_shape(exported: np.ndarray, original: np.ndarray, where: str) -> None:
+    if exported.shape != original.shape:
+        raise ParityError(
+            f"the exported model's output{where} has the shape {exported.shape}, the original's {original.shape}"
+        )
+
+
+def _differences(exported: np.ndarray, original: np.ndarray) -> tuple[float, float]:
+    difference = np.abs(exported.astype(np.float64) - original)
+    worst = float(difference.max()) if np.isfinite(difference).all() else float("inf")
+    return worst, float(difference.mean())
+
+
+def _best(outputs: np.ndarray) -> np.ndarray:
+    return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1))

@@ -1,0 +1,110 @@
+# ruff: noqa: T201
+"""Runs the model in this folder; needs only onnxruntime and numpy.
+
+python load.py                                  what this folder is
+python load.py data.npz [--model NAME.onnx]     accuracy and latency on your data
+
+data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
+images as [N, H, W], [N, H, W, C] or [N, C, H, W], and class numbers from 0. In a program:
+
+from load import Model
+classes = Model("this/folder").predict(inputs)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+HERE = Path(__file__).resolve().parent
+
+
+class Model:
+    """An ONNX file of this folder with its preprocessing; `threads` are the threads of one call."""
+
+    def __init__(self, folder: str | Path = HERE, file: str | None = None, threads: int = 1) -> None:
+        folder = Path(folder)
+        self.card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        self.settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+        self.file = file or self.card["default"]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        providers = ["CPUExecutionProvider"]
+        self.session = ort.InferenceSession(str(folder / self.file), options, providers=providers)
+
+    def preprocess(self, inputs: np.ndarray) -> np.ndarray:
+        """Raw inputs as the float32 batch that the network takes: (x * scale - mean) / std."""
+        s = self.settings
+        batch = arrange(np.asarray(inputs), s["input_shape"]).astype(np.float32)
+        shape = [1] * batch.ndim
+        shape[s["axis"]] = -1
+        batch *= np.float32(s["scale"])
+        batch -= np.asarray(s["mean"], np.float32).reshape(shape)
+        batch /= np.asarray(s["std"], np.float32).reshape(shape)
+        return np.asarray(batch)
+
+    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """The network's outputs [N, ...] for raw inputs."""
+        batch = self.preprocess(inputs)
+        parts = [batch[start : start + 256] for start in range(0, len(batch), 256)]
+        return np.concatenate([self.session.run(["output"], {"input": part})[0] for part in parts])
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Class numbers [N] for raw inputs; their names are in card["classes"]."""
+        return np.asarray(self.outputs(inputs).argmax(axis=1))
+
+
+def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
+    """Raw inputs as [N, *shape]: the channel axis of images is added or moved to the front."""
+    if len(shape) == 3 and x.ndim == 3 and shape[0] == 1:
+        x = x[:, None]
+    elif len(shape) == 3 and x.ndim == 4 and not fits(x, shape):
+        x = np.moveaxis(x, 3, 1)
+    elif len(shape) == 2 and x.ndim == 2 and shape[1] == 1:
+        x = x[:, :, None]
+    if not fits(x, shape):
+        raise ValueError(f"inputs must be [N, {', '.join(map(str, shape))}], or images with channels last")
+    return np.ascontiguousarray(x)
+
+
+def fits(x: np.ndarray, shape: list[int | None]) -> bool:
+    """Whether x is [N, *shape]; None in shape is any size."""
+    return x.ndim == len(shape) + 1 and all(w in (None, h) for w, h in zip(shape, x.shape[1:], strict=True))
+
+
+def main() -> None:
+    """The command line described above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", help="an .npz file with inputs and targets")
+    parser.add_argument("--model", help="an .onnx file of this folder")
+    chosen = parser.parse_args()
+    model = Model(file=chosen.model)
+    print(f"{model.card['name']}: {model.file}, input {model.settings['input_shape']}, ", end="")
+    print(f"{len(model.card['classes'])} classes; files: {', '.join(sorted(model.card['files']))}")
+    if chosen.data is None:
+        return
+    with np.load(chosen.data, allow_pickle=False) as data:
+        names = ("inputs", "targets") if "inputs" in data else ("x_test", "y_test")
+        if any(name not in data for name in names):
+            sys.exit(f"{chosen.data} holds {', '.join(data.files)}; expected inputs and targets, or x_test and y_test")
+        inputs, targets = (data[name] for name in names)
+    correct = int((model.predict(inputs) == targets.reshape(-1)).sum())
+    print(f"accuracy {correct / len(targets)!r} ({correct} of {len(targets)})")
+    one = model.preprocess(inputs[:1])
+    times = []
+    for _ in range(120):
+        start = time.perf_counter()
+        model.session.run(["output"], {"input": one})
+        times.append(1000 * (time.perf_counter() - start))
+    p10, median, p90 = np.quantile(times[20:], (0.1, 0.5, 0.9))
+    print(f"latency {median:.4g} ms per sample, median of 100 (p10 {p10:.4g}, p90 {p90:.4g}), 1 thread, batch 1")
+
+
+if __name__ == "__main__":
+    main()
