@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ GRACE_S = 5.0
 class _Worker:
     """A worker process, the pipe to it, and the job it is at."""
 
-    process: SpawnProcess
+    process: subprocess.Popen[bytes]
     pipe: Connection
     job: TrialJob | None = None
     started: float = 0.0
@@ -70,8 +73,9 @@ def _attend(work: Work, worker: _Worker) -> _Worker:
                 return worker
             worker.pipe.send(work.report(job.number, payload))
     except (EOFError, ConnectionError):
-        worker.process.join(GRACE_S)
-        work.finish(job.number, _death(worker.process.exitcode, seconds))
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(GRACE_S)
+        work.finish(job.number, _death(worker.process.returncode, seconds))
         return _replace(worker)
     if seconds > job.limit_s + GRACE_S:
         work.finish(job.number, lost("timeout", f"took longer than {job.limit_s:g} s", seconds=seconds))
@@ -91,10 +95,15 @@ def _patience(busy: list[_Worker]) -> float:
 
 
 def _start() -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="netwright-worker")
-    process.start()
+    ours, theirs = multiprocessing.Pipe()
+    search_path = os.pathsep.join(dict.fromkeys(path or str(Path.cwd()) for path in sys.path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netwright.runs.worker", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env={**os.environ, "PYTHONPATH": search_path},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     theirs.close()
     return _Worker(process, ours)
 
@@ -117,29 +126,6 @@ def _replace(worker: _Worker) -> _Worker:
 
 def _end(worker: _Worker) -> None:
     worker.pipe.close()
-    worker.process.join(0.2 if worker.job is None else 0)
-    if worker.process.is_alive():
-        worker.process.kill()
-    worker.process.join()
-    worker.process.close()
-
-
-def _serve(pipe: Connection) -> None:
-    """A worker's life: take a job, run it, tell what came of it."""
-    import signal
-
-    from netwright.runs.trial import run_trial
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def report(row: Mapping[str, Any]) -> bool:
-        pipe.send(("row", row))
-        return bool(pipe.recv())
-
-    while True:
-        try:
-            job = pipe.recv()
-        except (EOFError, ConnectionError):
-            return
-        outcome = run_trial(job, report=report)
-        pipe.send(("outcome", outcome.to_json()))
+    with suppress(ProcessLookupError):
+        os.killpg(worker.process.pid, signal.SIGKILL)
+    worker.process.wait()

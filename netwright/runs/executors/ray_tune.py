@@ -109,6 +109,10 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
         self._running: dict[str, TrialJob] = {}
         self._stopped: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its parts to restore them later, and we never do."""
+        return {}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         job = self._work.next_job()
         if job is None:
@@ -152,6 +156,10 @@ class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped her
         super().__init__()
         self._searcher = searcher
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as with the searcher."""
+        return {}
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         del tune_controller
         go_on = ROW not in result or self._searcher.on_epoch(trial.trial_id, json.loads(result[ROW]))
@@ -176,6 +184,12 @@ class _TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is untyped here
         kind, payload = self._messages.get()
         self._asked = kind == ROW
         return {kind: json.dumps(payload), "done": kind == OUTCOME}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Keep nothing: a training checkpoints itself in the run folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Read nothing: a training that begins again finds its own checkpoint."""
 
     def cleanup(self) -> None:
         self._answer.put(False)
