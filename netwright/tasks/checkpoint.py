@@ -28,7 +28,8 @@ Tensors = dict[str, torch.Tensor]
 class TrainingState:
     """All that a training needs to go on as if it had never stopped.
 
-    `identity` says which training it is; a state is only ever continued by the same one.
+    `identity` says which training it is: settings, seed, data, and the digest of the weights at its `start`;
+    a state is only ever continued by the same training.
     """
 
     identity: Mapping[str, str]
@@ -63,15 +64,19 @@ def load_state(path: Path, *, identity: Mapping[str, str]) -> TrainingState:
     if facts.get("digest") != digest_of(tensors):
         raise _damaged(path, "its content does not match its checksum")
     stored = facts["identity"]
-    different = sorted(key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key))
+    model = _group(tensors, "model.")
+    different = {key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key)}
+    if identity.get("start") == digest_of(model):
+        # The caller kept the model of the training that stopped here, instead of making it anew.
+        different.discard("start")
     if different:
         raise CheckpointError(
-            f"the checkpoint {path} is of another training: {', '.join(different)} differ; "
+            f"the checkpoint {path} is of another training: it differs in {', '.join(sorted(different))}; "
             "give another path, or delete the file to start afresh"
         )
     return TrainingState(
-        identity=identity,
-        model=_group(tensors, "model."),
+        identity=stored,
+        model=model,
         optimizer=_by_number(_group(tensors, "optimizer.")),
         generators=_group(tensors, "generator."),
         rows=facts["rows"],

@@ -64,8 +64,11 @@ class Split:
         return len(self.targets)
 
     def take(self, index: IntArray) -> Split:
-        """The samples at these positions."""
-        return Split(self.inputs[index], self.targets[index])
+        """The samples at these positions, read-only as all shared data."""
+        inputs, targets = self.inputs[index], self.targets[index]
+        inputs.setflags(write=False)
+        targets.setflags(write=False)
+        return Split(inputs, targets)
 
 
 class HeldOut:

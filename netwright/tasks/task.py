@@ -113,10 +113,11 @@ class Task(Plugin):
         """Accuracy and mean cross-entropy of logits [N, classes] against class numbers [N]."""
         if len(outputs) != len(targets) or len(targets) == 0:
             raise DataError(f"{len(outputs)} outputs cannot be scored against {len(targets)} targets")
-        logits = outputs.astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        chosen = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
-        loss = np.log(np.exp(logits).sum(axis=1)) - chosen
+        with np.errstate(invalid="ignore"):  # logits that are not finite give a loss of nan
+            logits = outputs.astype(np.float64)
+            logits -= logits.max(axis=1, keepdims=True)
+            chosen = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
+            loss = np.log(np.exp(logits).sum(axis=1)) - chosen
         return {"accuracy": float(np.mean(outputs.argmax(1) == targets)), "loss": float(loss.mean())}
 
 

@@ -1,0 +1,335 @@
+"""Training: `fit` trains a model on a task, the same way every time for the same seed.
+
+On one machine with one number of threads, equal arguments give bit-equal weights, also when the training
+was cut short and went on from its checkpoint. The number of threads is the caller's: torch.set_num_threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from netwright.core.clock import Clock, SystemClock
+from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError, SpaceError
+from netwright.core.files import content_hash
+from netwright.core.plugins import spec_of
+from netwright.core.seeds import derive_seed
+from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
+from netwright.tasks.data import Preprocessing
+from netwright.tasks.memory_layout import fastest_layout
+from netwright.tasks.prediction import evaluate, evaluate_split, evaluating, on_device, predict
+from netwright.tasks.settings import Distillation, Training, learning_rate_factor
+from netwright.tasks.splitting import stratified_order
+from netwright.tasks.task import Task
+
+__all__ = [
+    "Distillation",
+    "EpochRow",
+    "FitResult",
+    "NotFiniteError",
+    "Training",
+    "evaluate",
+    "evaluate_split",
+    "fit",
+    "predict",
+]
+
+EpochRow = dict[str, float]
+"""epoch (from 1), train_loss, validation_<score> for each of the task's scores, seconds of this epoch."""
+
+OnEpoch = Callable[[EpochRow], bool]
+SYSTEM_CLOCK = SystemClock()
+STEPS_BETWEEN_CHECKS = 32
+
+
+class NotFiniteError(NetwrightError):
+    """The loss became nan or infinite; what was trained is worthless."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a training did: one row per epoch (earlier ones of a resumed training too), whether it was
+    stopped before its last epoch, and the seconds of all epochs together.
+    """
+
+    rows: list[EpochRow]
+    stopped: bool
+    seconds: float
+
+
+def go_on(row: EpochRow) -> bool:
+    """Always train on."""
+    del row
+    return True
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    *,
+    training: Training,
+    seed: int,
+    on_epoch: OnEpoch = go_on,
+    teacher: nn.Module | None = None,
+    distillation: Distillation | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    clock: Clock = SYSTEM_CLOCK,
+) -> FitResult:
+    """Train a model in place; nothing else in netwright changes a model it is given.
+
+    After each epoch the state is saved to `checkpoint`, then `on_epoch` gets the epoch's row and ends the
+    training by returning False. When the file is already there, the training goes on from it, or returns
+    at once when it was complete. With a `teacher`, its outputs are learned too. The model ends on the device
+    and in the mode it came with, and the global random generators are left as they were.
+
+    Raises NotFiniteError, ShapeError when the outputs do not fit the task, SpaceError when there is nothing
+    to train, CheckpointError, DataError, and ConfigurationError.
+    """
+    distillation = _distillation(model, teacher, distillation)
+    with on_device(model, device) as place, evaluating(model), _own_random_numbers(place, seed):
+        trainer = _Trainer(model, task, training=training, seed=seed, place=place)
+        if teacher is not None and distillation is not None:
+            trainer.learn_from(teacher, distillation)
+        with fastest_layout(model, trainer.example()) as trainer.layout:
+            if checkpoint is not None:
+                trainer.resume(checkpoint)
+            stopped = _epochs(trainer, on_epoch=on_epoch, checkpoint=checkpoint, clock=clock)
+    return FitResult(trainer.rows, stopped, math.fsum(row["seconds"] for row in trainer.rows))
+
+
+def _epochs(trainer: _Trainer, *, on_epoch: OnEpoch, checkpoint: Path | None, clock: Clock) -> bool:
+    """Train the epochs that are left; whether the listener stopped it."""
+    last = trainer.training.epochs
+    while (done := len(trainer.rows)) < last:
+        started = clock.monotonic()
+        row = trainer.epoch(done + 1)
+        row["seconds"] = clock.monotonic() - started
+        trainer.rows.append(row)
+        state = trainer.generators()
+        if checkpoint is not None:
+            save_state(checkpoint, trainer.state())
+        if not on_epoch(dict(row)) and done + 1 < last:
+            return True
+        # The listener may draw random numbers; the next epoch must not depend on that.
+        trainer.set_generators(state)
+    return False
+
+
+def _distillation(
+    model: nn.Module, teacher: nn.Module | None, distillation: Distillation | None
+) -> Distillation | None:
+    if teacher is None and distillation is not None:
+        raise ConfigurationError([Mistake("distillation", "needs a teacher; give one or leave it out")])
+    if teacher is not None and teacher is model:
+        raise ConfigurationError([Mistake("teacher", "is the model itself; give a copy made before training")])
+    return (distillation or Distillation()) if teacher is not None else None
+
+
+@contextmanager
+def _own_random_numbers(place: torch.device, seed: int) -> Iterator[None]:
+    """The global generators, which dropout draws from, seeded for a while and then as before."""
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(derive_seed("model", seed))
+        yield
+
+
+class _Trainer:
+    """The moving parts of one training: model, optimizer, generators, rows so far."""
+
+    def __init__(self, model: nn.Module, task: Task, *, training: Training, seed: int, place: torch.device) -> None:
+        data = task.data()
+        self.model, self.task, self.training, self.place = model, task, training, place
+        self.rows: list[EpochRow] = []
+        self.validation = data.validation
+        self.preprocessing = data.preprocessing
+        self.classes = len(data.classes)
+        # The first of a seeded order: every model sees the same part, and a smaller part is inside a larger.
+        order = stratified_order(data.train.targets, seed=derive_seed("samples", task.split_seed))
+        self.train = data.train if training.samples is None else data.train.take(order[: training.samples])
+        self.inputs = torch.tensor(self.train.inputs, device=place)
+        self.targets = torch.tensor(self.train.targets, device=place)
+        self.order = torch.Generator().manual_seed(derive_seed("order", seed))
+        self.optimizer = _optimizer(model, training)
+        self.normalise = _Normalise(data.preprocessing, self.inputs)
+        self.layout = torch.contiguous_format
+        self.teacher: nn.Module | None = None
+        self.distillation = Distillation()
+        self.teacher_outputs: torch.Tensor | None = None
+        self.identity = self._identity(seed, data.fingerprint)
+
+    def example(self) -> torch.Tensor:
+        """Two inputs as the model gets them."""
+        return self.normalise(self.inputs[:2])
+
+    def learn_from(self, teacher: nn.Module, distillation: Distillation) -> None:
+        """Distil a teacher; without augmentation its outputs are computed only once."""
+        self.teacher, self.distillation = teacher, distillation
+        self.identity |= {"teacher": digest_of(teacher.state_dict())}
+        self.identity |= {"distillation": distillation.model_dump_json()}
+        if not self.task.augments():
+            outputs = predict(teacher, self.train.inputs, device=str(self.place), preprocessing=self.preprocessing)
+            self.teacher_outputs = torch.tensor(outputs, device=self.place)
+
+    def epoch(self, number: int) -> EpochRow:
+        """One pass over the training samples and one look at the validation split."""
+        self.model.train()
+        batches = self._batches()
+        total, seen = torch.zeros((), dtype=torch.float64, device=self.place), 0
+        for place, index in enumerate(batches):
+            step = (number - 1) * len(batches) + place
+            self._set_learning_rate(step, steps=self.training.epochs * len(batches))
+            total += self._step(index).double() * len(index)
+            seen += len(index)
+            if place % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1 or place == len(batches) - 1:
+                self._check_finite(float(total), "training", number)
+        row: EpochRow = {"epoch": number, "train_loss": float(total) / seen}
+        scores = evaluate_split(self.model, self.task, self.validation, device=str(self.place))
+        row |= {f"validation_{name}": value for name, value in scores.items()}
+        self._check_finite(math.fsum(scores.values()), "validation", number)
+        return row
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint if there is one."""
+        if not path.exists():
+            return
+        state = load_state(path, identity=self.identity)
+        self.identity = dict(state.identity)
+        self.model.load_state_dict(state.model)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        held = {n: {k: _like(parameters[n], t) for k, t in of.items()} for n, of in state.optimizer.items()}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": held, "param_groups": groups})
+        self.set_generators(state.generators)
+        self.rows = [dict(row) for row in state.rows]
+
+    def state(self) -> TrainingState:
+        """All that `resume` needs."""
+        return TrainingState(
+            identity=self.identity,
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict()["state"],
+            generators=self.generators(),
+            rows=self.rows,
+        )
+
+    def generators(self) -> dict[str, torch.Tensor]:
+        """The states of all generators that training draws from."""
+        states = {"order": self.order.get_state(), "cpu": torch.get_rng_state()}
+        return states | ({"cuda": torch.cuda.get_rng_state(self.place)} if self.place.type == "cuda" else {})
+
+    def set_generators(self, states: dict[str, torch.Tensor]) -> None:
+        self.order.set_state(states["order"])
+        torch.set_rng_state(states["cpu"])
+        if self.place.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], self.place)
+
+    def _batches(self) -> list[torch.Tensor]:
+        order = torch.randperm(len(self.targets), generator=self.order).to(self.place)
+        batches = list(torch.split(order, self.training.batch_size))
+        # Batch normalisation cannot train on a single sample.
+        return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
+
+    def _step(self, index: torch.Tensor) -> torch.Tensor:
+        inputs, targets = self.inputs[index], self.targets[index]
+        if self.task.augments():
+            inputs = self.task.augment(inputs, self.order)
+        ready = self.normalise(inputs).contiguous(memory_format=self.layout)
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = self.model(ready)
+        self._check_shape(outputs, len(index))
+        loss = self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
+        if self.teacher is not None:
+            soft = self._soft_loss(outputs, self._teacher_outputs(self.teacher, ready, index))
+            loss = self.distillation.weight * soft + (1 - self.distillation.weight) * loss
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one without types
+        if self.training.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _teacher_outputs(self, teacher: nn.Module, ready: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        if self.teacher_outputs is not None:
+            return self.teacher_outputs[index]
+        with on_device(teacher, str(self.place)), evaluating(teacher), torch.no_grad():
+            outputs: torch.Tensor = teacher(ready)
+        return outputs
+
+    def _soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """KL divergence of softened outputs, times T² so that its gradients keep their size."""
+        t = self.distillation.temperature
+        student, target = F.log_softmax(outputs / t, dim=1), F.log_softmax(teacher / t, dim=1)
+        return F.kl_div(student, target, log_target=True, reduction="batchmean") * t * t
+
+    def _set_learning_rate(self, step: int, *, steps: int) -> None:
+        factor = learning_rate_factor(self.training.schedule, step=step, steps=steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.training.learning_rate * factor
+
+    def _check_shape(self, outputs: object, samples: int) -> None:
+        shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        if shape != (samples, self.classes):
+            raise ShapeError(
+                f"the model gives {shape} for {samples} samples; one row of {self.classes} logits per sample "
+                "is expected: correct its last layer"
+            )
+
+    def _check_finite(self, value: float, what: str, epoch: int) -> None:
+        if not math.isfinite(value):
+            raise NotFiniteError(
+                f"the {what} loss became {value} in epoch {epoch}; lower the learning rate "
+                f"(now {self.training.learning_rate}) or set gradient_clip"
+            )
+
+    def _identity(self, seed: int, fingerprint: str) -> dict[str, str]:
+        facts = {f"training.{name}": str(value) for name, value in self.training.model_dump().items()}
+        weights = self.model.state_dict()
+        shapes = {name: [str(t.dtype), *t.shape] for name, t in weights.items()}
+        return facts | {
+            "seed": str(seed),
+            "task": content_hash(spec_of(self.task)),
+            "data": fingerprint,
+            "model": content_hash(shapes),
+            "start": digest_of(weights),
+            "device": self.place.type,
+        }
+
+
+class _Normalise:
+    """`Preprocessing` on tensors, where they are."""
+
+    def __init__(self, preprocessing: Preprocessing, like: torch.Tensor) -> None:
+        shape = preprocessing.shape(like.ndim)
+        self.scale = preprocessing.scale
+        self.mean = torch.tensor(preprocessing.mean, device=like.device).reshape(shape)
+        self.std = torch.tensor(preprocessing.std, device=like.device).reshape(shape)
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        return (inputs.float() * self.scale - self.mean) / self.std
+
+
+def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A parameter's optimizer value in the parameter's own memory order, which optimizers are fastest with."""
+    return torch.empty_like(parameter).copy_(value) if value.ndim and value.shape == parameter.shape else value
+
+
+def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """The optimizer; vectors (biases, norms) are not decayed, as shrinking them only hurts."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise SpaceError("the model has no trainable parameter; give a model with weights")
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=training.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=training.learning_rate)
