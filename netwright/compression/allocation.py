@@ -19,14 +19,14 @@ class Ranked:
     """A coupling as numbers: per slot the units from least to most important, and each step's importance.
 
     `steps[i]` is the mean importance, over the slots, of the i-th least important unit. `share` is the number
-    of slots whose widths add up to one layer's width; `start` the width, per slot, that `max_ratio` refers to.
+    of slots whose widths add up to one layer's width; `start` the width, per slot, before the first step.
     """
 
     name: str
     order: Sequence[Sequence[int]]
     steps: Sequence[float]
+    start: int
     share: int = 1
-    start: int = 0
 
     @property
     def size(self) -> int:
@@ -47,13 +47,15 @@ def allocate(
 ) -> Mapping[str, tuple[int, ...]]:
     """The channels each coupling loses, in its own numbering; couplings that lose none are left out.
 
+    `ratio` is the share of the widths at the start that shall be gone afterwards, earlier steps included.
     `local` takes the same share from each; `global` ranks all channels of all couplings together, so that
     the least important go first wherever they are.
     """
     wanted = _wanted(couplings, ratio=ratio, scope=scope)
     result = {}
     for coupling in couplings:
-        keep = kept(coupling.size, wanted[coupling.name], limits, share=coupling.share, start=coupling.start)
+        wide = wanted[coupling.name]
+        keep = kept(coupling.size, wide, limits, share=coupling.share, start=coupling.start)
         removed = coupling.size - keep
         if removed:
             result[coupling.name] = tuple(
@@ -90,9 +92,10 @@ def rounding(size: int, round_to: int) -> int:
 
 def _wanted(couplings: Sequence[Ranked], *, ratio: float, scope: Scope) -> dict[str, float]:
     if scope == "local":
-        return {coupling.name: coupling.size * (1 - ratio) for coupling in couplings}
+        return {coupling.name: min(coupling.size, coupling.start * (1 - ratio)) for coupling in couplings}
     steps = sorted((value, coupling.name, len(coupling.order)) for coupling in couplings for value in coupling.steps)
-    budget = ratio * sum(coupling.size * len(coupling.order) for coupling in couplings)
+    left = (1 - ratio) * sum(coupling.start * len(coupling.order) for coupling in couplings)
+    budget = sum(coupling.size * len(coupling.order) for coupling in couplings) - left
     wanted = {coupling.name: float(coupling.size) for coupling in couplings}
     for _, name, cost in steps:
         budget -= cost

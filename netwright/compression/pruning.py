@@ -152,8 +152,9 @@ def prune_once(
 def stand_in(module: nn.Module) -> nn.Module:
     """The module, changed in place, with every recurrent layer replaced by a linear one of the same widths."""
     layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.RNNBase)]
-    for path, layer in layers:
-        module.set_submodule(path, _StandIn(layer))
+    with torch.random.fork_rng(devices=[]):
+        for path, layer in layers:
+            module.set_submodule(path, _StandIn(layer))
     return module
 
 
@@ -298,9 +299,7 @@ def _choose(
         return {c.name: c.cuts(chosen[c.name]) for c in couplings if c.name in chosen}
 
     if settings.macs is None:
-        ratio = settings.ratio or 0.5
-        left, before = 1 - ratio * step / settings.steps, 1 - ratio * (step - 1) / settings.steps
-        return cuts(1 - left / before)
+        return cuts((settings.ratio or 0.5) * step / settings.steps)
     target = start.macs * (1 - (1 - settings.macs) * step / settings.steps)
 
     def distance(ratio: float) -> float:

@@ -35,7 +35,12 @@ class _Leaves(fx.Tracer):
 
 def traced(net: nn.Module) -> fx.GraphModule:
     """The net as a graph module of plain torch layers, like the networks netwright builds."""
-    return fx.GraphModule(net, _Leaves().trace(net), class_name="Network").eval()
+    graph = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(_Leaves().trace(net), values))
+    for node in graph.nodes:
+        node.type = None
+    return fx.GraphModule(net, graph, class_name="Network").eval()
 
 
 def thin(layer: nn.Module, rank: int) -> nn.Module:

@@ -94,15 +94,16 @@ def factorized(layer: nn.Module, ranks: tuple[int, ...]) -> tuple[nn.Sequential,
 
     Linear: ranks (r,), two layers. Conv2d: ranks (out, in), a 1×1, the core at full kernel size, a 1×1.
     """
+    import torch
     from torch import nn
 
-    with_grad = layer.training
-    if isinstance(layer, nn.Linear):
-        factors, error = _linear(layer, ranks[0])
-    else:
-        assert isinstance(layer, nn.Conv2d)
-        factors, error = _convolution(layer, ranks)
-    return factors.train(with_grad), error
+    with torch.random.fork_rng(devices=[]):
+        if isinstance(layer, nn.Linear):
+            factors, error = _linear(layer, ranks[0])
+        else:
+            assert isinstance(layer, nn.Conv2d)
+            factors, error = _convolution(layer, ranks)
+    return factors.train(layer.training), error
 
 
 def _linear(layer: nn.Linear, rank: int) -> tuple[nn.Sequential, float]:
