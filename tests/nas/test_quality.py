@@ -16,9 +16,9 @@ ACCURACY = Objective(metric="accuracy", direction="maximize")
 MMACS = Objective(metric="mmacs", direction="minimize")
 
 
-def best_qualities(spec: object, *, seeds: int = 5) -> list[float]:
-    """The best quality after 80 trials, per seed."""
-    runs = [search(strategy(spec), Knapsack(), [QUALITY], knapsack_value, budget=80, seed=s) for s in range(seeds)]
+def best_qualities(spec: object, *, seeds: int = 8) -> list[float]:
+    """The best quality after 100 trials, per seed."""
+    runs = [search(strategy(spec), Knapsack(), [QUALITY], knapsack_value, budget=100, seed=s) for s in range(seeds)]
     return [max(trial.value("quality") or 0.0 for trial in run) for run in runs]
 
 
