@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError, SpaceError
 from netwright.core.files import content_hash
-from netwright.core.plugins import spec_of
+from netwright.core.plugins import name_of
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
 from netwright.tasks.data import Preprocessing
@@ -292,9 +292,11 @@ class _Trainer:
         facts = {f"training.{name}": str(value) for name, value in self.training.model_dump().items()}
         weights = self.model.state_dict()
         shapes = {name: [str(t.dtype), *t.shape] for name, t in weights.items()}
+        # Where the data lies does not matter, its fingerprint does: a moved run can go on.
+        settings = {name: v for name, v in self.task.model_dump().items() if not isinstance(v, Path)}
         return facts | {
             "seed": str(seed),
-            "task": content_hash(spec_of(self.task)),
+            "task": content_hash([name_of(self.task), settings]),
             "data": fingerprint,
             "model": content_hash(shapes),
             "start": digest_of(weights),

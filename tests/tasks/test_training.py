@@ -11,6 +11,7 @@ from torch import nn
 
 from netwright.core.errors import CheckpointError, ConfigurationError, DataError, ShapeError, SpaceError
 from netwright.tasks.kinds.digits import Digits
+from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.settings import Schedule, learning_rate_factor
 from netwright.tasks.task import Task
 from netwright.tasks.training import (
@@ -211,21 +212,25 @@ def test_a_student_learns_from_its_teacher() -> None:
     assert evaluate(student, task, "validation")["accuracy"] > 0.85
 
 
-def test_a_copy_of_the_teacher_has_nothing_to_learn_from_it() -> None:
-    teacher = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    student = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    student.load_state_dict(teacher.state_dict())
-    training = Training(epochs=1, samples=100, learning_rate=1e-9)
-    for weight, loss in ((1.0, 0.0), (0.0, evaluate(teacher, Digits(), "train")["loss"])):
-        rows = fit(
-            student,
-            Digits(),
-            training=training,
-            seed=0,
-            teacher=teacher,
-            distillation=Distillation(weight=weight),
-        ).rows
-        assert rows[0]["train_loss"] == pytest.approx(loss, abs=0.25 * loss + 1e-5)
+def test_the_distillation_loss_is_the_published_one() -> None:
+    torch.manual_seed(0)
+    task, whole = Digits(), Training(epochs=1, batch_size=5000)
+    teacher, student = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)) for _ in range(2))
+    data = task.data()
+    inputs = data.preprocessing(data.train.inputs)
+    p, q = (torch.tensor(predict(m, inputs)).double().div(3).softmax(1) for m in (teacher, student))
+    soft = 9 * float((p * (p / q).log()).sum(1).mean())
+    expected = 0.6 * soft + 0.4 * evaluate(student, task, "train")["loss"]
+    settings = Distillation(temperature=3, weight=0.6)
+    (row,) = fit(student, task, training=whole, seed=0, teacher=teacher, distillation=settings).rows
+    assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_moved_data_file_does_not_end_a_training(tmp_path: Path) -> None:
+    arrays, path = Digits().load().train, tmp_path / "t.safetensors"
+    places = [ImageClassification.from_arrays(*arrays, folder=tmp_path / name) for name in ("old", "new")]
+    fit(small_cnn(), places[0], training=SHORT, seed=0, checkpoint=path, on_epoch=lambda row: False)
+    assert len(fit(small_cnn(), places[1], training=SHORT, seed=0, checkpoint=path).rows) == 3
 
 
 def test_kept_teacher_outputs_equal_those_of_each_batch() -> None:
