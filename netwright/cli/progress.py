@@ -84,7 +84,7 @@ class _Plain:
         if event.name == "search.begin":
             self._began = now
         if event.name == "search.trial":
-            done, wanted = _ended(event.facts), int(event.facts["wanted"])
+            done, wanted = _ended(event.facts), int(str(event.facts["wanted"]))
             if now - self._last >= PLAIN_EVERY_S or done >= wanted:
                 self._last = now
                 left = (now - self._began) / max(done, 1) * (wanted - done)

@@ -24,7 +24,9 @@ from netwright.runs.winner import Winner, trained_winner
 from netwright.tasks.training import evaluate
 
 
-def compress_trial(run: OpenRun, name: str, *, recipe: Recipe | None = None, listener: Listener = silent) -> RecipeResult:
+def compress_trial(
+    run: OpenRun, name: str, *, recipe: Recipe | None = None, listener: Listener = silent
+) -> RecipeResult:
     """Train a trial in full unless that was done, then run the recipe on it; every stage is recorded.
 
     Raises ConfigurationError when neither the call nor the run gives a recipe.
@@ -95,7 +97,9 @@ def own_model(run: OpenRun, build: str, weights: Path | None) -> Winner:
     made = import_dotted(build, what="--model")
     module = made() if callable(made) and not isinstance(made, nn.Module) else made
     if not isinstance(module, nn.Module):
-        raise ConfigurationError([Mistake("--model", f"{build!r} gives a {type(module).__name__}, not a torch nn.Module")])
+        raise ConfigurationError(
+            [Mistake("--model", f"{build!r} gives a {type(module).__name__}, not a torch nn.Module")]
+        )
     if weights is not None:
         try:
             content = weights.read_bytes()

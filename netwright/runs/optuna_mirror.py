@@ -64,8 +64,9 @@ class OptunaMirror:
 
     def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
         states = self._optuna.trial.TrialState
-        values = [trial.value(objective.metric) for objective in self._objectives]
-        complete = trial.state is TrialState.DONE and all(value is not None for value in values)
+        measured = [trial.value(objective.metric) for objective in self._objectives]
+        values = [value for value in measured if value is not None]
+        complete = trial.state is TrialState.DONE and len(values) == len(measured)
         stopped = trial.state in (TrialState.STOPPED, TrialState.INFEASIBLE)
         state = states.COMPLETE if complete else states.PRUNED if stopped else states.FAIL
         params, distributions = self._parameters(trial)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from netwright.core.errors import InfeasibleError, InterruptedRunError
+from netwright.core.config import with_overrides
+from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
 from netwright.runs.folder import RunFolder
@@ -59,6 +60,20 @@ def writing(path: Path, *, specification: RunSpecification | None = None) -> Ite
             yield OpenRun(folder, stored, record)
         finally:
             record.close()
+
+
+RESUMABLE = ("search.trials", "search.executor", "search.budget_s", "search.trial_limit_s", "search.retries")
+"""What may differ when a search goes on; anything else would make the record a mixture of two searches."""
+
+
+def resumed_specification(path: Path, overrides: Sequence[str]) -> RunSpecification:
+    """A run's specification with changes to how it goes on; raises ConfigurationError for any other change."""
+    frozen = RunFolder.open(path).read_specification()
+    wrong = [text for text in overrides if not text.partition("=")[0].strip().startswith(RESUMABLE)]
+    if wrong:
+        allowed = ", ".join(RESUMABLE)
+        raise ConfigurationError([Mistake(text, f"cannot change in a resumed search; {allowed} can") for text in wrong])
+    return RunSpecification.parse(with_overrides(frozen, overrides), source=str(path))
 
 
 def search(path: Path, *, specification: RunSpecification | None = None, listener: Listener = silent) -> list[Trial]:

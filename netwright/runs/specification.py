@@ -19,8 +19,8 @@ from netwright.nas.stopper import Stopper
 from netwright.nas.strategy import Strategy
 from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
-from netwright.tasks.task import Task
 from netwright.tasks.settings import Training
+from netwright.tasks.task import Task
 
 
 def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:

@@ -21,7 +21,6 @@ from netwright.tasks.task import Task
 
 BATCH = 256
 EXAMPLES = 16
-COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
 
 
 @dataclass
@@ -119,14 +118,3 @@ def score_file(session: Session, task: Task, split: Split) -> dict[str, float]:
     preprocess = task.data().preprocessing
     outputs = [session(preprocess(split.inputs[i : i + BATCH])) for i in range(0, len(split), BATCH)]
     return dict(task.score(np.concatenate(outputs), split.targets))
-
-
-def contract_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a row that scripts rely on, and what was decided about the stage."""
-    shown = {name: row.get(name) for name in COLUMNS}
-    return {
-        **shown,
-        "speed-up": row.get("speedup_text") or None,
-        "kept": row.get("kept", True),
-        "reason": row.get("reason", ""),
-    }

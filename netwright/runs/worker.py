@@ -1,4 +1,4 @@
-"""A worker process: takes jobs from a pipe, runs them, tells what came of them. `python -m netwright.runs.worker FD`."""
+"""A worker process, `python -m netwright.runs.worker FD`: takes jobs from a pipe and tells what came of them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def command(run: Path, trial: str, format_name: str, out: Path | None, as_json: 
     from netwright import api
 
     with shown(quiet=as_json) as listener:
-        result = api.export(run, trial=trial, format_name=format_name, out=out, listener=listener)
+        result = api.export_trial(run, trial=trial, format_name=format_name, out=out, listener=listener)
     if as_json:
         print_json(result)
         return

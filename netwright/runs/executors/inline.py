@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from netwright.runs.executor import Executor, Work
@@ -19,6 +20,4 @@ class Inline(Executor):
 
         del scratch
         while (job := work.next_job()) is not None:
-            number = job.number
-            outcome = run_trial(job, report=lambda row, number=number: work.report(number, row))
-            work.finish(number, outcome)
+            work.finish(job.number, run_trial(job, report=partial(work.report, job.number)))

@@ -169,6 +169,8 @@ class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped her
 class _TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is untyped here
     """Runs one trial after another; a step is an epoch. Training runs in a thread of its own."""
 
+    _asked: bool
+
     def setup(self, config: dict[str, Any]) -> None:
         self._begin(config)
 

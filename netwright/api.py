@@ -1,0 +1,253 @@
+"""netwright from Python: the same steps as the command line, as plain functions.
+
+>>> import netwright as nw
+>>> run = nw.search("recipes/digits-tiny.yaml", out="runs/digits")      # doctest: +SKIP
+>>> nw.compress("runs/digits")                                         # doctest: +SKIP
+>>> nw.report("runs/digits")                                           # doctest: +SKIP
+>>> nw.export_trial("runs/digits")                                     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import ConfigurationError, Mistake, RunError
+from netwright.core.progress import Event, Listener, silent
+
+if TYPE_CHECKING:
+    from netwright.compression.recipe import Recipe
+    from netwright.runs.specification import RunSpecification
+    from netwright.runs.view import RunView
+
+
+def search(
+    recipe: str | Path | Mapping[str, Any] | RunSpecification,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = silent,
+) -> RunView:
+    """Search the space of a recipe: a YAML file, the same as a mapping, or a RunSpecification.
+
+    Every trial is recorded in the folder `out` (default: `runs/<name>-<number>`). Raises ConfigurationError
+    with every mistake before anything starts.
+    """
+    from netwright.runs.search import create_run
+    from netwright.runs.search import search as run_search
+    from netwright.runs.view import open_run
+
+    specification = _specification(recipe, overrides)
+    path = _new_folder(specification.name, out)
+    create_run(specification, path)
+    run_search(path, specification=specification, listener=listener)
+    return open_run(path)
+
+
+def resume(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:
+    """Go on with a search. Overrides may change how it is run: trials, executor, budget."""
+    from netwright.runs.search import resumed_specification
+    from netwright.runs.search import search as run_search
+    from netwright.runs.view import open_run
+
+    path = Path(run)
+    run_search(path, specification=resumed_specification(path, overrides), listener=listener)
+    return open_run(path)
+
+
+def compress(
+    run: str | Path,
+    *,
+    trial: str | int = "best",
+    recipe: str | Path | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """Compress a trial of a run, pass by pass; returns a row per stage and where things are."""
+    from netwright.runs.compressing import compress_trial, recipe_of
+    from netwright.runs.publishing import keep_compressed
+    from netwright.runs.search import writing
+    from netwright.runs.winner import trained_winner
+
+    with writing(Path(run)) as opened:
+        chosen = _compression(recipe, overrides) or recipe_of(opened)
+        result = compress_trial(opened, str(trial), recipe=chosen, listener=listener)
+        winner = trained_winner(opened, str(trial), listener=listener)
+        keep_compressed(opened, result, winner.module)
+    return _result(Path(run))
+
+
+def compress_model(
+    model: str,
+    *,
+    weights: str | Path | None = None,
+    recipe: str | Path,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """Compress a trained network of your own: `model` names a function, `package.module:build`, that makes it.
+
+    `weights` is a safetensors file; `recipe` a YAML file with a `task` and a `compress` part.
+    """
+    from netwright.runs.compressing import compress as run_compress
+    from netwright.runs.compressing import own_model, recipe_of
+    from netwright.runs.publishing import keep_compressed
+    from netwright.runs.search import create_run, writing
+
+    specification = _specification(recipe, overrides).model_copy(update={"space": None})
+    if specification.compress is None:
+        raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
+    path = _new_folder(specification.name, out)
+    create_run(specification, path)
+    with writing(path, specification=specification) as opened:
+        winner = own_model(opened, model, Path(weights) if weights is not None else None)
+        result = run_compress(opened, winner, recipe=recipe_of(opened), listener=listener)
+        keep_compressed(opened, result, winner.module)
+    return _result(path)
+
+
+def report(run: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write one self-contained HTML page about a run; returns its path."""
+    from netwright.dashboards.report import write_report
+    from netwright.runs.view import open_run
+
+    view = open_run(Path(run))
+    return write_report(view, Path(out) if out is not None else Path(run) / "report.html")
+
+
+def export_trial(
+    run: str | Path,
+    *,
+    trial: str | int = "best",
+    format_name: str = "onnx",
+    out: str | Path | None = None,
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """Export a trial, or with `best` the compressed winner, as a folder ready for deployment."""
+    from netwright.runs.publishing import publish
+    from netwright.runs.search import writing
+
+    with writing(Path(run)) as opened:
+        target = Path(out) if out is not None else None
+        return publish(opened, str(trial), out=target, format_name=format_name, listener=listener)
+
+
+def run(
+    recipe: str | Path | Mapping[str, Any] | RunSpecification,
+    *,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """Do all that a recipe describes: search, full training, compression, bundle, report."""
+    view = search(recipe, out=out, overrides=overrides, listener=listener)
+    compress(view.path, listener=listener)
+    export_trial(view.path, listener=listener)
+    listener(Event("step", {"text": "writing the report"}))
+    report(view.path)
+    return _result(view.path)
+
+
+def quickstart(
+    *, out: str | Path | None = None, overrides: Sequence[str] = (), listener: Listener = silent
+) -> dict[str, Any]:
+    """The whole way on images that ship with the package; needs no network."""
+    with as_file(files("netwright.recipes") / "quickstart.yaml") as recipe:
+        return run(recipe, out=out, overrides=overrides, listener=listener)
+
+
+def bench(models: Sequence[str | Path], *, threads: int = 1, batch: int = 1) -> list[dict[str, Any]]:
+    """The latency of ONNX files by the protocol, interleaved; the first is what the others are compared with."""
+    from netwright.runs.benching import bench_files
+
+    return bench_files([Path(model) for model in models], threads=threads, batch=batch)
+
+
+def list_runs(root: str | Path = "runs") -> list[dict[str, Any]]:
+    """The runs in a folder: name, state, trials by state."""
+    from netwright.runs.view import find_runs, open_run
+
+    rows = []
+    for path in find_runs(Path(root)):
+        try:
+            view = open_run(path)
+        except RunError as error:
+            rows.append({"run": str(path), "state": f"unreadable: {error}"})
+            continue
+        done = f"{view.counts['done']} of {view.wanted}"
+        rows.append({"run": str(path), "name": view.name, "state": view.state, "done": done})
+    return rows
+
+
+def summary(view: RunView) -> dict[str, Any]:
+    """A run in numbers: trials by state, the front, the winner, a row per compression stage."""
+    from netwright.analysis.front import pareto_front
+    from netwright.runs.rows import stage_row
+
+    front = pareto_front(view.trials, view.objectives)
+    names = [objective.metric for objective in view.objectives]
+    rows = [
+        {"trial": t.number, **{n: t.value(n) for n in names}, "params": t.value("params"), "macs": t.value("macs")}
+        for t in front
+    ]
+    return {
+        "run": str(view.path),
+        "name": view.name,
+        "state": view.state,
+        "trials": {"asked": view.asked, **view.counts},
+        "front": rows,
+        "winner": {key: view.winner[key] for key in ("trial", "rule", "scores")} if view.winner else None,
+        "stages": [stage_row(row) for row in view.stages],
+        "test": view.test,
+        "report": str(view.report) if view.report else None,
+        "bundle": str(view.bundle) if view.bundle else None,
+    }
+
+
+def _result(path: Path) -> dict[str, Any]:
+    from netwright.runs.rows import summary_sentence
+    from netwright.runs.view import open_run
+
+    view = open_run(path)
+    return {**summary(view), "summary": summary_sentence(view)}
+
+
+def _specification(
+    recipe: str | Path | Mapping[str, Any] | RunSpecification, overrides: Sequence[str]
+) -> RunSpecification:
+    from netwright.core.config import with_overrides
+    from netwright.runs.specification import RunSpecification, load_specification
+
+    if isinstance(recipe, RunSpecification):
+        data: Mapping[str, Any] = recipe.to_json()
+    elif isinstance(recipe, Mapping):
+        data = recipe
+    else:
+        return load_specification(Path(recipe), overrides=overrides)
+    return RunSpecification.parse(with_overrides(data, overrides))
+
+
+def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str]) -> Recipe | None:
+    """The recipe in a file: its `compress` part, or the whole file when it has none."""
+    from netwright.compression.recipe import Recipe
+    from netwright.core.config import read_yaml, with_overrides
+
+    if recipe is None or isinstance(recipe, Recipe):
+        if overrides:
+            raise ConfigurationError([Mistake("--set", "changes a recipe that is given with --recipe")])
+        return recipe
+    data = with_overrides(read_yaml(Path(recipe)), overrides)
+    return Recipe.parse(data.get("compress", data), source=str(recipe))
+
+
+def _new_folder(name: str, out: str | Path | None) -> Path:
+    """The folder to make: `out`, or the first `runs/<name>-<number>` that is free."""
+    if out is not None:
+        return Path(out)
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path

@@ -1,0 +1,244 @@
+"""Hand over a model: export it, prove it, read the test split once, write the bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from netwright import __version__
+from netwright.compression.patch import difference, load_compressed
+from netwright.compression.recipe import RecipeResult
+from netwright.core.errors import CheckpointError, RunError
+from netwright.core.files import canonical_json, file_hash
+from netwright.core.plugins import build, import_dotted
+from netwright.core.progress import Event, Listener, silent
+from netwright.core.records import Trial, TrialState
+from netwright.export.bundle import FLOAT, INT8, BundleContents, write_bundle
+from netwright.export.format import Format
+from netwright.export.onnx_runtime import Session
+from netwright.export.parity import Parity, check_parity
+from netwright.export.to_onnx import export_onnx
+from netwright.runs.artifacts import Artifacts
+from netwright.runs.search import OpenRun
+from netwright.runs.stages import EXAMPLES, score_file
+from netwright.runs.winner import build_trial, choose
+from netwright.search_spaces.graph import LayerGraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployable:
+    """A network ready to be handed over: its module, its ONNX files, and what is known of it."""
+
+    name: str
+    module: nn.Module
+    model: Path
+    int8: Path | None = None
+    decisions: Mapping[str, Any] | None = None
+    architecture: Mapping[str, Any] | None = None
+    measurements: tuple[Mapping[str, Any], ...] = ()
+    baseline: Path | None = None
+
+
+def keep_compressed(run: OpenRun, result: RecipeResult, base: nn.Module) -> None:
+    """Store the compressed network as a patch of its base and weights, so that it can be exported later."""
+    artifacts = Artifacts(run.folder.path)
+    last = next(stage for stage in reversed(result.stages) if stage.kept)
+    module_stage = next(s for s in reversed(result.stages) if s.kept and s.model is not None and s.model.file is None)
+    patch = canonical_json(difference(base, result.model.module))
+    facts = {
+        "stage": last.name,
+        "file": last.row["file"],
+        "float_file": module_stage.row["file"],
+        "int8": result.model.file is not None,
+        "patch": artifacts.put(patch.encode()),
+        "weights": artifacts.put_weights(result.model.module),
+    }
+    run.record.set_fact("compressed", facts)
+
+
+def publish(
+    run: OpenRun, name: str, *, out: Path | None = None, format_name: str = "onnx", listener: Listener = silent
+) -> dict[str, Any]:
+    """Export a trial, or with `best` the compressed winner; returns the folder and its files.
+
+    `onnx` makes the whole bundle; any other format makes its file and the architecture as JSON. Raises
+    RunError when the trial has no weights and ParityError when an export does not compute the same.
+    """
+    file_format = build("format", format_name)
+    assert isinstance(file_format, Format)
+    deployable = _compressed(run) if name == "best" and run.record.fact("compressed") else _trial(run, name)
+    folder = out or _default_folder(run, deployable, file_format)
+    if file_format.suffix != ".onnx":
+        return _one_file(run, deployable, file_format, folder)
+    listener(Event("step", {"text": "proving that the exported models compute the same"}))
+    parity = _prove(run, deployable)
+    test = _read_test_once(run, deployable, listener)
+    if deployable.measurements:
+        run.record.set_fact("parity", [{"file": file, **proof.to_json()} for file, proof in parity.items()])
+        run.record.set_fact("state", "exported")
+    bundle = write_bundle(folder, _contents(run, deployable, parity, test))
+    return {"run": str(run.folder.path), "bundle": str(bundle.path), "files": list(bundle.files), "test": test}
+
+
+def _contents(
+    run: OpenRun, deployable: Deployable, parity: Mapping[str, Parity], test: Mapping[str, Any]
+) -> BundleContents:
+    data = run.specification.task.data()
+    return BundleContents(
+        name=deployable.name,
+        model=deployable.model,
+        int8=deployable.int8,
+        default=INT8 if deployable.int8 else FLOAT,
+        module=deployable.module,
+        preprocessing=data.preprocessing,
+        classes=data.classes,
+        architecture=deployable.architecture,
+        decisions=deployable.decisions,
+        parity=parity,
+        measurements=deployable.measurements,
+        provenance={
+            "netwright": __version__,
+            "environment": json.loads(run.folder.environment.read_text(encoding="utf-8")),
+            "task": run.specification.task.model_dump(mode="json"),
+            "test": dict(test),
+        },
+    )
+
+
+def _prove(run: OpenRun, deployable: Deployable) -> dict[str, Parity]:
+    """Each file against the torch module on the whole validation split; int8 is reported, not judged."""
+    data = run.specification.task.data()
+    inputs, targets = data.preprocessing(data.validation.inputs), data.validation.targets
+    proofs = {FLOAT: check_parity(Session(deployable.model), deployable.module, inputs, targets=targets)}
+    if deployable.int8 is not None:
+        session = Session(deployable.int8)
+        proofs[INT8] = check_parity(session, deployable.module, inputs, targets=targets, tolerance=None)
+    return proofs
+
+
+def _read_test_once(run: OpenRun, deployable: Deployable, listener: Listener) -> dict[str, Any]:
+    """Scores on the test split by file, for the compressed winner alone: a choice among trials must not see it.
+
+    A file that was tested before is not tested again.
+    """
+    if not deployable.measurements:
+        return {}
+    known: dict[str, Any] = run.record.fact("test") or {}
+    files = {"winner": deployable.baseline, FLOAT: deployable.model, INT8: deployable.int8}
+    task = run.specification.task
+    found: dict[str, Any] = {}
+    for name, path in files.items():
+        if path is None:
+            continue
+        digest = file_hash(path)
+        before = next((entry for entry in known.values() if entry["sha256"] == digest), None)
+        if before is None:
+            listener(Event("step", {"text": f"reading the test split for {name}"}))
+            split = task.test_split()
+            before = {**score_file(Session(path), task, split), "n": len(split), "sha256": digest}
+        found[name] = before
+    run.record.set_fact("test", found)
+    return found
+
+
+def _compressed(run: OpenRun) -> Deployable:
+    """The compressed winner, rebuilt from its base, the patch and the stored weights."""
+    facts, winner = run.record.fact("compressed"), run.record.fact("winner")
+    artifacts = Artifacts(run.folder.path)
+    base = _base(run, winner)
+    patch = json.loads(artifacts.get(facts["patch"]))
+    artifacts.get(facts["weights"])
+    module = load_compressed(base, patch=patch, weights=artifacts.path(facts["weights"])).eval()
+    stages = run.record.all_stages()
+    _require_unchanged(run, stages)
+    number = winner["trial"]
+    return Deployable(
+        name=f"{run.specification.name}-compressed",
+        module=module,
+        model=run.folder.path / facts["float_file"],
+        int8=run.folder.path / facts["file"] if facts["int8"] else None,
+        decisions=winner["decisions"] if number is not None else None,
+        architecture={
+            "base": _graph(run, winner["decisions"]) if number is not None else winner["model"],
+            "patch": patch,
+        },
+        measurements=tuple(stages),
+        baseline=run.folder.path / stages[0]["file"],
+    )
+
+
+def _base(run: OpenRun, winner: Mapping[str, Any]) -> nn.Module:
+    if winner["trial"] is None:
+        made = import_dotted(winner["model"], what="model")
+        module = made() if callable(made) and not isinstance(made, nn.Module) else made
+        assert isinstance(module, nn.Module)
+        return module
+    return build_trial(run.specification, winner["decisions"], seed=winner["seed"])
+
+
+def _require_unchanged(run: OpenRun, stages: list[dict[str, Any]]) -> None:
+    for stage in stages:
+        path = run.folder.path / stage["file"] if stage.get("file") else None
+        if path is not None and (not path.exists() or file_hash(path) != stage["sha256"]):
+            raise CheckpointError(f"{path} is missing or was changed since it was measured; run compress again")
+
+
+def _trial(run: OpenRun, name: str) -> Deployable:
+    """A trial as its search left it: trained for as many epochs as the search gave it."""
+    trial, _ = choose(run, name)
+    winner = run.record.fact("winner")
+    is_winner = winner is not None and winner["trial"] == trial.number
+    weights = winner["weights"] if is_winner else _weights_of(run, trial)
+    seed = winner["seed"] if is_winner else trial.seed
+    module = build_trial(run.specification, trial.decisions, seed=seed)
+    Artifacts(run.folder.path).load_weights(weights, module)
+    module.eval()
+    data = run.specification.task.data()
+    path = run.folder.path / "models" / f"trial-{trial.number:06d}{'-full' if is_winner else ''}.onnx"
+    export_onnx(module, path, example=data.preprocessing(data.calibration.inputs[:EXAMPLES]))
+    return Deployable(
+        name=f"{run.specification.name}-trial-{trial.number}",
+        module=module,
+        model=path,
+        decisions=dict(trial.decisions),
+        architecture=_graph(run, trial.decisions),
+    )
+
+
+def _weights_of(run: OpenRun, trial: Trial) -> str:
+    if "weights" not in trial.artifacts:
+        why = trial.reason or f"it is {trial.state}"
+        done = [t.number for t in run.record.all_trials() if t.state is TrialState.DONE]
+        raise RunError(f"trial {trial.number} has no weights to export: {why}; finished trials: {done}")
+    return trial.artifacts["weights"]
+
+
+def _graph(run: OpenRun, decisions: Mapping[str, Any]) -> dict[str, Any]:
+    graph: LayerGraph = run.specification.searched.graph(decisions, run.specification.task.shapes())
+    return graph.to_json()
+
+
+def _default_folder(run: OpenRun, deployable: Deployable, file_format: Format) -> Path:
+    if file_format.suffix != ".onnx":
+        return run.folder.path / "exports" / f"{deployable.name}{file_format.suffix.replace('.', '-')}"
+    return run.folder.bundle if deployable.measurements else run.folder.path / "exports" / deployable.name
+
+
+def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder: Path) -> dict[str, Any]:
+    data = run.specification.task.data()
+    example = data.preprocessing(data.calibration.inputs[:EXAMPLES])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = file_format.write(
+        deployable.module, folder / f"model{file_format.suffix}", example=example, architecture=deployable.architecture
+    )
+    return {
+        "run": str(run.folder.path),
+        "bundle": str(folder),
+        "files": sorted(entry.name for entry in path.parent.iterdir()),
+        "test": None,
+    }

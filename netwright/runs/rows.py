@@ -1,0 +1,53 @@
+"""Rows and sentences about a run that commands print. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netwright.runs.view import RunView
+
+COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
+"""The columns of a stage that scripts rely on."""
+
+
+def stage_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a stage that scripts rely on, its speed-up, and whether it was kept."""
+    shown = {name: row.get(name) for name in COLUMNS}
+    extra = {
+        "speed-up": row.get("speedup_text") or None,
+        "kept": row.get("kept", True),
+        "reason": row.get("reason", ""),
+    }
+    return {**shown, **extra}
+
+
+def summary_sentence(view: RunView) -> str:
+    """What became of the winner, in a few lines; every figure is computed from the record."""
+    kept = [row for row in view.stages if row.get("kept", True)]
+    if len(kept) < 2:
+        return "No compression stage was kept; the winner is deployed as it is."
+    first, last = kept[0], kept[-1]
+    lines = [
+        f"{first['size_bytes'] / last['size_bytes']:.2f}x smaller on disk "
+        f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}."
+    ]
+    tested = view.test or {}
+    final = next((tested[name] for name in ("model.int8.onnx", "model.onnx") if name in tested), None)
+    if final is not None and "winner" in tested:
+        before, after = tested["winner"]["accuracy"], final["accuracy"]
+        lines.append(
+            f"Test accuracy {100 * before:.2f} % -> {100 * after:.2f} % "
+            f"({100 * (after - before):+.2f} points, {final['n']:,} images, read once)."
+        )
+    rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
+    if rolled:
+        lines.append(f"Rolled back because they did not help: {', '.join(rolled)}; the report says why.")
+    return "\n".join(lines)
+
+
+def _speed(row: Mapping[str, Any]) -> str:
+    text = row.get("speedup_text") or ""
+    if "x (" in text:
+        return f"{text} as fast by the protocol"
+    return f"speed-up {text or 'not measured'}"
