@@ -264,7 +264,10 @@ class _Batches:
 
 
 def _batches(data: np.ndarray, input_name: str) -> _Batches:
-    parts = (data[start : start + _BATCH] for start in range(0, len(data), _BATCH))
+    """Equal batches, because the histogram methods refuse others: the last one may overlap the one before."""
+    size = min(_BATCH, len(data))
+    starts = [min(start, len(data) - size) for start in range(0, len(data), size)]
+    parts = (data[start : start + size] for start in starts)
     return _Batches({input_name: np.ascontiguousarray(part, dtype=np.float32)} for part in parts)
 
 

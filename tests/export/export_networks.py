@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import nn
+
+from netwright.export.to_onnx import export_onnx
 
 
 def _block(inputs: int, outputs: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -55,6 +59,7 @@ class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        nn.init.normal_(self.attention.out_proj.bias)  # the exporter drops a bias of zeros
         self.head = nn.Linear(8, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -97,3 +102,35 @@ def _settled(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 
 def samples(n: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, *shape)).astype(np.float32)
+
+
+NETWORKS = {
+    "convnet": (convnet, (1, 12, 12)),
+    "separable": (separable, (3, 8, 8)),
+    "mlp": (mlp, (1, 12, 12)),
+    "attention": (Attention, (6, 8)),
+    "lstm": (lambda: Recurrent(nn.LSTM, bidirectional=True), (9, 5)),
+    "gru": (lambda: Recurrent(nn.GRU), (9, 5)),
+}
+
+
+class Exported:
+    """Networks by name, each exported when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._models: dict[str, nn.Module] = {}
+
+    def model(self, name: str) -> nn.Module:
+        if name not in self._models:
+            self._models[name] = NETWORKS[name][0]().eval()
+        return self._models[name]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return NETWORKS[name][1]
+
+    def file(self, name: str) -> Path:
+        path = self._folder / f"{name}.onnx"
+        if not path.exists():
+            export_onnx(self.model(name), path, example=samples(1, *self.shape(name)))
+        return path

@@ -1,0 +1,159 @@
+"""A bundle is whole, proves itself, and runs with nothing but onnxruntime and numpy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_networks import Exported
+
+from netwright.core.errors import ExportError
+from netwright.export.bundle import BundleContents, verify_bundle, write_bundle
+from netwright.export.onnx_runtime import Session, quantize_static
+from netwright.export.parity import check_parity
+from netwright.tasks.data import Preprocessing
+
+RAW = np.random.default_rng(0).integers(0, 256, size=(300, 1, 12, 12), dtype=np.uint8)
+PREPROCESSING = Preprocessing.of(RAW)
+
+
+@pytest.fixture(scope="module")
+def contents(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> BundleContents:
+    int8 = tmp_path_factory.mktemp("int8") / "q.onnx"
+    ready = PREPROCESSING(RAW)
+    quantize_static(exported.file("convnet"), int8, calibration=ready[:64])
+    model = exported.model("convnet")
+    return BundleContents(
+        name="tiny",
+        model=exported.file("convnet"),
+        int8=int8,
+        module=model,
+        preprocessing=PREPROCESSING,
+        classes=("a", "b", "c", "d"),
+        default="model.int8.onnx",
+        decisions={"depth": 2},
+        parity={
+            "model.onnx": check_parity(Session(exported.file("convnet")), model, ready),
+            "model.int8.onnx": check_parity(Session(int8), model, ready, tolerance=None),
+        },
+        measurements=[{"stage": "start", "accuracy": 0.5, "latency_ms": np.float64(0.1)}],
+        provenance={"seed": 0},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(contents: BundleContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("out") / "bundle", contents).path
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The loader in an isolated interpreter; it ends with 3 when it has imported what it must not need."""
+    watch = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "sys.exit(3 if {'torch', 'netwright', 'onnx'} & set(sys.modules) else 0)"
+    )
+    command = [sys.executable, "-I", "-c", watch, str(folder / "load.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env={"PATH": "/usr/bin"})
+
+
+def test_the_loader_says_what_the_bundle_is(folder: Path) -> None:
+    done = _run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tiny: model.int8.onnx, input [1, 12, 12], 4 classes")
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "arrange"),
+    [
+        ("model.onnx", ("inputs", "targets"), lambda x: x),
+        ("model.int8.onnx", ("x_test", "y_test"), lambda x: x[:, 0]),
+        (None, ("inputs", "targets"), lambda x: np.moveaxis(x, 1, 3)),
+    ],
+    ids=["NCHW", "NHW", "NHWC"],
+)
+def test_the_loader_gives_exactly_our_accuracy(
+    folder: Path, tmp_path: Path, model: str | None, names: tuple[str, str], arrange
+) -> None:
+    targets = np.random.default_rng(1).integers(0, 4, size=len(RAW))
+    np.savez(tmp_path / "data.npz", **{names[0]: arrange(RAW), names[1]: targets})
+    done = _run(folder, str(tmp_path / "data.npz"), *(["--model", model] if model else []))
+    assert (done.returncode, done.stderr) == (0, "")
+    ours = Session(folder / (model or "model.int8.onnx"))(PREPROCESSING(RAW)).argmax(axis=1)
+    correct = int((ours == targets).sum())
+    assert f"accuracy {correct / len(RAW)!r} ({correct} of 300)\n" in done.stdout
+    assert "latency " in done.stdout
+
+
+def test_the_loader_can_be_imported(folder: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r}); sys.dont_write_bytecode = True\n"
+        "import numpy as np; from load import Model\n"
+        f"print(Model({str(folder)!r}, file='model.onnx').predict(np.zeros((5, 12, 12), np.uint8)).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
+    expected = Session(folder / "model.onnx")(PREPROCESSING(np.zeros((5, 1, 12, 12), np.uint8))).argmax(axis=1)
+    assert json.loads(done.stdout) == expected.tolist()
+
+
+def test_the_loader_names_what_it_expected(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=RAW)
+    done = _run(folder, str(tmp_path / "data.npz"))
+    assert done.returncode == 1
+    assert "holds images; expected inputs and targets, or x_test and y_test" in done.stderr
+
+
+def test_the_card_and_the_files_are_complete(folder: Path) -> None:
+    assert set(verify_bundle(folder)) == {
+        *("model.onnx", "model.int8.onnx", "weights.safetensors", "architecture.json"),
+        *("preprocessing.json", "card.json", "load.py", "README.md"),
+    }
+    card = json.loads((folder / "card.json").read_text())
+    assert card["decisions"] == {"depth": 2}
+    assert card["parity"]["model.onnx"]["max_difference"] < 1e-4
+    assert card["measurements"] == [{"stage": "start", "accuracy": 0.5, "latency_ms": 0.1}]
+    assert "model.int8.onnx" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["model.int8.onnx", "card.json", "load.py"])
+def test_tampering_is_found_and_named(name: str, contents: BundleContents, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle", contents).path
+    raw = bytearray((folder / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (folder / name).write_bytes(raw)
+    with pytest.raises(ExportError, match=f"{name.replace('.', '[.]')} in the bundle .* was changed"):
+        verify_bundle(folder)
+    (folder / name).unlink()
+    with pytest.raises(ExportError, match=f"{name.replace('.', '[.]')} is missing"):
+        verify_bundle(folder)
+
+
+def test_a_listing_cannot_point_outside(contents: BundleContents, tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle", contents).path
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  ../secret\n")
+    with pytest.raises(ExportError, match=r"SHA256SUMS in .* is damaged"):
+        verify_bundle(folder)
+
+
+def test_a_bundle_replaces_a_bundle_and_nothing_else(contents: BundleContents, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle", contents)
+    write_bundle(tmp_path / "bundle", contents)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ExportError, match="exists and is not a bundle"):
+        write_bundle(tmp_path / "precious", contents)
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+def test_a_failed_bundle_leaves_nothing(contents: BundleContents, tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"bad")
+    broken = BundleContents(
+        **{**{f: getattr(contents, f) for f in contents.__dataclass_fields__}, "int8": tmp_path / "bad.onnx"}
+    )
+    with pytest.raises(ExportError, match="refuses"):
+        write_bundle(tmp_path / "bundle", broken)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]

@@ -1,0 +1,81 @@
+"""Every format plugin keeps the contract of its kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from export_networks import convnet, mlp, samples
+from torch import nn
+
+from netwright.core.errors import CheckpointError
+from netwright.core.plugins import build, names, spec_of, summary
+from netwright.export.format import Format
+from netwright.export.weights import read_weights
+
+EXAMPLE = samples(2, 1, 12, 12)
+
+
+@pytest.mark.parametrize("name", names("format"))
+def test_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
+    form = build("format", name)
+    assert isinstance(form, Format)
+    assert form.suffix.startswith(".")
+    model = convnet().train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    path = tmp_path / "new folder" / f"model{form.suffix}"
+    for _ in range(2):  # writing again replaces
+        assert form.write(model, path, example=EXAMPLE) == path
+    assert path.stat().st_size > 0
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert not [left for left in path.parent.iterdir() if left.name.startswith(".")]
+    assert not any(_is_pickle(file) for file in path.parent.iterdir())
+    assert build("format", spec_of(form)) == form
+    assert summary("format", name).endswith(".")
+
+
+def _is_pickle(path: Path) -> bool:
+    """Pickles start with their protocol mark, torch's archives with that of a zip file."""
+    return path.read_bytes()[:2] in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"}
+
+
+def test_weights_come_back_exactly(tmp_path: Path) -> None:
+    model = convnet()
+    path = build("format", "safetensors").write(model, tmp_path / "m.safetensors", example=EXAMPLE)
+    other = convnet()
+    with torch.no_grad():
+        for value in other.state_dict().values():
+            value.zero_()
+    read_weights(other, path)
+    assert all(torch.equal(other.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+def test_the_architecture_lies_beside_the_weights(tmp_path: Path) -> None:
+    form = build("format", "safetensors")
+    form.write(mlp(), tmp_path / "m.safetensors", example=EXAMPLE)
+    listed = json.loads((tmp_path / "m.json").read_text())
+    assert listed["input_shape"] == [1, 12, 12]
+    assert {"path": "1", "type": "Linear"}.items() <= listed["layers"][1].items()
+    assert listed["layers"][1]["params"] == {"weight": [32, 144], "bias": [32]}
+    form.write(mlp(), tmp_path / "m.safetensors", example=EXAMPLE, architecture={"nodes": []})
+    assert json.loads((tmp_path / "m.json").read_text()) == {"nodes": []}
+
+
+def test_shared_weights_are_stored_once(tmp_path: Path) -> None:
+    layer = nn.Linear(6, 6)
+    path = build("format", "safetensors").write(
+        nn.Sequential(layer, layer), tmp_path / "m.safetensors", example=samples(1, 6)
+    )
+    assert path.stat().st_size < 2 * 4 * 42 + 300
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = build("format", "safetensors").write(mlp(), tmp_path / "m.safetensors", example=EXAMPLE)
+    with pytest.raises(CheckpointError, match=r"m\.safetensors does not fit Sequential"):
+        read_weights(convnet(), path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        read_weights(mlp(), path)
