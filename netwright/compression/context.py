@@ -48,7 +48,7 @@ class Context:
         """The example as a tensor [16, *shape]."""
         import torch
 
-        return torch.from_numpy(np.ascontiguousarray(self.example))
+        return torch.tensor(self.example)
 
     def evaluate(self, module: nn.Module) -> dict[str, float]:
         """The task's scores on the validation split, e.g. accuracy and loss."""
@@ -102,8 +102,8 @@ class Context:
         probe = copy.deepcopy(module).eval()
         for parameter in probe.parameters():
             parameter.requires_grad_(True)
-        inputs = torch.from_numpy(np.ascontiguousarray(self.calibration))
-        targets = torch.from_numpy(np.ascontiguousarray(self.calibration_targets))
+        inputs = torch.tensor(self.calibration)
+        targets = torch.tensor(self.calibration_targets)
         with torch.enable_grad():
             loss = self.task.loss(probe(inputs), targets)
             torch.autograd.backward(loss)

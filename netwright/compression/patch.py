@@ -134,7 +134,7 @@ def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, S
         if not _is_known(base) or spec != _spec(base, path):
             changes[path] = spec
         return
-    ours, theirs = dict(base.named_children()), dict(module.named_children())
+    ours, theirs = _children(base), _children(module)
     if ours.keys() != theirs.keys():
         changes[path] = _spec(module, path)
         return
@@ -142,6 +142,11 @@ def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, S
         raise CompressionError(f"the tensors of {path or 'the network'} itself changed, which a patch cannot say")
     for name, child in theirs.items():
         _compare(ours[name], child, f"{path}.{name}" if path else name, changes)
+
+
+def _children(module: nn.Module) -> dict[str, nn.Module]:
+    """The layers right below, one that is there twice included twice, unlike `named_children`."""
+    return {name: child for name, child in module._modules.items() if child is not None}
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -155,7 +160,7 @@ def _own_shapes(layer: nn.Module) -> dict[str, list[int]]:
 
 def _spec(layer: nn.Module, path: str) -> Spec:
     if type(layer) is nn.Sequential:
-        return {"type": "Sequential", "layers": [_spec(one, f"{path}.{n}") for n, one in layer.named_children()]}
+        return {"type": "Sequential", "layers": [_spec(one, f"{path}.{n}") for n, one in _children(layer).items()]}
     if not _is_known(layer):
         raise CompressionError(f"{path or 'the network'} is a {type(layer).__name__}, which a patch cannot describe")
     return {"type": type(layer).__name__, "args": _arguments(layer)}

@@ -15,30 +15,48 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from netwright.compression.surgery import Cut, remove, silence
+from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now
 from netwright.core.errors import CompressionError
 
 TWINS = 2
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 
-def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor, seed: int = 0) -> str:
-    """Why removing the cuts is not proven right, as a sentence; empty when it is proven.
+class Prover:
+    """Proves removals of one network; it works on copies of its own, made once."""
 
-    `example` is a batch [N, *shape]. The tolerance is relative to the largest output: 1e-8 in double precision,
-    in which nearly all networks run, else 1e-4.
-    """
-    module, example = in_double(module, example)
-    found = _difference(module, cuts, example)
-    if found:
+    def __init__(self, module: nn.Module, example: torch.Tensor, *, seed: int = 0) -> None:
+        """`example` is a batch [N, *shape].
+
+        The tolerance is relative to the largest output: 1e-8 in double precision, in which nearly all networks
+        run, else 1e-4.
+        """
+        own, inputs = in_double(module, example)
+        own = copy.deepcopy(own) if own is module else own
+        self._real = (own, inputs)
+        self._twins = [
+            (randomised(own, seed=seed + number), _random_like(inputs, seed=seed + number)) for number in range(TWINS)
+        ]
+        self._untouched = [outputs(twin, random) for twin, random in self._twins]
+
+    def refutation(self, cuts: Sequence[Cut]) -> str:
+        """Why removing the cuts is not proven right, as a sentence; empty when it is proven."""
+        try:
+            found, _ = _difference(*self._real, cuts)
+            for (twin, inputs), untouched in zip(self._twins, self._untouched, strict=True):
+                if found:
+                    break
+                found, silent = _difference(twin, inputs, cuts)
+                if not found and relative_difference(silent, untouched) <= 10 * _tolerance(inputs):
+                    return "the channels have no visible effect on the output, so nothing can be proven about them"
+        except CompressionError as error:
+            return str(error)
         return found
-    for number in range(TWINS):
-        twin = randomised(module, seed=seed + number)
-        inputs = _random_like(example, seed=seed + number)
-        found = _difference(twin, cuts, inputs) or _blindness(twin, cuts, inputs)
-        if found:
-            return found
-    return ""
+
+
+def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor, seed: int = 0) -> str:
+    """As `Prover.refutation`, for a single question."""
+    return Prover(module, example, seed=seed).refutation(cuts)
 
 
 def outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
@@ -96,30 +114,23 @@ def _random_like(example: torch.Tensor, *, seed: int) -> torch.Tensor:
     return (2 * torch.randn(shape, generator=random, dtype=torch.float64)).to(example.dtype)
 
 
-def _difference(module: nn.Module, cuts: Sequence[Cut], inputs: torch.Tensor) -> str:
-    try:
-        small = remove(module, cuts)
-        wanted = outputs(silence(module, cuts), inputs)
-    except CompressionError as error:
-        return str(error)
-    try:
-        found = outputs(small, inputs)
-    except Exception as error:
-        # Whatever a network raises here means that its parts no longer fit together.
-        return f"the smaller network does not run: {_first_line(error)}"
+def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) -> tuple[str, torch.Tensor]:
+    """How the network without the channels differs from that with silent ones, and what the latter gives."""
+    with silenced_for_now(module, cuts):
+        wanted = outputs(module, inputs)
+    with removed_for_now(module, cuts):
+        try:
+            found = outputs(module, inputs)
+        except Exception as error:
+            # Whatever a network raises here means that its parts no longer fit together.
+            return f"the smaller network does not run: {_first_line(error)}", wanted
     if found.shape != wanted.shape:
-        return f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}"
+        return f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}", wanted
     difference = relative_difference(found, wanted)
     if not difference <= _tolerance(inputs):
-        return f"removing the channels is not the same as silencing them: outputs differ by {difference:.1e}"
-    return ""
-
-
-def _blindness(twin: nn.Module, cuts: Sequence[Cut], inputs: torch.Tensor) -> str:
-    effect = relative_difference(outputs(silence(twin, cuts), inputs), outputs(twin, inputs))
-    if effect <= 10 * _tolerance(inputs):
-        return "the channels have no visible effect on the output, so nothing can be proven about them"
-    return ""
+        reason = f"removing the channels is not the same as silencing them: outputs differ by {difference:.1e}"
+        return reason, wanted
+    return "", wanted
 
 
 def relative_difference(found: torch.Tensor, wanted: torch.Tensor) -> float:

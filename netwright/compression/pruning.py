@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
@@ -18,7 +18,7 @@ from netwright.compression.coupling import Coupling, Criterion, importance, orde
 from netwright.compression.model import Note
 from netwright.compression.outputs import output_layers
 from netwright.compression.probing import probe
-from netwright.compression.proof import refutation
+from netwright.compression.proof import Prover
 from netwright.compression.surgery import Cut, is_depthwise, remove
 from netwright.core.errors import CompressionError
 from netwright.evaluation.profile import profile
@@ -95,15 +95,16 @@ def find_couplings(
     untouchable = _untouchable(module, example, ignore)
     refused: dict[str, str] = {}
     proven: list[Coupling] = []
+    prover = Prover(module, example, seed=seed)
     for coupling in _grouped(module, example, grouping, refused):
-        _judge(module, coupling, example, untouchable, proven, refused, seed=seed)
+        _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
     settled = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
     rest = [path for path in _producers(module) if path not in settled and path not in untouchable]
     probed = probe(module, rest, example=example, seed=seed)
     for path, reason in probed.refused.items():
         refused.setdefault(path, reason)
     for coupling in probed.couplings:
-        _judge(module, coupling, example, untouchable, proven, refused, seed=seed)
+        _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
     refused.update({path: why for path, why in untouchable.items() if path in _producers(module)})
     done = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
     return Found(tuple(proven), {path: why for path, why in refused.items() if path not in done})
@@ -131,9 +132,10 @@ def prune_once(
         for i, c in enumerate(couplings)
     }
     usable = list(couplings)
+    prover = Prover(module, example, seed=context.seed)
     while True:
         cuts = _choose(module, usable, ranked, settings, example, step=step, start=start)
-        guilty = _first_unproven(module, usable, cuts, example, seed=context.seed)
+        guilty = _first_unproven(prover, usable, cuts)
         if guilty is None:
             break
         logger.warning("the channels of %s are left alone: removed with others they cannot be proven", guilty)
@@ -150,7 +152,16 @@ def prune_once(
 
 
 def stand_in(module: nn.Module) -> nn.Module:
-    """The module, changed in place, with every recurrent layer replaced by a linear one of the same widths."""
+    """The module, changed in place so that autograd shows all that ties channels together.
+
+    Every recurrent layer is replaced by a linear one of the same widths, and zeros made in the shape of a tensor
+    by a product with zero: what reads them has to shrink with the tensor.
+    """
+    if isinstance(module, fx.GraphModule):
+        for node in module.graph.nodes:
+            if node.op == "call_function" and node.target is torch.zeros_like:
+                node.target, node.args, node.kwargs = torch.mul, (node.args[0], 0.0), {}
+        module.recompile()
     layers = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.RNNBase)]
     with torch.random.fork_rng(devices=[]):
         for path, layer in layers:
@@ -242,7 +253,7 @@ def _grouped(module: nn.Module, example: torch.Tensor, grouping: Grouping, refus
 def _judge(
     module: nn.Module,
     coupling: Coupling,
-    example: torch.Tensor,
+    prover: Prover,
     untouchable: Mapping[str, str],
     proven: list[Coupling],
     refused: dict[str, str],
@@ -259,8 +270,7 @@ def _judge(
         reason = "it has one channel per group"
     if not reason:
         try:
-            trial = coupling.cuts(coupling.trial(seed))
-            reason = refutation(module, trial, example=example, seed=seed)
+            reason = prover.refutation(coupling.cuts(coupling.trial(seed)))
         except CompressionError as error:
             reason = str(error)
     if reason:
@@ -320,21 +330,14 @@ def _bisect(distance: Callable[[float], float], *, rounds: int = 12) -> float:
     return min(tried, key=lambda ratio: (abs(tried[ratio]), ratio))
 
 
-def _first_unproven(
-    module: nn.Module,
-    couplings: Sequence[Coupling],
-    cuts: Mapping[str, Sequence[Cut]],
-    example: torch.Tensor,
-    *,
-    seed: int,
-) -> str | None:
+def _first_unproven(prover: Prover, couplings: Sequence[Coupling], cuts: Mapping[str, Sequence[Cut]]) -> str | None:
     """Nothing when all cuts together are proven, else the name of the first coupling that breaks the proof."""
     together: list[Cut] = [cut for some in cuts.values() for cut in some]
-    if not together or not refutation(module, together, example=example, seed=seed):
+    if not together or not prover.refutation(together):
         return None
     so_far: list[Cut] = []
     for coupling in couplings:
         so_far += cuts.get(coupling.name, [])
-        if so_far and refutation(module, so_far, example=example, seed=seed):
+        if so_far and prover.refutation(so_far):
             return coupling.name
     raise CompressionError("the removal of channels could not be proven right; nothing was pruned")

@@ -8,7 +8,8 @@ old size in which the same channels give zero, and a comparison of the two prove
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,19 +46,33 @@ def remove(module: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     Raises CompressionError when a layer would be left empty or is of a kind that cannot be cut.
     """
     small = copy.deepcopy(module)
-    for (path, role), indices in _merged(cuts).items():
-        _remove(_layer(small, path), path, role, indices)
+    _remove_all(small, _merged(cuts))
     return small
 
 
 def silence(module: nn.Module, cuts: Iterable[Cut]) -> nn.Module:
     """A copy of the same size in which the channels that the cuts name give zero."""
     quiet = copy.deepcopy(module)
-    with torch.no_grad():
-        for (path, role), indices in _merged(cuts).items():
-            if role != "in":
-                _silence(_layer(quiet, path), path, role, indices)
+    _silence_all(quiet, _merged(cuts))
     return quiet
+
+
+@contextmanager
+def removed_for_now(module: nn.Module, cuts: Iterable[Cut]) -> Iterator[None]:
+    """The module itself without the channels, until the block ends; cheaper than a copy for many trials."""
+    merged = _merged(cuts)
+    with _put_back(module, merged):
+        _remove_all(module, merged)
+        yield
+
+
+@contextmanager
+def silenced_for_now(module: nn.Module, cuts: Iterable[Cut]) -> Iterator[None]:
+    """The module itself with the channels silenced, until the block ends."""
+    merged = _merged(cuts)
+    with _put_back(module, merged):
+        _silence_all(module, merged)
+        yield
 
 
 def width(layer: nn.Module, role: Role) -> int:
@@ -126,8 +141,34 @@ def _merged(cuts: Iterable[Cut]) -> dict[tuple[str, Role], list[int]]:
     return {key: sorted(indices) for key, indices in found.items() if indices}
 
 
-def _layer(module: nn.Module, path: str) -> nn.Module:
-    return module.get_submodule(path)
+def _remove_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
+    for (path, role), indices in merged.items():
+        _remove(module.get_submodule(path), path, role, indices)
+
+
+def _silence_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
+    with torch.no_grad():
+        for (path, role), indices in merged.items():
+            if role != "in":
+                _silence(module.get_submodule(path), path, role, indices)
+
+
+@contextmanager
+def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> Iterator[None]:
+    """Gives the layers copies of their tensors to work on, and afterwards restores them as they were."""
+    layers = [module.get_submodule(path) for path in {path: None for path, _ in merged}]
+    states = [{k: copy.copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(x).items()} for x in layers]
+    try:
+        for layer in layers:
+            for name, parameter in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(parameter.detach().clone()))
+            for name, buffer in list(layer.named_buffers(recurse=False)):
+                setattr(layer, name, buffer.clone())
+        yield
+    finally:
+        for layer, state in zip(layers, states, strict=True):
+            vars(layer).clear()
+            vars(layer).update(state)
 
 
 def _recurrent(layer: nn.Module) -> nn.RNNBase:

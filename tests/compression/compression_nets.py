@@ -52,9 +52,10 @@ def thin(layer: nn.Module, rank: int) -> nn.Module:
             weight = torch.randn(shape[0], rank) @ torch.randn(rank, shape[1]) / (rank * shape[1]) ** 0.5
         else:
             core = torch.randn(rank, rank, *shape[2:])
-            weight = torch.einsum(
-                "oa,abhw,bi->oihw", torch.randn(shape[0], rank), core, torch.randn(rank, shape[1])
-            ) / (rank * rank * 9 * shape[1]) ** 0.5
+            weight = (
+                torch.einsum("oa,abhw,bi->oihw", torch.randn(shape[0], rank), core, torch.randn(rank, shape[1]))
+                / (rank * rank * 9 * shape[1]) ** 0.5
+            )
         layer.weight.copy_(weight + noise)
     return layer
 
@@ -163,38 +164,68 @@ IMAGE, SEQUENCE = (3, 4, 4), (7, 6)
 WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[str]]] = {
     "channel shuffle": (
         lambda: Net(
-            lambda s, x: s.f(mean(s.b(shuffled(torch.relu(s.a(x)))))), a=Conv(3, 16, 3, padding=1), b=Conv(16, 16, 1), f=Lin(16, 10)
+            lambda s, x: s.f(mean(s.b(shuffled(torch.relu(s.a(x)))))),
+            a=Conv(3, 16, 3, padding=1),
+            b=Conv(16, 16, 1),
+            f=Lin(16, 10),
         ),
         IMAGE,
         {"b"},
         {"a", "f"},
     ),
     "NHWC flatten": (
-        lambda: Net(lambda s, x: s.f(torch.relu(s.a(x)).permute(0, 2, 3, 1).flatten(1)), a=Conv(3, 16, 3, padding=1), f=Lin(256, 10)),
+        lambda: Net(
+            lambda s, x: s.f(torch.relu(s.a(x)).permute(0, 2, 3, 1).flatten(1)),
+            a=Conv(3, 16, 3, padding=1),
+            f=Lin(256, 10),
+        ),
         IMAGE,
         {"a"},
         {"f"},
     ),
     "pixel shuffle": (
-        lambda: Net(lambda s, x: s.f(mean(s.b(F.pixel_shuffle(s.a(x), 2)))), a=Conv(3, 16, 3, padding=1), b=Conv(4, 8, 1), f=Lin(8, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(s.b(F.pixel_shuffle(s.a(x), 2)))),
+            a=Conv(3, 16, 3, padding=1),
+            b=Conv(4, 8, 1),
+            f=Lin(8, 10),
+        ),
         IMAGE,
         {"b"},
         {"a", "f"},
     ),
     "depthwise": (
-        lambda: Net(lambda s, x: s.f(mean(s.c(s.b(s.a(x))))), a=Conv(3, 8, 1), b=Conv(8, 8, 3, groups=8), c=Conv(8, 12, 1), f=Lin(12, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(s.c(s.b(s.a(x))))),
+            a=Conv(3, 8, 1),
+            b=Conv(8, 8, 3, groups=8),
+            c=Conv(8, 12, 1),
+            f=Lin(12, 10),
+        ),
         IMAGE,
         {"b", "c"},
         {"f"},
     ),
     "depthwise multiplier": (
-        lambda: Net(lambda s, x: s.f(mean(s.c(s.b(s.a(x))))), a=Conv(3, 8, 1), b=Conv(8, 16, 3, groups=8), c=Conv(16, 12, 1), f=Lin(12, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(s.c(s.b(s.a(x))))),
+            a=Conv(3, 8, 1),
+            b=Conv(8, 16, 3, groups=8),
+            c=Conv(16, 12, 1),
+            f=Lin(12, 10),
+        ),
         IMAGE,
         {"b", "c"},
         {"a", "f"},
     ),
     "grouped": (
-        lambda: Net(lambda s, x: s.f(mean(s.c(s.b(s.a(x))))), a=Conv(3, 16, 1), b=Conv(16, 16, 3, groups=4), c=Conv(16, 12, 1), f=Lin(12, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(s.c(s.b(s.a(x))))),
+            a=Conv(3, 16, 1),
+            b=Conv(16, 16, 3, groups=4),
+            c=Conv(16, 12, 1),
+            f=Lin(12, 10),
+        ),
         IMAGE,
         {"a", "b", "c"},
         {"f"},
@@ -238,13 +269,23 @@ WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set
         {"f"},
     ),
     "concatenation and flatten": (
-        lambda: Net(lambda s, x: s.f(torch.cat([s.a(x), s.b(x)], 1).flatten(1)), a=Conv(3, 8, 1), b=Conv(3, 16, 1), f=Lin(24 * 16, 10)),
+        lambda: Net(
+            lambda s, x: s.f(torch.cat([s.a(x), s.b(x)], 1).flatten(1)),
+            a=Conv(3, 8, 1),
+            b=Conv(3, 16, 1),
+            f=Lin(24 * 16, 10),
+        ),
         IMAGE,
         {"a", "b"},
         {"f"},
     ),
     "shared convolution": (
-        lambda: Net(lambda s, x: s.f(mean(torch.relu(s.b(torch.relu(s.b(s.a(x))))))), a=Conv(3, 16, 1), b=Conv(16, 16, 3, padding=1), f=Lin(16, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(torch.relu(s.b(torch.relu(s.b(s.a(x))))))),
+            a=Conv(3, 16, 1),
+            b=Conv(16, 16, 3, padding=1),
+            f=Lin(16, 10),
+        ),
         IMAGE,
         {"b"},
         {"f"},
@@ -268,13 +309,20 @@ WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set
         {"a", "f"},
     ),
     "bare parameter": (
-        lambda: Net(lambda s, x: s.f(mean(s.a(x) * s.g)), a=Conv(3, 16, 1), g=nn.Parameter(torch.rand(1, 16, 1, 1)), f=Lin(16, 10)),
+        lambda: Net(
+            lambda s, x: s.f(mean(s.a(x) * s.g)),
+            a=Conv(3, 16, 1),
+            g=nn.Parameter(torch.rand(1, 16, 1, 1)),
+            f=Lin(16, 10),
+        ),
         IMAGE,
         set(),
         {"a", "f"},
     ),
     "head behind normalisation": (
-        lambda: Net(lambda s, x: s.n(s.f(torch.relu(s.a(x)))).log_softmax(1), a=Lin(6, 16), f=Lin(16, 10), n=nn.BatchNorm1d(10)),
+        lambda: Net(
+            lambda s, x: s.n(s.f(torch.relu(s.a(x)))).log_softmax(1), a=Lin(6, 16), f=Lin(16, 10), n=nn.BatchNorm1d(10)
+        ),
         (6,),
         {"a"},
         {"f"},

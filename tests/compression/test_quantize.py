@@ -1,0 +1,58 @@
+"""Quantization: the file is what was promised, coverage is told, nothing covered is an error."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from compression_nets import Lin, Net, traced
+from torch import nn
+
+from netwright.compression.model import Model
+from netwright.compression.passes.quantize import Quantize
+from netwright.compression.recipe import Recipe, run_recipe
+from netwright.compression.store import FolderStore
+from netwright.core.errors import CompressionError
+from netwright.core.files import file_hash
+from netwright.export.onnx_runtime import Session
+
+
+def test_the_file_answers_like_the_module_and_resumes(context_of, tmp_path) -> None:
+    net, context = context_of("plain_cnn", epochs=6)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+
+    def measure(model: Model, stage: str) -> dict[str, object]:
+        return {"size_bytes": model.file.stat().st_size if model.file else 10**9, "accuracy": None}
+
+    store, recipe = FolderStore(tmp_path / "stages"), Recipe(passes=("quantize",))
+    result = run_recipe(Model(trained), recipe, context, measure, store=store)
+    again = run_recipe(Model(trained), recipe, context, measure, store=store)
+    stage = result.stages[1]
+    assert stage.kept
+    assert stage.notes[0].reason.startswith("static: ")
+    assert again.stages[1].resumed
+    assert file_hash(again.model.file) == file_hash(result.model.file)
+    with torch.no_grad():
+        wanted = trained(torch.from_numpy(context.calibration)).argmax(1).numpy()
+    found = Session(again.model.file)(context.calibration).argmax(1)
+    assert (wanted == found).mean() > 0.95
+
+
+def test_lstm_is_quantized_dynamically(context_of) -> None:
+    net, context = context_of("lstm")
+    done = Quantize().apply(Model(net), context)
+    assert done.notes[0].reason.startswith("dynamic: ")
+
+
+def test_nothing_quantized_is_an_error(context_of) -> None:
+    _, context = context_of("lstm")
+    net = traced(Net(lambda s, x: s.head(s.rnn(x)[0][:, -1]), rnn=nn.GRU(8, 24, batch_first=True), head=Lin(24, 10)))
+    with pytest.raises(CompressionError, match="no parameter could be quantized"):
+        Quantize(mode="static", exclude=("head",)).apply(Model(net), context)
+
+
+def test_a_file_is_not_quantized_twice(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    model = Model(net, file=tmp_path / "model.onnx")
+    with pytest.raises(CompressionError, match="already has a file"):
+        Quantize().apply(model, context)
+    assert not Quantize().check(model, context)[0].applies

@@ -1,0 +1,295 @@
+"""Recipes: order, bounds, roll-back, goals, events and resuming."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from netwright.compression.compression_pass import Pass, Verdict
+from netwright.compression.context import Context
+from netwright.compression.model import Model, Note
+from netwright.compression.recipe import Bounds, Recipe, judge, run_recipe
+from netwright.compression.store import STAGE, WEIGHTS, FolderStore, model_identity
+from netwright.core.config import parse_yaml
+from netwright.core.errors import CompressionError, ConfigurationError, ExportError
+from netwright.evaluation.profile import profile
+from netwright.tasks.training import NotFiniteError
+
+YAML = """
+bounds: {accuracy_drop: 0.5, params: 100000, macs: 10}
+fine_tune: {epochs: 1, learning_rate: 1e-3, samples: 256}
+distillation: {temperature: 2, weight: 0.5}
+passes:
+  - {kind: structured_prune, ratio: 0.4}
+  - low_rank
+  - fine_tune
+"""
+
+
+class Halve(Pass):
+    """Scale the last layer: cheap, and it counts how often it is applied."""
+
+    applied: ClassVar[list[str]] = []
+    raises: str = ""
+    larger: bool = False
+
+    def check(self, model: Model, context: Context) -> list[Verdict]:
+        return [Verdict("", True, "always")]
+
+    def apply(self, model: Model, context: Context) -> Model:
+        self.applied.append(str(len(model.notes)))
+        errors = {
+            "compression": CompressionError,
+            "export": ExportError,
+            "nan": NotFiniteError,
+            "bug": ZeroDivisionError,
+        }
+        if self.raises:
+            raise errors[self.raises]("nothing to do here")
+        linear = nn.Linear(64, 70 if self.larger else 32)
+        return model.with_module(
+            nn.Sequential(nn.Flatten(), linear, nn.ReLU(), nn.Linear(linear.out_features, 10)).eval(),
+            [Note("halve", "", "done")],
+        )
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    Halve.applied.clear()
+
+
+def measured(context: Context):
+    def measure(model: Model, stage: str) -> dict[str, object]:
+        found = profile(model.module, context.example_tensor())
+        return {
+            "accuracy": context.evaluate(model.module)["accuracy"],
+            "latency_ms": None,
+            "params": found.params,
+            "macs": found.macs,
+            "size_bytes": found.params * 4,
+            "peak_activation_bytes": found.peak_activation_bytes,
+            "protocol": {"for": stage},
+        }
+
+    return measure
+
+
+def test_a_recipe_runs_from_yaml(context_of) -> None:
+    net, context = context_of("plain_cnn", epochs=6)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    context = dataclasses.replace(context, original=trained)
+    recipe = Recipe.parse(parse_yaml(YAML, source="test"))
+    result = run_recipe(Model(trained), recipe, context, measured(context))
+    names = [stage.name for stage in result.stages]
+    assert names == ["original", "structured_prune", "low_rank", "fine_tune"]
+    assert result.stages[1].kept
+    assert result.row["params"] < result.stages[0].row["params"]
+    assert all(stage.kept or stage.reason for stage in result.stages)
+    assert [(goal.metric, goal.met) for goal in result.goals] == [("params", True), ("macs", False)]
+    assert result.row["protocol"] == {"for": result.row["stage"]}
+    kept = [stage for stage in result.stages if stage.kept][-1]
+    assert model_identity(result.model) == model_identity(kept.model)
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        (["quantize", "structured_prune"], "put structured_prune first"),
+        (["quantize", "quantize"], "once"),
+        (["structured_prun"], "did you mean 'structured_prune'"),
+        ([{"kind": "structured_prune", "ratoi": 0.5}], "did you mean 'ratio'"),
+        ([{"kind": "structured_prune", "ratio": 1.5}], "less than 1"),
+        ([7], "name of a pass"),
+    ],
+)
+def test_a_bad_recipe_is_refused_before_it_runs(passes: list[object], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Recipe.parse({"passes": passes})
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Recipe.parse({"passes": ["nine", {"kind": "low_rank", "energy": 3}], "bounds": {"accuracy_drop": -1}})
+    assert [mistake.where for mistake in caught.value.mistakes] == [
+        "passes.0.kind",
+        "passes.1.energy",
+        "bounds.accuracy_drop",
+    ]
+
+
+def test_a_recipe_survives_a_round_trip() -> None:
+    recipe = Recipe.parse(parse_yaml(YAML, source="test"))
+    dump = recipe.model_dump(mode="json")
+    assert Recipe.parse({**dump, "passes": recipe.specs()}) == recipe
+    assert dump["passes"][0]["ratio"] == 0.4
+
+
+@pytest.mark.parametrize("kind", ["compression", "export", "nan"])
+def test_a_pass_that_cannot_is_recorded_and_the_next_goes_on(kind: str, context_of) -> None:
+    net, context = context_of("mlp")
+    recipe = Recipe(passes=(Halve(raises=kind), Halve()))
+    result = run_recipe(Model(net), recipe, context, measured(context))
+    failed, done = result.stages[1:]
+    assert (failed.kept, failed.reason, failed.model) == (False, "nothing to do here", None)
+    assert failed.row["accuracy"] is None
+    assert done.kept
+    assert done.name.endswith("_2")
+
+
+def test_a_bug_in_a_pass_is_not_hidden(context_of) -> None:
+    net, context = context_of("mlp")
+    with pytest.raises(ZeroDivisionError):
+        run_recipe(Model(net), Recipe(passes=(Halve(raises="bug"),)), context, measured(context))
+
+
+def test_a_pass_that_gains_nothing_is_rolled_back(context_of) -> None:
+    net, context = context_of("mlp")
+    small = Halve().apply(Model(net), context)
+    result = run_recipe(small, Recipe(passes=(Halve(larger=True),)), context, measured(context))
+    stage = result.stages[1]
+    assert not stage.kept
+    assert stage.reason.startswith("it gained nothing: params 2410 → 5260")
+    assert stage.row["params"] == 5260
+    assert result.model.module is small.module
+
+
+def test_a_broken_bound_is_rolled_back_and_the_next_starts_before_it(context_of) -> None:
+    net, context = context_of("mlp", epochs=8)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    recipe = Recipe(passes=(Halve(), Halve()), bounds=Bounds(accuracy_drop=0.05))
+    result = run_recipe(Model(trained), recipe, context, measured(context))
+    assert [stage.kept for stage in result.stages] == [True, False, False]
+    assert "at most 0.05 is allowed" in result.stages[1].reason
+    assert Halve.applied == ["0", "0"]
+    assert result.stages[1].row["accuracy"] is not None
+
+
+FIRST = {"accuracy": 0.9, "params": 100, "macs": 100, "size_bytes": 400, "latency_ms": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "bounds", "gains", "kept"),
+    [
+        ({"params": 99}, Bounds(), ("params", "macs"), True),
+        ({"params": 101, "macs": 90}, Bounds(), ("params", "macs"), True),
+        ({"params": 101}, Bounds(), ("params", "macs"), False),
+        ({"latency_ms": 0.99}, Bounds(), ("latency_ms",), False),
+        ({"latency_ms": 0.9}, Bounds(), ("latency_ms",), True),
+        ({"latency_ms": None}, Bounds(), ("latency_ms",), True),
+        ({"latency_ms": None}, Bounds(), ("latency_ms", "params"), False),
+        ({"accuracy": 0.91}, Bounds(), ("accuracy",), True),
+        ({"accuracy": 0.90}, Bounds(), ("accuracy",), False),
+        ({"accuracy": None, "params": 1}, Bounds(), ("params",), True),
+        ({"accuracy": None, "params": 1}, Bounds(accuracy_drop=0.1), ("params",), False),
+        ({"accuracy": 0.885, "params": 1}, Bounds(accuracy_drop=0.015), ("params",), True),
+        ({"accuracy": 0.884, "params": 1}, Bounds(accuracy_drop=0.015), ("params",), False),
+    ],
+)
+def test_what_is_kept(change: dict[str, object], bounds: Bounds, gains: tuple[str, ...], kept: bool) -> None:
+    reason = judge({**FIRST, **change}, before=FIRST, first=FIRST, bounds=bounds, gains=gains)
+    assert (reason == "") is kept
+
+
+def test_not_a_number_counts_as_unknown(context_of) -> None:
+    net, context = context_of("mlp")
+    recipe = Recipe(passes=(Halve(),), bounds=Bounds(accuracy_drop=0.1))
+    result = run_recipe(Model(net), recipe, context, lambda model, stage: {"accuracy": float("nan"), "params": 5})
+    assert result.stages[1].row["accuracy"] is None
+    assert "not known" in result.stages[1].reason
+
+
+def test_events_tell_each_stage(context_of) -> None:
+    net, context = context_of("mlp")
+    heard = []
+    context = dataclasses.replace(context, listener=heard.append)
+    run_recipe(Model(net), Recipe(passes=(Halve(), Halve(raises="compression"))), context, measured(context))
+    stages = [event.facts for event in heard if event.name == "compress.stage"]
+    assert [(fact["number"], fact["kept"]) for fact in stages] == [(0, True), (1, True), (2, False)]
+    assert [event.name for event in heard].count("compress.pass") == 2
+
+
+def test_a_stored_recipe_is_not_computed_again(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    store = FolderStore(tmp_path / "stages")
+    recipe = Recipe(passes=(Halve(), Halve(raises="compression"), Halve(larger=True)))
+    first = run_recipe(Model(net), recipe, context, measured(context), store=store)
+    done = len(Halve.applied)
+
+    def never(model: Model, stage: str) -> dict[str, object]:
+        raise AssertionError(stage)
+
+    second = run_recipe(Model(net), recipe, context, never, store=store)
+    assert len(Halve.applied) == done == 3
+    assert all(stage.resumed for stage in second.stages)
+    for one, other in zip(first.stages, second.stages, strict=True):
+        assert (one.kept, one.reason, dict(one.row), one.notes) == (
+            other.kept,
+            other.reason,
+            dict(other.row),
+            other.notes,
+        )
+    assert model_identity(first.model) == model_identity(second.model)
+    x = context.example_tensor()
+    assert torch.equal(first.model.module(x), second.model.module(x))
+
+
+def test_what_changes_a_stage_changes_its_key(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    store, recipe = FolderStore(tmp_path / "stages"), Recipe(passes=(Halve(),))
+    run_recipe(Model(net), recipe, context, measured(context), store=store)
+    others = [
+        (Model(net), recipe, dataclasses.replace(context, seed=5), ""),
+        (
+            Model(net),
+            recipe,
+            dataclasses.replace(context, training=context.training.model_copy(update={"epochs": 3})),
+            "",
+        ),
+        (Model(net), Recipe(passes=(Halve(larger=True),)), context, ""),
+        (Model(context.fine_tune(net, purpose="x")), recipe, context, ""),
+        (Model(net), recipe, context, "another protocol"),
+    ]
+    for model, other, around, salt in others:
+        count = len(Halve.applied)
+        run_recipe(model, other, around, measured(context), store=store, salt=salt)
+        assert len(Halve.applied) == count + 1
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, STAGE])
+def test_a_damaged_stage_is_computed_again(name: str, context_of, tmp_path, caplog) -> None:
+    net, context = context_of("mlp")
+    store, recipe = FolderStore(tmp_path / "stages"), Recipe(passes=(Halve(),))
+    run_recipe(Model(net), recipe, context, measured(context), store=store)
+    for path in (tmp_path / "stages").glob(f"*/{name}"):
+        path.write_bytes(path.read_bytes()[:-7])
+    result = run_recipe(Model(net), recipe, context, measured(context), store=store)
+    assert len(Halve.applied) == 2
+    assert not result.stages[1].resumed
+    assert "computed again" in caplog.text
+
+
+def test_other_bounds_are_judged_anew_without_computing(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    store = FolderStore(tmp_path / "stages")
+    run_recipe(Model(net), Recipe(passes=(Halve(),)), context, measured(context), store=store)
+    strict = Recipe(passes=(Halve(),), bounds=Bounds(accuracy_drop=0.0))
+    result = run_recipe(Model(net), strict, context, lambda model, stage: {}, store=store)
+    drop = result.stages[0].row["accuracy"] - result.stages[1].row["accuracy"]
+    assert len(Halve.applied) == 1
+    assert result.stages[1].kept is (drop <= 0)
+
+
+def test_recipes_are_light_to_read() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom netwright.compression.recipe import Recipe\n"
+        "Recipe.parse({'passes': ['structured_prune', 'low_rank', 'fine_tune', 'quantize']})\n"
+        "assert not {'torch', 'onnxruntime', 'torch_pruning', 'tensorly'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
