@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 
 from netwright.core.files import canonical_json
 from netwright.core.plugins import spec_of
+from netwright.core.shapes import Shape
 from netwright.search_spaces.graph import INPUT, LayerGraph, Node
 from netwright.search_spaces.operation import Operation
 
@@ -15,25 +17,27 @@ from netwright.search_spaces.operation import Operation
 def simplify(graph: LayerGraph) -> LayerGraph:
     """The same network without operations that cannot matter.
 
-    Identities are folded into their input, zeros are dropped from sums, sums of one input vanish,
-    and whatever the output does not depend on is removed.
+    Identities are folded into their input, zeros are dropped from sums and not carried on, sums of one
+    input vanish, and whatever the output does not depend on is removed.
     """
     shapes = graph.shapes()
     alias: dict[str, str] = {INPUT: INPUT}
     zero: set[str] = set()
     kept: dict[str, Node] = {}
     for node in graph.nodes:
-        inputs = tuple(alias[name] for name in node.inputs)
-        if node.operation.is_zero():
-            zero.add(node.name)
-        elif node.operation.drops_zeros:
+        operation, inputs = node.operation, tuple(alias[name] for name in node.inputs)
+        if operation.drops_zeros:
             inputs = tuple(name for name in inputs if name not in zero) or inputs[:1]
-        if node.operation.is_identity([shapes[name] for name in inputs]):
+        stays_zero = operation.keeps_zeros() and inputs[0] in zero and shapes[inputs[0]] == node.shape
+        if stays_zero or operation.is_identity([shapes[name] for name in inputs]):
             alias[node.name] = inputs[0]
             continue
+        if operation.is_zero():
+            zero.add(node.name)
         alias[node.name] = node.name
-        kept[node.name] = Node(node.name, node.operation, inputs, node.shape)
+        kept[node.name] = Node(node.name, operation, inputs, node.shape)
     output = alias[graph.output]
+    _feed_zeros(kept, output, shapes)
     live = _live(kept, output)
     return LayerGraph(graph.input_shape, tuple(node for node in kept.values() if node.name in live), output)
 
@@ -43,24 +47,42 @@ def identity(graph: LayerGraph) -> str:
 
     Every node is hashed from its operation and its inputs' hashes; the multiset of all node hashes is
     hashed with the output's, so that two separate layers differ from one layer used twice. Operations
-    without weights that read the same inputs are the same value and count once.
+    without weights that read the same inputs are the same value and count once; zeros are all alike.
     """
     simple = simplify(graph)
     hashes = {INPUT: _digest("input", str(simple.input_shape))}
     weighted: Counter[str] = Counter()
     shapes = simple.shapes()
+    live = _live({node.name: node for node in simple.nodes}, simple.output, through_zeros=False)
     for node in simple.nodes:
         inputs = [hashes[name] for name in node.inputs]
-        if node.operation.commutative:
+        if node.operation.is_zero():
+            inputs = [str(node.shape)]
+        elif node.operation.commutative:
             inputs.sort()
         own = _digest(_operation_key(node.operation), *inputs)
         hashes[node.name] = own
-        if node.operation.params([shapes[name] for name in node.inputs]) or node.operation.random:
+        counts = node.operation.random or node.operation.params([shapes[name] for name in node.inputs])
+        if counts and node.name in live:
             weighted[own] += 1
     return _digest(hashes[simple.output], *(f"{key}*{count}" for key, count in sorted(weighted.items())))
 
 
-def _live(nodes: dict[str, Node], output: str) -> set[str]:
+def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape]) -> None:
+    """Let zeros take their shape from something that is needed anyway, so that nothing lives for them alone."""
+    needed = _live(kept, output, through_zeros=False) | {INPUT}
+    for name, node in kept.items():
+        source = node.inputs[0]
+        if not node.operation.is_zero() or source in needed:
+            continue
+        while source not in needed and shapes[kept[source].inputs[0]] == node.shape:
+            source = kept[source].inputs[0]
+        if source in needed:
+            kept[name] = Node(name, node.operation, (source,), node.shape)
+
+
+def _live(nodes: Mapping[str, Node], output: str, *, through_zeros: bool = True) -> set[str]:
+    """The nodes that the output depends on; a zero depends on its input for the shape only."""
     live: set[str] = set()
     waiting = [output]
     while waiting:
@@ -68,7 +90,8 @@ def _live(nodes: dict[str, Node], output: str) -> set[str]:
         if name in live or name == INPUT:
             continue
         live.add(name)
-        waiting.extend(nodes[name].inputs)
+        if through_zeros or not nodes[name].operation.is_zero():
+            waiting.extend(nodes[name].inputs)
     return live
 
 

@@ -11,6 +11,9 @@ from netwright.core.records import Decisions
 from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.domain import Domain, Value
 
+FEW = 4096
+"""So many values are listed; of more, one is drawn until it differs."""
+
 
 class RandomChooser(Chooser):
     """Draws every decision evenly."""
@@ -122,7 +125,10 @@ def _kept(parent: Decisions, name: str, domain: Domain) -> Value | None:
 
 
 def _another(domain: Domain, current: Value | None, rng: random.Random) -> Value:
-    if domain.size == float("inf"):
-        return domain.draw(rng)
+    if domain.size > FEW:
+        drawn = domain.draw(rng)
+        while drawn == current:
+            drawn = domain.draw(rng)
+        return drawn
     others = [value for value in domain.values() if value != current or type(value) is not type(current)]
     return others[rng.randrange(len(others))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.errors import ShapeError
 from netwright.core.plugins import Plugin
@@ -12,6 +12,9 @@ from netwright.core.shapes import Shape
 
 if TYPE_CHECKING:
     from torch import fx, nn
+
+
+Family = Literal["convolution", "pooling", "recurrent", "linear", "wiring", "pointwise", "other"]
 
 
 class Operation(Plugin):
@@ -29,6 +32,10 @@ class Operation(Plugin):
     """Whether training draws random numbers here, so that two of them are not the same value."""
     inputs: ClassVar[int | None] = 1
     """How many inputs it takes; None for one or more."""
+    family: ClassVar[Family] = "other"
+    """What it belongs to, for the colours of a drawing."""
+    accompanies: ClassVar[bool] = False
+    """Whether it is drawn as a remark on the operation before or after it, as normalisation is."""
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -52,6 +59,15 @@ class Operation(Plugin):
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
         """The steps that run this operation in a torch.fx graph; `name` is where its module lives."""
         return graph.call_module(name, tuple(inputs))
+
+    def keeps_zeros(self) -> bool:
+        """Whether zeros come out when zeros come in."""
+        return False
+
+    def completed_by(self, following: Operation) -> bool:
+        """Whether this and the operation after it are one, as depthwise and pointwise convolution are."""
+        del following
+        return False
 
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         """Whether the operation gives out its only input unchanged (at inference)."""

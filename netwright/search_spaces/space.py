@@ -6,7 +6,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import Plugin, name_of
@@ -45,6 +45,14 @@ class SearchSpace(Plugin):
     ...             x = net.chain(x, Linear(features=width), Activation())
     ...         return net.add(Linear(features=shapes.output), x)
     """
+
+    example_inputs: ClassVar[tuple[Shapes, ...]] = (
+        Shapes((1, 28, 28), 10),
+        Shapes((3, 32, 32), 10),
+        Shapes((20, 6), 4),
+        Shapes((33, 2), 3),
+    )
+    """Shapes that a space is tried with; those it cannot serve are passed over, see `examples`."""
 
     @abstractmethod
     def decide(self, choose: Chooser) -> Any:
@@ -117,6 +125,10 @@ class SearchSpace(Plugin):
 
         return compile_graph(self.graph(decisions, shapes), seed=seed)
 
+    def examples(self) -> list[Shapes]:
+        """The example shapes that this space can serve."""
+        return [shapes for shapes in self.example_inputs if self._serves(shapes)]
+
     def enumerate(self) -> Iterator[dict[str, Any]]:
         """Every set of decisions, in order; raises SpaceError when a decision is a real number."""
         for decisions in enumerate_decisions(self._decide_or_reject):
@@ -130,6 +142,13 @@ class SearchSpace(Plugin):
         except SpaceError:
             return None
         return count if count <= limit else None
+
+    def _serves(self, shapes: Shapes) -> bool:
+        try:
+            self.raw_graph(self.sample(random.Random(0)), shapes)
+        except ShapeError:
+            return False
+        return True
 
     def _decide_or_reject(self, choose: Chooser) -> None:
         try:

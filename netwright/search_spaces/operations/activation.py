@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 class Activation(Operation):
     """ReLU and its relatives, applied to every value."""
+
+    family: ClassVar[Family] = "pointwise"
+    accompanies: ClassVar[bool] = True
 
     function: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "hardswish", "tanh", "sigmoid"] = "relu"
 
@@ -34,6 +37,9 @@ class Activation(Operation):
             "sigmoid": nn.Sigmoid,
         }
         return table[self.function]()
+
+    def keeps_zeros(self) -> bool:
+        return self.function != "sigmoid"
 
     def label(self) -> str:
         return self.function.replace("_", " ")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import fx
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Add(Operation):
     """The element-wise sum; all inputs must have the same shape."""
 
+    family: ClassVar[Family] = "wiring"
     commutative: ClassVar[bool] = True
     drops_zeros: ClassVar[bool] = True
     inputs: ClassVar[int | None] = None

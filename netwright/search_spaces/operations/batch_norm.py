@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 class BatchNorm(Operation):
     """Normalises each channel with learned scale and shift (Ioffe & Szegedy, 2015)."""
+
+    family: ClassVar[Family] = "pointwise"
+    accompanies: ClassVar[bool] = True
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         if len(shapes[0]) not in (1, 3):

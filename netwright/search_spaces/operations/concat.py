@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import fx
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Concat(Operation):
     """Inputs side by side: along channels for images and vectors, along features for sequences."""
 
+    family: ClassVar[Family] = "wiring"
     inputs: ClassVar[int | None] = None
 
     features_last: bool = False

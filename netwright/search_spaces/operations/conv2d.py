@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation, require_image, window_output
+from netwright.search_spaces.operation import Family, Operation, require_image, window_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class Conv2d(Operation):
     """Convolution of (channels, height, width); padded so that stride 1 keeps height and width."""
+
+    family: ClassVar[Family] = "convolution"
 
     filters: int = Field(ge=1, description="output channels")
     kernel: int = Field(default=3, ge=1, description="side of the square window, odd")
@@ -56,6 +58,12 @@ class Conv2d(Operation):
             groups=self._groups(channels),
             bias=self.bias,
         )
+
+    def keeps_zeros(self) -> bool:
+        return not self.bias
+
+    def completed_by(self, following: Operation) -> bool:
+        return self.groups == 0 and isinstance(following, Conv2d) and following.kernel == 1
 
     def label(self) -> str:
         name = "depthwise" if self.groups == 0 else "conv"

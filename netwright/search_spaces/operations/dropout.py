@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Dropout(Operation):
     """Each value is zeroed with the given probability while training (Srivastava et al., 2014)."""
 
+    family: ClassVar[Family] = "pointwise"
+    accompanies: ClassVar[bool] = True
     random: ClassVar[bool] = True
 
     probability: float = Field(default=0.5, ge=0, lt=1)
@@ -31,6 +33,9 @@ class Dropout(Operation):
 
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         return self.probability == 0
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         return f"dropout {self.probability:g}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class Flatten(Operation):
     """All values of one sample in a row."""
+
+    family: ClassVar[Family] = "wiring"
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (prod(shapes[0]),)
@@ -26,6 +28,9 @@ class Flatten(Operation):
 
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         return len(shapes[0]) == 1
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         return "flatten"

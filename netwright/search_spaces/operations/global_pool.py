@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation, require_image
+from netwright.search_spaces.operation import Family, Operation, require_image
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class GlobalPool(Operation):
     """The mean or largest value of every channel: (channels, height, width) -> (channels,)."""
+
+    family: ClassVar[Family] = "pooling"
 
     mode: Literal["average", "max"] = "average"
 
@@ -30,6 +32,9 @@ class GlobalPool(Operation):
 
         pooled = graph.call_module(name, tuple(inputs))
         return graph.call_function(torch.flatten, (pooled, 1))
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         return f"global {self.mode} pool"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 class Linear(Operation):
     """Every output feature is a weighted sum of all input features of the last axis."""
+
+    family: ClassVar[Family] = "linear"
 
     features: int = Field(ge=1, description="output features")
     bias: bool = True
@@ -34,6 +36,9 @@ class Linear(Operation):
         from torch import nn
 
         return nn.Linear(shapes[0][-1], self.features, bias=self.bias)
+
+    def keeps_zeros(self) -> bool:
+        return not self.bias
 
     def label(self) -> str:
         return f"linear {self.features}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation, require_image, window_output
+from netwright.search_spaces.operation import Family, Operation, require_image, window_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +19,8 @@ class Pool2d(Operation):
 
     The mean does not count padded places.
     """
+
+    family: ClassVar[Family] = "pooling"
 
     mode: Literal["max", "average"] = "max"
     kernel: int = Field(default=2, ge=1)
@@ -34,6 +36,9 @@ class Pool2d(Operation):
         if self.mode == "max":
             return nn.MaxPool2d(self.kernel, self.stride, self._padding)
         return nn.AvgPool2d(self.kernel, self.stride, self._padding, count_include_pad=False)
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         stride = f" /{self.stride}" if self.stride > 1 else ""

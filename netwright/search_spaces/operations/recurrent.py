@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation, require_sequence
+from netwright.search_spaces.operation import Family, Operation, require_sequence
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -22,6 +22,8 @@ class Recurrent(Operation):
 
     LSTM: Hochreiter & Schmidhuber, 1997; GRU: Cho et al., 2014. Two bias vectors per direction, as in torch.
     """
+
+    family: ClassVar[Family] = "recurrent"
 
     cell: Literal["rnn", "lstm", "gru"] = "lstm"
     width: int = Field(ge=1, description="hidden units of one direction")

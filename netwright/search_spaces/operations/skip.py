@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operation import Family, Operation
 
 if TYPE_CHECKING:
     from torch import fx
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class Skip(Operation):
     """The identity."""
+
+    family: ClassVar[Family] = "wiring"
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return shapes[0]

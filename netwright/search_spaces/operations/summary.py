@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.shapes import Shape
-from netwright.search_spaces.operation import Operation, require_sequence
+from netwright.search_spaces.operation import Family, Operation, require_sequence
 
 if TYPE_CHECKING:
     from torch import fx
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 class Summary(Operation):
     """The last step, the mean or the largest value over time: (time, features) -> (features,)."""
+
+    family: ClassVar[Family] = "pooling"
 
     mode: Literal["last", "mean", "max"] = "last"
 
@@ -28,6 +30,9 @@ class Summary(Operation):
             return graph.call_function(operator.getitem, (inputs[0], (slice(None), -1)))
         reduce = torch.mean if self.mode == "mean" else torch.amax
         return graph.call_function(reduce, (inputs[0],), {"dim": 1})
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         return {"last": "last step", "mean": "mean over time", "max": "max over time"}[self.mode]

@@ -1,0 +1,138 @@
+"""Equal networks share an identity however they are written; different ones do not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import product
+
+from netwright.core.plugins import build
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.canonical import identity, simplify
+from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
+from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.activation import Activation
+from netwright.search_spaces.operations.add import Add
+from netwright.search_spaces.operations.batch_norm import BatchNorm
+from netwright.search_spaces.operations.concat import Concat
+from netwright.search_spaces.operations.conv2d import Conv2d
+from netwright.search_spaces.operations.dropout import Dropout
+from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.operations.skip import Skip
+from netwright.search_spaces.operations.zero import Zero
+from netwright.search_spaces.space import SearchSpace
+
+CONV, OTHER, POOL = Conv2d(filters=4), Conv2d(filters=4, kernel=5), Pool2d(kernel=3, stride=1)
+
+
+def net(write: Callable[[GraphBuilder], Tensor]) -> LayerGraph:
+    builder = GraphBuilder((4, 8, 8))
+    return builder.finish(write(builder))
+
+
+def same(*ways: Callable[[GraphBuilder], Tensor]) -> bool:
+    return len({identity(net(way)) for way in ways}) == 1
+
+
+def test_order_and_names_of_a_sum_do_not_matter():
+    assert same(
+        lambda b: b.add(Add(), b.add(CONV, b.input), b.add(POOL, b.input)),
+        lambda b: b.add(Add(), b.add(POOL, b.input, name="x"), b.add(CONV, b.input, name="y")),
+    )
+
+
+def test_the_order_of_a_concatenation_matters():
+    assert not same(
+        lambda b: b.add(Concat(), b.add(CONV, b.input), b.add(POOL, b.input)),
+        lambda b: b.add(Concat(), b.add(POOL, b.input), b.add(CONV, b.input)),
+    )
+
+
+def test_operations_that_cannot_matter_do_not_count():
+    plain = lambda b: b.add(CONV, b.input)  # noqa: E731
+    assert same(
+        plain,
+        lambda b: b.chain(b.input, Skip(), CONV, Dropout(probability=0.0)),
+        lambda b: b.add(Add(), plain(b)),
+        lambda b: b.add(Add(), plain(b), b.add(Zero(), b.input)),
+        lambda b: (b.add(OTHER, b.input), plain(b))[1],
+        lambda b: b.add(Add(), plain(b), b.chain(b.input, Zero(), POOL, Activation())),
+        lambda b: b.add(Add(), plain(b), b.chain(b.input, Zero(), OTHER)),
+    )
+
+
+def test_what_turns_zeros_into_something_counts():
+    plain = lambda b: b.add(CONV, b.input)  # noqa: E731
+    for makers in ([BatchNorm()], [Activation(function="sigmoid")], [Conv2d(filters=4, bias=True)]):
+        assert not same(plain, lambda b, m=makers: b.add(Add(), plain(b), b.chain(b.input, Zero(), *m)))
+
+
+def test_two_layers_are_not_one_used_twice():
+    def shared(b: GraphBuilder) -> Tensor:
+        once = b.add(CONV, b.input)
+        return b.add(Add(), once, once)
+
+    assert not same(shared, lambda b: b.add(Add(), b.add(CONV, b.input), b.add(CONV, b.input)))
+
+
+def test_zeros_are_alike_wherever_they_come_from():
+    def after(b: GraphBuilder, *before: Operation) -> Tensor:
+        return b.chain(b.input, *before, Zero(), BatchNorm())
+
+    body = lambda b: b.chain(b.input, CONV)  # noqa: E731
+    assert same(
+        lambda b: b.add(Add(), body(b), after(b)),
+        lambda b: b.add(Add(), body(b), after(b, OTHER, BatchNorm())),
+        lambda b: b.add(Add(), after(b, POOL, Zero(), POOL), body(b)),
+    )
+    graph = simplify(net(lambda b: b.add(Add(), body(b), after(b, OTHER, BatchNorm()))))
+    assert OTHER not in [node.operation for node in graph.nodes]
+
+
+def test_the_same_pooling_twice_is_one():
+    def shared(b: GraphBuilder) -> Tensor:
+        once = b.add(POOL, b.input)
+        return b.add(Add(), once, once)
+
+    assert same(shared, lambda b: b.add(Add(), b.add(POOL, b.input), b.add(POOL, b.input)))
+
+
+def test_cells_count_as_many_networks_as_their_canonical_forms():
+    """Of the 3**3 cells with three nodes and none, skip or a convolution, those that differ are told apart."""
+    space = build("space", {"kind": "cells", "nodes": 3, "operations": ["none", "skip", "conv_3x3"]})
+    assert isinstance(space, SearchSpace)
+    shapes, fixed = Shapes((3, 16, 16), 5), {"width": 8, "depth": 1}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for edges in product(("none", "skip", "conv_3x3"), repeat=3):
+        a, b, c = edges
+        if (a == "none" or c == "none") and b == "none":
+            continue
+        decisions = {**fixed, "cell/0-1": a, "cell/0-2": b, "cell/1-2": c}
+        found.setdefault(space.identity(decisions, shapes), []).append(edges)
+    groups = sorted(sorted(group) for group in found.values())
+    n, s, k = "none", "skip", "conv_3x3"
+    # one convolution from input to output, written in as many ways as there are
+    assert sorted([(n, k, n), (n, k, s), (s, k, n), (k, k, n), (k, n, s), (s, n, k)]) in groups
+    # the convolution beside a skip
+    assert sorted([(k, s, s), (s, k, s), (s, s, k)]) in groups
+    # nothing but the input
+    assert sorted([(n, s, n), (n, s, s), (s, s, n), (k, s, n), (s, n, s)]) in groups
+    assert [(k, n, k)] in groups
+    assert len(groups) == 10
+
+
+def test_renaming_and_reordering_a_drawn_network_keeps_its_identity():
+    space = build("space", "cells")
+    assert isinstance(space, SearchSpace)
+    shapes = Shapes((3, 32, 32), 10)
+    for seed in range(10):
+        graph = space.raw_graph(space.sample(random.Random(seed)), shapes)
+        data = graph.to_json()
+        names = {node["name"]: f"n{index}" for index, node in enumerate(data["nodes"])} | {"input": "input"}
+        for node in data["nodes"]:
+            node["name"] = names[node["name"]]
+            node["inputs"] = [names[name] for name in node["inputs"]]
+            if node["operation"]["kind"] == "add":
+                node["inputs"].reverse()
+        data["output"] = names[data["output"]]
+        assert identity(LayerGraph.from_json(data)) == identity(graph)

@@ -1,0 +1,211 @@
+"""Conformance of every search space: what all other parts rely on, whichever space is used."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netwright.core.errors import SpaceError
+from netwright.core.plugins import build, names
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.cost import cost
+from netwright.search_spaces.drawing import draw_svg
+from netwright.search_spaces.graph import LayerGraph
+from netwright.search_spaces.space import SearchSpace
+
+SPACES = names("space")
+seeds = st.integers(0, 2**31)
+quick = settings(max_examples=25, deadline=None, derandomize=True)
+few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+
+pytestmark = pytest.mark.parametrize("name", SPACES)
+
+
+@cache
+def space_of(name: str) -> SearchSpace:
+    found = build("space", name)
+    assert isinstance(found, SearchSpace)
+    return found
+
+
+@cache
+def inputs_of(name: str) -> tuple[Shapes, ...]:
+    return tuple(space_of(name).examples())
+
+
+def test_it_serves_at_least_two_example_inputs(name):
+    assert len(inputs_of(name)) >= 2
+
+
+@quick
+@given(seed=seeds)
+def test_samples_replay_through_json(name, seed):
+    space = space_of(name)
+    decisions = space.sample(random.Random(seed))
+    restored = json.loads(json.dumps(decisions))
+    replayed = space.trace(restored)
+    assert replayed.decisions == decisions
+    assert list(replayed.decisions) == list(decisions)
+    assert all(replayed.domains[key].holds(value) for key, value in decisions.items())
+
+
+@quick
+@given(seed=seeds)
+def test_equal_seeds_give_equal_architectures(name, seed):
+    space, other = space_of(name), build("space", name)
+    assert space.sample(random.Random(seed)) == other.sample(random.Random(seed))
+
+
+@quick
+@given(seed=seeds)
+def test_a_mutation_changes_one_decision_and_what_hangs_on_it(name, seed):
+    space, rng = space_of(name), random.Random(seed)
+    parent = space.sample(rng)
+    kept = copy.deepcopy(parent)
+    child = space.mutate(parent, rng)
+    assert parent == kept
+    before, after = space.trace(parent).domains, space.trace(child).domains
+    free = [key for key in child if key in parent and before[key] == after[key] and child[key] != parent[key]]
+    assert len(free) == 1
+    changed = {key for key in child if key not in parent or child[key] != parent[key]}
+    assert all(key not in parent or not after[key].holds(parent[key]) for key in changed - set(free))
+
+
+@quick
+@given(seed=seeds)
+def test_a_crossover_takes_from_its_parents(name, seed):
+    space, rng = space_of(name), random.Random(seed)
+    left, right = space.sample(rng), space.sample(rng)
+    child = space.crossover(left, right, rng)
+    domains = space.trace(child).domains
+    for key, value in child.items():
+        offered = [p[key] for p in (left, right) if key in p and domains[key].holds(p[key])]
+        assert not offered or value in offered
+    assert space.crossover(left, left, rng) == left
+
+
+@quick
+@given(seed=seeds)
+def test_the_graph_survives_json_and_keeps_its_identity(name, seed):
+    space, shapes = space_of(name), inputs_of(name)[0]
+    decisions = space.sample(random.Random(seed))
+    graph = space.graph(decisions, shapes)
+    assert LayerGraph.from_json(json.loads(json.dumps(graph.to_json()))) == graph
+    first = space.identity(decisions, shapes)
+    assert first == space.identity(json.loads(json.dumps(decisions)), shapes)
+    assert first != space.identity(decisions, Shapes(shapes.input, shapes.output + 1))
+
+
+@few
+@given(seed=seeds)
+def test_cost_equals_the_built_model_and_it_trains(name, seed):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    space = space_of(name)
+    decisions = space.sample(random.Random(seed))
+    for shapes in inputs_of(name)[:2]:
+        model = space.build(decisions, shapes, seed=1)
+        expected = cost(space.graph(decisions, shapes))
+        assert sum(p.numel() for p in model.parameters()) == expected.params
+        with FlopCounterMode(display=False) as counter, torch.device("meta"):
+            copy.deepcopy(model).to("meta").eval()(torch.empty(1, *shapes.input))
+        assert counter.get_total_flops() == 2 * expected.macs
+        inputs = torch.randn(3, *shapes.input)
+        outputs = model(inputs)
+        assert outputs.shape == (3, shapes.output)
+        outputs.square().sum().backward()
+        gradients = [p.grad for p in model.parameters()]
+        assert all(g is None or torch.isfinite(g).all() for g in gradients)
+        assert any(g is not None and g.abs().sum() > 0 for g in gradients)
+
+
+@few
+@given(seed=seeds)
+def test_weights_depend_on_the_seed_alone(name, seed):
+    import torch
+
+    space, shapes = space_of(name), inputs_of(name)[0]
+    decisions = space.sample(random.Random(seed))
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    one, same, other = (space.build(decisions, shapes, seed=s) for s in (1, 1, 2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@few
+@given(seed=seeds)
+def test_the_simplified_graph_computes_what_the_written_one_does(name, seed):
+    import torch
+
+    from netwright.search_spaces.compiler import compile_graph
+
+    space, shapes = space_of(name), inputs_of(name)[0]
+    decisions = space.sample(random.Random(seed))
+    simple, written = (
+        compile_graph(g).eval() for g in (space.graph(decisions, shapes), space.raw_graph(decisions, shapes))
+    )
+    assert set(simple.state_dict()) <= set(written.state_dict())
+    written.load_state_dict(simple.state_dict(), strict=False)
+    inputs = torch.randn(2, *shapes.input)
+    with torch.inference_mode():
+        torch.testing.assert_close(simple(inputs), written(inputs), rtol=0, atol=1e-6)
+
+
+@quick
+@given(seed=seeds)
+def test_different_costs_never_share_an_identity(name, seed):
+    space, shapes, rng = space_of(name), inputs_of(name)[0], random.Random(seed)
+    left = space.sample(rng)
+    right = space.mutate(left, rng)
+    if cost(space.graph(left, shapes)) != cost(space.graph(right, shapes)):
+        assert space.identity(left, shapes) != space.identity(right, shapes)
+
+
+@quick
+@given(seed=seeds)
+def test_wrong_decisions_are_refused_by_name(name, seed):
+    space = space_of(name)
+    decisions = space.sample(random.Random(seed))
+    key = random.Random(seed).choice(list(decisions))
+    with pytest.raises(SpaceError, match=f"{key!r} is 'nonsense'; expected"):
+        space.trace({**decisions, key: "nonsense"})
+    with pytest.raises(SpaceError, match=f"{key!r} is missing"):
+        space.trace({k: v for k, v in decisions.items() if k != key})
+    with pytest.raises(SpaceError, match="never asks for 'surplus'"):
+        space.graph({**decisions, "surplus": 1}, inputs_of(name)[0])
+
+
+@quick
+@given(seed=seeds)
+def test_it_can_be_drawn(name, seed):
+    from xml.etree import ElementTree
+
+    space = space_of(name)
+    for shapes in inputs_of(name):
+        text = draw_svg(space.graph(space.sample(random.Random(seed)), shapes))
+        assert ElementTree.fromstring(text).get("role") == "img"
+
+
+def test_deciding_and_costing_import_no_torch(name):
+    code = (
+        "import random, sys; from netwright.core.plugins import build; s = build('space', sys.argv[1]);"
+        "from netwright.search_spaces.cost import cost; from netwright.search_spaces.drawing import draw_svg;"
+        "shapes = s.examples()[0]; d = s.sample(random.Random(0)); g = s.graph(d, shapes);"
+        "cost(g), s.identity(d, shapes), s.mutate(d, random.Random(1)), draw_svg(g);"
+        "print('torch' in sys.modules, sorted(d.items()), s.identity(d, shapes))"
+    )
+    run = [sys.executable, "-c", code, name]
+    answers = {subprocess.run(run, capture_output=True, text=True, check=True).stdout for _ in range(2)}
+    assert len(answers) == 1
+    assert answers.pop().startswith("False ")
