@@ -93,17 +93,18 @@ def compress_model(
     `weights` is a safetensors file; `recipe` a YAML file with a `task` and a `compress` part.
     """
     from netwright.runs.compressing import compress as run_compress
-    from netwright.runs.compressing import own_model, recipe_of
+    from netwright.runs.compressing import load_own_model, own_winner, recipe_of
     from netwright.runs.publishing import keep_compressed
     from netwright.runs.search import create_run, writing
 
     specification = _specification(recipe, overrides).model_copy(update={"space": None})
     if specification.compress is None:
         raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
+    module = load_own_model(model, Path(weights) if weights is not None else None)
     path = _new_folder(specification.name, out)
     create_run(specification, path)
     with writing(path, specification=specification) as opened:
-        winner = own_model(opened, model, Path(weights) if weights is not None else None)
+        winner = own_winner(opened, module, build=model)
         result = run_compress(opened, winner, recipe=recipe_of(opened), listener=listener)
         keep_compressed(opened, result, winner.module)
     return _result(path)

@@ -89,8 +89,8 @@ def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> Non
         run.record.put_stage(position, row)
 
 
-def own_model(run: OpenRun, build: str, weights: Path | None) -> Winner:
-    """A user's own trained network as the one to compress; recorded as the run's winner.
+def load_own_model(build: str, weights: Path | None) -> nn.Module:
+    """A user's own trained network, from `package.module:build` and a safetensors file.
 
     Raises ConfigurationError when it cannot be built and CheckpointError when the weights do not fit.
     """
@@ -106,7 +106,11 @@ def own_model(run: OpenRun, build: str, weights: Path | None) -> Winner:
         except OSError as error:
             raise CheckpointError(f"the weights {weights} cannot be read: {error.strerror}") from None
         load_state(module, weights_from(content, source=str(weights)), source=str(weights))
-    module.eval()
+    return module.eval()
+
+
+def own_winner(run: OpenRun, module: nn.Module, *, build: str) -> Winner:
+    """A user's own network as the one to compress; recorded as the run's winner."""
     facts: Mapping[str, Any] = {
         "trial": None,
         "identity": content_hash({"model": build}),

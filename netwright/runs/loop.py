@@ -122,7 +122,7 @@ class SearchLoop:
             ended="" if again else self._clock.now(),
         )
         if state is not TrialState.INFEASIBLE and not again:
-            broken = broken_bound(self._spec.objectives, trial.measurements)
+            broken = broken_bound(self._spec.limits, trial.measurements)
             if broken and state is TrialState.DONE:
                 trial = dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=broken)
         self._trials[number] = trial
@@ -207,7 +207,7 @@ class SearchLoop:
         except SpaceError as error:
             return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=str(error), ended=self._clock.now())
         trial = dataclasses.replace(trial, measurements=measured)
-        broken = broken_bound(self._spec.objectives, measured)
+        broken = broken_bound(self._spec.limits, measured)
         if broken is None:
             return trial
         return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=broken, ended=self._clock.now())
@@ -304,7 +304,7 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
     Raises SpaceError or InfeasibleError that says how near the nearest one came.
     """
     rng = generator(specification.seed, "feasibility")
-    bounded = [o for o in specification.objectives if o.bound is not None]
+    bounded = [o for o in specification.limits if o.bound is not None]
     nearest: dict[str, float] = {}
     problem: SpaceError | None = None
     for _ in range(draws):
@@ -318,7 +318,7 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
             if found is not None and found.value is not None:
                 loss = objective.loss(found.value)
                 nearest[objective.metric] = min(loss, nearest.get(objective.metric, loss))
-        if broken_bound(specification.objectives, measured) is None:
+        if broken_bound(specification.limits, measured) is None:
             return
     if not nearest:
         raise SpaceError(

@@ -15,7 +15,7 @@ from netwright.compression.patch import difference, load_compressed
 from netwright.compression.recipe import RecipeResult
 from netwright.core.errors import CheckpointError, RunError
 from netwright.core.files import canonical_json, file_hash
-from netwright.core.plugins import build, import_dotted
+from netwright.core.plugins import build
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
 from netwright.export.bundle import FLOAT, INT8, BundleContents, write_bundle
@@ -24,6 +24,7 @@ from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity, check_parity
 from netwright.export.to_onnx import export_onnx
 from netwright.runs.artifacts import Artifacts
+from netwright.runs.compressing import load_own_model
 from netwright.runs.search import OpenRun
 from netwright.runs.stages import EXAMPLES, score_file
 from netwright.runs.winner import build_trial, choose
@@ -174,10 +175,7 @@ def _compressed(run: OpenRun) -> Deployable:
 
 def _base(run: OpenRun, winner: Mapping[str, Any]) -> nn.Module:
     if winner["trial"] is None:
-        made = import_dotted(winner["model"], what="model")
-        module = made() if callable(made) and not isinstance(made, nn.Module) else made
-        assert isinstance(module, nn.Module)
-        return module
+        return load_own_model(winner["model"], None)
     return build_trial(run.specification, winner["decisions"], seed=winner["seed"])
 
 

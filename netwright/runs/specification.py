@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from netwright.compression.recipe import Recipe
 from netwright.core.config import Settings, read_yaml, with_overrides
@@ -70,6 +70,9 @@ class RunSpecification(Settings):
     task: TaskField
     space: SpaceField | None = Field(default=None, description="what is searched; none when a trained model is given")
     objectives: tuple[ObjectiveField, ...] = Field(default=("accuracy",), min_length=1, validate_default=True)
+    constraints: tuple[ObjectiveField, ...] = Field(
+        default=(), description="metrics that are bounded but not optimised; each needs a bound"
+    )
     search: Search = Search()
     winner: Winner = Winner()
     compress: Recipe | None = None
@@ -77,12 +80,19 @@ class RunSpecification(Settings):
 
     @field_validator("objectives")
     @classmethod
-    def _known_metrics(cls, objectives: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
-        del info
+    def _known_metrics(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         names = [objective.metric for objective in objectives]
         if len(set(names)) != len(names):
             raise ConfigurationError([Mistake("", f"the objectives name a metric twice: {names}")])
         return tuple(with_direction(objective) for objective in objectives)
+
+    @field_validator("constraints")
+    @classmethod
+    def _bounded(cls, constraints: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        for constraint in constraints:
+            if constraint.bound is None:
+                raise ConfigurationError([Mistake("", f"the constraint on {constraint.metric!r} needs a bound")])
+        return tuple(with_direction(constraint) for constraint in constraints)
 
     @model_validator(mode="after")
     def _winner_is_objective(self) -> Self:
@@ -96,6 +106,11 @@ class RunSpecification(Settings):
     def to_json(self) -> dict[str, Any]:
         """Plain data that `parse` reads back."""
         return self.model_dump(mode="json")
+
+    @property
+    def limits(self) -> tuple[Objective, ...]:
+        """Everything that may have a bound: objectives and constraints."""
+        return (*self.objectives, *self.constraints)
 
     @property
     def searched(self) -> SearchSpace:

@@ -64,7 +64,7 @@ def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
 
     specification = _specification(canonical_json(job.specification))
     torch.set_num_threads(job.threads)
-    objectives = specification.objectives
+    objectives = specification.limits
     candidate = Candidate.of(specification, job)
     measured = candidate.measure("cheap", [*ALWAYS, *(o.metric for o in objectives)])
     broken = broken_bound(objectives, measured)
@@ -73,6 +73,10 @@ def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
         broken = broken_bound(objectives, measured)
     if broken is not None:
         return Outcome(state=TrialState.INFEASIBLE, reason=broken, measurements=measured)
+    for name, found in measured.items():
+        if found.value is None:
+            reason = f"{name} has no value: {found.reason}"
+            return Outcome(state=TrialState.FAILED, kind="error", reason=reason, measurements=measured)
 
     def on_epoch(row: Mapping[str, float]) -> bool:
         latest = {**measured, **candidate.measure("trained", [o.metric for o in objectives], row=row)}

@@ -32,7 +32,7 @@ def rule_of(specification: RunSpecification) -> str:
     chosen = specification.chosen_by
     bounds = [
         f"{o.metric} {'at least' if o.direction == 'maximize' else 'at most'} {o.bound:g}"
-        for o in specification.objectives
+        for o in specification.limits
         if o.bound is not None
     ]
     best = "highest" if chosen.direction == "maximize" else "lowest"

@@ -131,7 +131,9 @@ def test_a_bound_that_nothing_keeps_is_said_before_anything_is_written(tiny_with
 
 
 def test_what_breaks_a_cheap_bound_is_never_trained(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
-    spec = tiny_with("objectives=[accuracy, {metric: macs, bound: 30000}]", "search.trials=12", "search.strategy=random_search")
+    spec = tiny_with(
+        "objectives=[accuracy, {metric: macs, bound: 30000}]", "search.trials=12", "search.strategy=random_search"
+    )
     create_run(spec, run_path)
     search(run_path)
     infeasible = [t for t in open_run(run_path).trials if t.state is TrialState.INFEASIBLE]

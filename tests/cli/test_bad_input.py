@@ -1,0 +1,145 @@
+"""Whatever a person gets wrong is answered by one clear sentence and exit code 2, never by a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netwright.cli.main import run
+from tests.conftest import ROOT
+
+TINY = str(ROOT / "recipes" / "digits-tiny.yaml")
+
+MISTAKES = [
+    (["serach", "x.yaml"], "no command is called 'serach'; did you mean 'search'?"),
+    (["search"], "give a recipe to start a search"),
+    (["search", "absent.yaml"], "absent.yaml: no such file"),
+    (["search", TINY, "--trails", "3"], "No such option"),
+    (["search", TINY, "--set", "search.trails=3"], "search.trails: unknown field; did you mean 'trials'?"),
+    (["search", TINY, "--set", "search.trials=many"], "search.trials"),
+    (["search", TINY, "--set", "search.trials=0"], "greater than or equal to 1"),
+    (["search", TINY, "--set", "space.kind=cels"], "no space is called 'cels'; did you mean 'cells'?"),
+    (["search", TINY, "--set", "space.widths=[]"], "space.widths"),
+    (["search", TINY, "--set", "search.strategy=evolutoin"], "did you mean 'evolution'?"),
+    (["search", TINY, "--executor", "spark"], "no executor is called 'spark'"),
+    (["search", TINY, "--set", "objectives=[acuracy]"], "did you mean 'accuracy'?"),
+    (["search", TINY, "--set", "objectives=[accuracy, accuracy]"], "name a metric twice"),
+    (["search", TINY, "--set", "objectives=[accuracy, {metric: macs, bound: 5}]"], "macs bound 5, nearest"),
+    (["search", TINY, "--set", "constraints=[macs]"], "the constraint on 'macs' needs a bound"),
+    (["search", TINY, "--set", "winner.metric=params"], "not one of the objectives"),
+    (["search", TINY, "--set", "task=my_pkg.nowhere:Task"], "cannot be imported"),
+    (["search", TINY, "--set", "task={kind: image_classification, path: nowhere.npz}"], "nowhere.npz"),
+    (["search", TINY, "--set", "compress.passes=[quantize, structured_prune]"], "put structured_prune first"),
+    (["search", TINY, "--set", "nonsense"], "expected name.name=value"),
+    (["search", "--resume", "nowhere"], "nowhere is not a run folder"),
+    (["runs", "show", "nowhere"], "nowhere is not a run folder"),
+    (["report", "nowhere"], "nowhere is not a run folder"),
+    (["export", "nowhere"], "nowhere is not a run folder"),
+    (["dashboard", "nowhere"], "nowhere is not a run folder"),
+    (["compress"], "give a run folder, or --model"),
+    (["compress", "--model", "a.b:c"], "--model needs --recipe"),
+    (["compress", "--model", "no.such:thing", "--recipe", TINY, "--out", "x"], "cannot be imported"),
+    (["bench", "nowhere.onnx"], "there is no file nowhere.onnx"),
+    (["list", "spces"], "did you mean 'spaces'?"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_gets_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.err.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_json_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "show", "nowhere", "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert "not a run folder" in document["error"]
+    assert document["exit_code"] == 2
+
+
+def test_labels_out_of_range_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = np.zeros((40, 8, 8), np.uint8)
+    np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.arange(40) % 4 - 1)
+    task = f"task={{kind: image_classification, path: {tmp_path / 'bad.npz'}}}"
+    assert run(["search", TINY, "--set", task, "--out", str(tmp_path / "run")]) == 2
+    assert "-1" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a model")
+    assert run(["bench", str(path)]) == 2
+    assert "ONNX Runtime refuses model.onnx" in capsys.readouterr().err
+
+
+def test_foreign_weights_are_refused_and_nothing_is_unpickled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pickle
+
+    class Canary:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (Path(tmp_path / "fired"),))  # type: ignore[return-value]
+
+    (tmp_path / "weights.safetensors").write_bytes(pickle.dumps(Canary()))
+    arguments = ["--weights", str(tmp_path / "weights.safetensors"), "--recipe", TINY, "--out", str(tmp_path / "run")]
+    assert run(["compress", "--model", "tests.cli.own_model:build", *arguments]) == 2
+    assert "is not a safetensors file" in capsys.readouterr().err
+    assert not (tmp_path / "fired").exists()
+
+
+def test_an_internal_fault_is_exit_code_1_with_the_details_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(root: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("netwright.api.list_runs", broken)
+    assert run(["runs", "list"]) == 1
+    error = capsys.readouterr().err
+    assert "internal fault: ZeroDivisionError: a bug" in error
+    details = Path(error.split("Details: ")[1].strip())
+    assert "Traceback" in details.read_text()
+    details.unlink()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["quickstart", "--help"], ["runs", "--help"]])
+def test_help_is_instant_because_nothing_heavy_is_imported(arguments: list[str]) -> None:
+    script = (
+        "import sys\nfrom netwright.cli.main import run\n"
+        f"assert run({arguments!r}) == 0\n"
+        "heavy = {'torch', 'ray', 'optuna', 'numpy', 'pandas', 'plotly', 'onnx', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "netwright" in done.stdout
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    import click
+
+    from netwright.cli.main import cli
+
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.help, name
+        assert command.epilog, name
+        assert "Example" in command.epilog
