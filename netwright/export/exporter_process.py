@@ -118,11 +118,24 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
             prepare(job["main"])
         model, example = pickle.loads(body)  # noqa: S301 -- made by the process that started this one
         axes = {int(axis): name for axis, name in job["axes"].items()}
-        program = _export(model, example, axes)
+        program = _export_quickly(model, example, axes)
         _save(program, Path(job["path"]))
     except BaseException as error:
         return {"error": _last_line(error)}
     return {"opset": OPSET}
+
+
+def _export_quickly(model: Any, example: Any, axes: Mapping[int, str]) -> Any:
+    """Export with the short cut for recurrent layers, and without it should any of them not be one node."""
+    from netwright.export.recurrent_shapes import recurrent_layers, recurrent_nodes, recurrent_shapes_only
+
+    layers = recurrent_layers(model)
+    if layers:
+        with recurrent_shapes_only():
+            program = _export(model, example, axes)
+        if recurrent_nodes(program) >= layers:
+            return program
+    return _export(model, example, axes)
 
 
 def _export(model: Any, example: Any, axes: Mapping[int, str]) -> Any:

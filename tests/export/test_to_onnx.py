@@ -52,6 +52,13 @@ def test_a_second_lstm_is_as_dynamic_as_the_first(tmp_path: Path) -> None:
     assert "LSTM" in kinds
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_long_sequences_export_exactly(kind: type[nn.RNNBase], tmp_path: Path) -> None:
+    model = Recurrent(kind, layers=2)
+    made = export_onnx(model, tmp_path / "m.onnx", example=samples(1, 300, 5))
+    assert check_parity(Session(made.path), model, samples(4, 300, 5)).max_difference < 1e-5
+
+
 def test_an_axis_that_comes_out_fixed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="the time axis came out fixed at 9 although it was to be dynamic"):
         export_onnx(Recurrent(nn.RNN), tmp_path / "m.onnx", example=samples(1, 9, 5), dynamic_time=True)
