@@ -163,4 +163,7 @@ def _set(target: torch.Tensor, values: np.ndarray[tuple[int, ...], np.dtype[np.f
 
 
 def _reasons(notes: list[Note]) -> str:
-    return "; ".join(f"{note.layer}: {note.reason}" for note in notes) or "there is no Linear or Conv2d layer"
+    if not notes:
+        return "there is no Linear or Conv2d layer"
+    first = f"{notes[0].layer}: {notes[0].reason}"
+    return first if len(notes) == 1 else f"{len(notes)} layers were looked at; {first}"
