@@ -47,10 +47,12 @@ def identity(graph: LayerGraph) -> str:
 
     Every node is hashed from its operation and its inputs' hashes; the multiset of all node hashes is
     hashed with the output's, so that two separate layers differ from one layer used twice. Operations
-    without weights that read the same inputs are the same value and count once; zeros are all alike.
+    without weights that read the same inputs are the same value and count once; zeros are all alike, and
+    a sum of sums is one sum.
     """
     simple = simplify(graph)
     hashes = {INPUT: _digest("input", str(simple.input_shape))}
+    terms: dict[str, list[str]] = {}
     weighted: Counter[str] = Counter()
     shapes = simple.shapes()
     live = _live({node.name: node for node in simple.nodes}, simple.output, through_zeros=False)
@@ -58,8 +60,11 @@ def identity(graph: LayerGraph) -> str:
         inputs = [hashes[name] for name in node.inputs]
         if node.operation.is_zero():
             inputs = [str(node.shape)]
-        elif node.operation.commutative:
-            inputs.sort()
+        elif node.operation.associative:
+            inputs = [term for name in node.inputs for term in terms.get(name, [hashes[name]])]
+            terms[node.name] = inputs
+        if node.operation.commutative:
+            inputs = sorted(inputs)
         own = _digest(_operation_key(node.operation), *inputs)
         hashes[node.name] = own
         counts = node.operation.random or node.operation.params([shapes[name] for name in node.inputs])

@@ -26,6 +26,8 @@ class Operation(Plugin):
 
     commutative: ClassVar[bool] = False
     """Whether the order of the inputs means nothing."""
+    associative: ClassVar[bool] = False
+    """Whether nesting means nothing, as in a sum of sums."""
     drops_zeros: ClassVar[bool] = False
     """Whether an input of zeros changes nothing, as in a sum."""
     random: ClassVar[bool] = False

@@ -41,6 +41,15 @@ def test_order_and_names_of_a_sum_do_not_matter():
     )
 
 
+def test_a_sum_of_sums_is_one_sum():
+    def nested(b: GraphBuilder) -> Tensor:
+        inner = b.add(Add(), b.input, b.add(CONV, b.input))
+        return b.add(Add(), inner, b.add(POOL, b.input))
+
+    assert same(nested, lambda b: b.add(Add(), b.add(POOL, b.input), b.add(CONV, b.input), b.input))
+    assert not same(nested, lambda b: b.add(Add(), b.add(POOL, b.input), b.add(CONV, b.input)))
+
+
 def test_the_order_of_a_concatenation_matters():
     assert not same(
         lambda b: b.add(Concat(), b.add(CONV, b.input), b.add(POOL, b.input)),

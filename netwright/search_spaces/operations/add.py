@@ -19,6 +19,7 @@ class Add(Operation):
 
     family: ClassVar[Family] = "wiring"
     commutative: ClassVar[bool] = True
+    associative: ClassVar[bool] = True
     drops_zeros: ClassVar[bool] = True
     inputs: ClassVar[int | None] = None
 
