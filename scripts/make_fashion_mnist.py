@@ -3,7 +3,7 @@
     python scripts/make_fashion_mnist.py
 
 reads $NETWRIGHT_DATA/fashion_mnist/fashion_mnist.npz (default ../shared/data) and writes
-netwright/tasks/data/fashion_mnist_12k.npz. Running it again gives the same bytes.
+netwright/tasks/bundled/fashion_mnist_12k.npz. Running it again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
             index = balanced(targets, per_class=per_class)
             arrays |= {f"x_{part}": images[index], f"y_{part}": targets[index]}
         arrays["class_names"] = stored["class_names"]
-    path = ROOT / "netwright" / "tasks" / "data" / "fashion_mnist_12k.npz"
+    path = ROOT / "netwright" / "tasks" / "bundled" / "fashion_mnist_12k.npz"
     np.savez_compressed(path, allow_pickle=False, **arrays)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
 

@@ -74,6 +74,7 @@ class LatencyProtocol(Settings):
             seconds=0.15,
             warmup_seconds=0.05,
             warmup_windows=2,
+            noisy_above=0.6,
             control=False,
         )
 

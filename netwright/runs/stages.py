@@ -93,7 +93,7 @@ class StageMeter:
 def latency_columns(latency: Latency) -> dict[str, Any]:
     """A latency as columns of a row; the value is absent when the measurement is too noisy."""
     return {
-        "latency_ms": None if latency.noisy else latency.median_ms,
+        "latency_ms": None if latency.noisy else latency.value_ms,
         "speedup": latency.speedup,
         "speedup_text": latency.speedup_text,
         "latency": {

@@ -16,5 +16,5 @@ class FashionMnist(Task):
     """
 
     def load(self) -> Arrays:
-        with as_file(files("netwright.tasks") / "data" / "fashion_mnist_12k.npz") as path:
+        with as_file(files("netwright.tasks") / "bundled" / "fashion_mnist_12k.npz") as path:
             return read_arrays(path).with_inputs(lambda images: images[:, None])
