@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.core.records import Objective, TrialState
@@ -15,6 +15,7 @@ from netwright.nas.strategies.evolution import Evolution
 from tests.nas.searching import done
 from tests.nas.spaces import Knapsack, Mixed, knapsack_value
 
+steady = settings(derandomize=True, deadline=None)
 QUALITY = Objective(metric="quality", direction="maximize")
 SIZE = Objective(metric="size", direction="minimize", bound=10.0)
 
@@ -49,6 +50,7 @@ def test_kept_bounds_come_first_then_little_broken_ones():
     assert [e.violation for e in gather(trials, [QUALITY, SIZE])] == [2.0, 0.2, 0.0, 1.0]
 
 
+@steady
 @given(points)
 def test_fronts_are_layers_of_domination(losses):
     layers = fronts(losses)
@@ -65,6 +67,7 @@ def test_crowding_prefers_ends_and_gaps():
     assert found[2] > found[1]
 
 
+@steady
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_decisions_survive_as_parameters_and_foreign_values_are_mended(seed, other):
     space, rng = Mixed(), random.Random(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.core.plugins import build, names
@@ -14,6 +14,7 @@ from netwright.nas.stoppers.median import Median
 from netwright.nas.stoppers.never import Never
 from netwright.nas.stoppers.successive_halving import SuccessiveHalving
 
+steady = settings(derandomize=True, deadline=None)
 losses = st.floats(-10, 10) | st.just(float("nan")) | st.just(float("inf"))
 curves = st.lists(st.dictionaries(st.integers(1, 30), losses), max_size=12)
 
@@ -25,6 +26,7 @@ def stopper(name: str) -> Stopper:
 
 
 @pytest.mark.parametrize("name", names("stopper"))
+@steady
 @given(epoch=st.integers(1, 30), value=losses, history=curves)
 def test_a_protected_trial_is_never_stopped_and_answers_repeat(name, epoch, value, history):
     rule = stopper(name)
@@ -40,6 +42,7 @@ def test_without_others_training_goes_on(name):
 
 
 @pytest.mark.parametrize("name", names("stopper"))
+@steady
 @given(epoch=st.integers(1, 30), history=curves)
 def test_the_best_value_so_far_is_never_stopped(name, epoch, history):
     assert stopper(name).keep_going(epoch=epoch, value=-11.0, history=history)

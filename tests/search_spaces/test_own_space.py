@@ -6,7 +6,7 @@ import random
 from math import inf
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.core.errors import ConfigurationError, ShapeError, SpaceError
@@ -22,6 +22,7 @@ from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.space import SearchSpace
 
+steady = settings(derandomize=True, deadline=None)
 IMAGE = Shapes((1, 8, 8), 10)
 
 # --- the twenty lines ---
@@ -174,6 +175,7 @@ def test_impossible_domains_are_refused(make, words):
         make()
 
 
+@steady
 @given(st.integers(0, 1000))
 def test_mutation_draws_from_subsets_too_large_to_list(seed):
     class Wide(Mlp):
