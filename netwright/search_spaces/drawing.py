@@ -87,7 +87,7 @@ def draw_svg(graph: LayerGraph, *, title: str = "") -> str:
         parts += detail
         left += detail_width + 32
         width, height = left - 16, max(height, detail_height + MARGIN)
-    legend, legend_width = _legend(graph, height + 26)
+    legend, legend_width = _legend(blocks, height + 26)
     params = _thousands(sum(block.params for block in blocks))
     name = title or f"A network of {len(blocks)} blocks with {params} parameters"
     return svg.document(
@@ -274,7 +274,7 @@ def _detail(
     for (source, target), count in Counter(edges).items():
         if count > 1:  # the same tensor comes in several times
             bend = (bends[source, target] or [((at[source][0] + at[target][0]) / 2, at[target][1] - 34)])[-1]
-            parts.append(svg.text((bend[0] + 5, bend[1] + 4), f"{count} ×", size=11, faint=True))
+            parts.append(svg.text((bend[0] - 6, bend[1] - 2), f"{count} ×", size=11, anchor="end", faint=True))
     for key, name in names.items():
         parts += _pill(at[key], f"in {_shape(shapes[name])}", width=sizes[key][0])
     for step in block.steps:
@@ -344,8 +344,8 @@ def _pill(centre: Point, words: str, *, width: float = 0.0) -> list[str]:
     ]
 
 
-def _legend(graph: LayerGraph, top: float) -> tuple[list[str], float]:
-    present = {node.operation.family for node in graph.nodes if not node.operation.accompanies}
+def _legend(blocks: Sequence[Block], top: float) -> tuple[list[str], float]:
+    present = {operation.family for block in blocks for step in block.steps for operation in step.main}
     parts, x = [], MARGIN
     for family in svg.COLOURS:
         if family in present:
