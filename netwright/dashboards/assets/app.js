@@ -1,0 +1,160 @@
+// The page: headline cards, panels, and in the live app the following of a run.
+"use strict";
+
+nw.live = document.documentElement.dataset.mode === "live";
+nw.states = {};
+nw.POLL_MS = 2000;
+
+nw.stateOf = (panel) => {
+  nw.states[panel.name] ??= { sort: panel.sort_by.replace(/^-/, ""), down: panel.sort_by.startsWith("-"), page: 0, filter: "" };
+  return nw.states[panel.name];
+};
+
+nw.card = (card) => {
+  const [value, unit] = nw.parts(card.value, card.kind, card.unit);
+  const before = "before" in card ? nw.el("span", { class: "before" }, `${nw.text(card.before, card.kind, card.unit)} → `) : null;
+  const factor = nw.factorText(card.factor, card.better);
+  const range = nw.rangeText(card.low, card.high, card.kind, card.unit);
+  const paired = nw.rangeText(card.factor_low, card.factor_high, "factor");
+  return nw.el("div", { class: "card" },
+    nw.el("h3", {}, card.label),
+    nw.el("p", { class: "value" }, before, nw.el("b", {}, value), unit ? ` ${unit}` : "", card.of ? ` of ${card.of.toLocaleString("en")}` : ""),
+    factor ? nw.el("p", { class: "factor" }, factor) : null,
+    paired ? nw.el("p", { class: "note" }, `95 %: ${paired}`) : null,
+    range ? nw.el("p", { class: "note" }, `95 %: ${range}`) : null,
+    card.note ? nw.el("p", { class: "note" }, card.note) : null);
+};
+
+nw.showHead = () => {
+  const { run } = nw.page;
+  document.getElementById("name").textContent = run.name;
+  const counts = Object.entries(run.counts).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
+  document.getElementById("status").textContent = [run.state, `${run.asked.toLocaleString("en")} of ${run.wanted.toLocaleString("en")} trials`, counts].filter(Boolean).join(" · ");
+  document.getElementById("headline").replaceChildren(...nw.page.cards.map(nw.card));
+};
+
+nw.section = (panel) => {
+  let section = document.getElementById(panel.name);
+  if (!section) {
+    section = nw.el("section", { id: panel.name, "aria-labelledby": `${panel.name}-title` });
+    document.getElementById("panels").append(section);
+  }
+  return section;
+};
+
+// A plot is drawn when it comes near the screen: a page of many plots opens at once.
+nw.seen = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    nw.seen.unobserve(target);
+    target.drawNow();
+  }
+}, { rootMargin: "600px" });
+
+nw.plotBox = (panel, state) => {
+  const box = nw.el("div", { class: "plot", style: `min-height:${panel.figure.layout.height}px` });
+  box.drawNow = () => { box.near = true; return nw.draw(box, nw.panel(panel.name), state); };
+  nw.seen.observe(box);
+  return box;
+};
+
+nw.panel = (name) => nw.page.panels.find((panel) => panel.name === name);
+
+nw.showPanel = (panel) => {
+  const section = nw.section(panel);
+  const state = nw.stateOf(panel);
+  const head = [nw.el("h2", { id: `${panel.name}-title` }, panel.title), panel.note ? nw.el("p", { class: "lead" }, panel.note) : null];
+  if (!panel.rows.length) {
+    state.box = null;
+    section.replaceChildren(...head.filter(Boolean), nw.el("p", { class: "empty" }, panel.empty));
+    return;
+  }
+  if (panel.figure && !state.box) state.box = nw.plotBox(panel, state);
+  if (!panel.figure) state.box = null;
+  const redraw = () => state.box.drawNow();
+  const table = nw.table(panel, state);
+  const only = !panel.figure && !panel.drawing;
+  const open = section.querySelector("details")?.open ?? panel.table_open;
+  const twin = only || panel.table_open && !panel.figure ? table
+    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${panel.rows.length.toLocaleString("en")} rows`), table);
+  section.replaceChildren(...[...head,
+    panel.help ? nw.el("p", { class: "help" }, panel.help) : null,
+    panel.figure ? nw.axisChoice(panel, state, redraw) : null, state.box,
+    panel.drawing ? nw.svg(panel.drawing) : null, twin].filter(Boolean));
+  if (state.box?.near) redraw();
+};
+
+nw.showAll = () => {
+  nw.showHead();
+  document.getElementById("sections").replaceChildren(...nw.page.panels.map((p) => nw.el("a", { href: `#${p.name}` }, p.title)));
+  document.getElementById("panels").replaceChildren();
+  for (const panel of nw.page.panels) nw.showPanel(panel);
+};
+
+// Take over what the server says is new; the rest of the page is left as it is.
+nw.apply = (news) => {
+  if (news.full) {
+    nw.page = news;
+    nw.states = {};
+    nw.showAll();
+    return;
+  }
+  const changed = Object.entries(news.panels);
+  nw.page.sequence = news.sequence;
+  if (!news.run) return;
+  nw.page.run = news.run;
+  nw.page.cards = news.cards;
+  nw.showHead();
+  for (const [name, { set, length, ...fields }] of changed) {
+    const panel = nw.panel(name);
+    Object.assign(panel, fields);
+    if (set) {
+      panel.rows.length = Math.min(panel.rows.length, length);
+      for (const [place, row] of set) panel.rows[place] = row;
+    }
+    const focused = document.getElementById(name).contains(document.activeElement) && document.activeElement.type === "search";
+    nw.showPanel(panel);
+    if (focused) document.getElementById(name).querySelector("input[type=search]")?.focus();
+  }
+};
+
+nw.problem = (text) => {
+  const box = document.getElementById("problem");
+  box.hidden = !text;
+  box.textContent = text;
+};
+
+nw.follow = async () => {
+  if (!document.hidden) {
+    try {
+      const answer = await fetch(`api/run${nw.page ? `?since=${nw.page.sequence}` : ""}`);
+      const body = await answer.json();
+      if (!answer.ok) throw new Error(body.error || answer.statusText);
+      const first = !nw.page;
+      nw.apply(body);
+      nw.problem("");
+      if (first) nw.showTrial();
+    } catch (error) {
+      nw.problem(`What you see is not up to date: ${error.message}. Trying again every few seconds; is the dashboard still running?`);
+    }
+  }
+  setTimeout(nw.follow, nw.POLL_MS);
+};
+
+addEventListener("hashchange", nw.showTrial);
+addEventListener("popstate", nw.showTrial);
+addEventListener("keydown", (event) => { if (event.key === "Escape" && !document.getElementById("trial").hidden) nw.closeTrial(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const state of Object.values(nw.states)) if (state.box?.near) state.box.drawNow();
+});
+addEventListener("beforeprint", () => {
+  for (const state of Object.values(nw.states)) if (state.box) state.box.drawNow();
+});
+
+if (nw.live) {
+  nw.follow();
+} else {
+  nw.page = JSON.parse(document.getElementById("data").textContent);
+  nw.showAll();
+  nw.showTrial();
+}

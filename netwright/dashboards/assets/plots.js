@@ -1,0 +1,132 @@
+// Plots: points are taken from the rows of their panel, colours from the theme, the user's zoom is kept.
+"use strict";
+
+nw.CONFIG = { showSendToCloud: false, displaylogo: false, responsive: true,
+  modeBarButtonsToRemove: ["select2d", "lasso2d"], toImageButtonOptions: { format: "svg" } };
+
+// Plotly's WebGL traces compile their drawing at run time, which the page's policy allows only for large runs.
+nw.hasWebGL = (() => {
+  let known;
+  return () => {
+    if (document.documentElement.dataset.gl !== "yes") return false;
+    if (known === undefined) {
+      const context = document.createElement("canvas").getContext("webgl");
+      known = Boolean(context);
+      context?.getExtension("WEBGL_lose_context")?.loseContext();
+    }
+    return known;
+  };
+})();
+
+// The points of a trace, from the rows its meta names.
+nw.points = (trace, panel, axes) => {
+  const meta = trace.meta;
+  if (!meta) return trace;
+  const swap = (key) => (axes && key === axes.fromX ? axes.x : axes && key === axes.fromY ? axes.y : key);
+  const [x, y] = [swap(meta.x), swap(meta.y)];
+  if (meta.only && (x !== meta.only[0] || y !== meta.only[1])) return null;
+  let values;
+  if (meta.rows) {
+    values = meta.rows.map((row) => [row[x], row[y], row[meta.custom], true]);
+  } else {
+    const place = Object.fromEntries(panel.keys.map((key, index) => [key, index]));
+    const [group, wanted] = meta.where || [null, null];
+    values = panel.rows.map((row) => [row[place[x]], row[place[y]], row[place[meta.custom]], !group || row[place[group]] === wanted]);
+  }
+  values = values.filter(([a, b, , kept]) => kept && a !== null && b !== null && a !== undefined && b !== undefined);
+  if (meta.sort) values.sort((a, b) => a[0] - b[0]);
+  const filled = { ...trace, x: values.map((v) => v[0]), y: values.map((v) => v[1]) };
+  if (meta.custom) filled.customdata = values.map((v) => v[2]);
+  if (filled.type === "scattergl" && !nw.hasWebGL()) filled.type = "scatter";
+  return filled;
+};
+
+nw.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+nw.themed = (layout) => {
+  const [ink, soft, grid, ground] = ["--ink", "--soft", "--grid", "--card"].map(nw.css);
+  const axis = (own) => ({ gridcolor: grid, linecolor: soft, zeroline: false, ticks: "outside", tickcolor: grid,
+    automargin: true, ...own, title: { standoff: 8, ...own.title, font: { size: 13 } } });
+  const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "system-ui, sans-serif", size: 12, color: ink },
+    hoverlabel: { bgcolor: ground, bordercolor: soft, font: { color: ink, family: "system-ui, sans-serif" } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink } };
+  for (const key of Object.keys(layout)) if (/^[xy]axis\d*$/.test(key)) themed[key] = axis(layout[key]);
+  return themed;
+};
+
+// An axis of a wide positive range is logarithmic; the minor digits of its ticks are kept few.
+nw.scale = (axis, key, data, letter) => {
+  const seen = data.flatMap((trace) => trace[letter] || []).filter((value) => typeof value === "number");
+  const low = Math.min(...(seen.length < 5e4 ? seen : seen.slice(0, 5e4)));
+  const high = seen.reduce((a, b) => Math.max(a, b), -Infinity);
+  if (key === "number" || !(low > 0) || high / low < 30) return { ...axis, type: "linear" };
+  return { ...axis, type: "log", dtick: high / low > 1e3 ? 1 : "D2" };
+};
+
+nw.withAxes = (layout, data, axes) => {
+  const { meta } = layout;
+  const shapes = [];
+  const line = { type: "line", layer: "below", line: { color: "#E69F00", width: 1.5, dash: "dash" } };
+  if (axes.x in meta.bounds) shapes.push({ ...line, x0: meta.bounds[axes.x], x1: meta.bounds[axes.x], y0: 0, y1: 1, yref: "paper" });
+  if (axes.y in meta.bounds) shapes.push({ ...line, y0: meta.bounds[axes.y], y1: meta.bounds[axes.y], x0: 0, x1: 1, xref: "paper" });
+  return { ...layout, shapes, uirevision: `${axes.x} ${axes.y}`,
+    xaxis: nw.scale(meta.axes[axes.x], axes.x, data, "x"), yaxis: nw.scale(meta.axes[axes.y], axes.y, data, "y") };
+};
+
+nw.hoverFor = (template, layout, axes) => {
+  if (!axes || !template) return template;
+  const part = (key, letter) => {
+    const axis = layout.meta.axes[key];
+    const share = (axis.tickformat || "").includes("%");
+    return `${axis.title.text} %{${letter}:${share ? ".2%" : ".5~g"}}`;
+  };
+  const [first, ...rest] = template.split("<br>");
+  const extra = rest.join("<br>").match(/<extra>.*$/)?.[0] || "<extra></extra>";
+  return `${first}<br>${part(axes.x, "x")}<br>${part(axes.y, "y")}${extra}`;
+};
+
+// Draw the figure of a panel into a box; `state.axes` is the pair of metrics the user chose.
+nw.draw = (box, panel, state) => {
+  const { layout } = panel.figure;
+  const choices = layout.meta?.axes;
+  const axes = choices ? { x: layout.meta.x, y: layout.meta.y, ...state.axes, fromX: layout.meta.x, fromY: layout.meta.y } : null;
+  const narrow = box.clientWidth < 560;
+  const data = panel.figure.data.map((trace) => nw.points(trace, panel, axes)).filter(Boolean).map((trace) => ({
+    ...trace,
+    hovertemplate: state.axes ? nw.hoverFor(trace.hovertemplate, layout, axes) : trace.hovertemplate,
+  }));
+  for (const trace of data) if (trace.meta && !trace.x.length) trace.showlegend = false;
+  for (const trace of data) if (trace.error_y) trace.error_y = { ...trace.error_y, color: nw.css("--soft") };
+  let shown = axes ? nw.withAxes(layout, data, axes) : layout;
+  if (narrow) shown = { ...shown, margin: { ...shown.margin, l: 48, r: 8 }, legend: { ...shown.legend, font: { size: 11 } } };
+  const { meta, ...plain } = nw.themed(shown);
+  const config = narrow ? { ...nw.CONFIG, displayModeBar: false } : nw.CONFIG;
+  return Plotly.react(box, data, plain, config).then(() => {
+    box.dataset.drawn = "yes";
+    if (box.dataset.clicks) return;
+    box.dataset.clicks = "yes";
+    box.on("plotly_click", (event) => {
+      const number = event.points[0].customdata;
+      if (Number.isInteger(number)) location.hash = `#trial=${number}`;
+    });
+  });
+};
+
+nw.axisChoice = (panel, state, redraw) => {
+  const { meta } = panel.figure.layout;
+  const keys = Object.keys(meta?.axes || {});
+  if (keys.length < 3) return null;
+  const select = (name, letter) => {
+    const current = state.axes?.[letter] || meta[letter];
+    const options = keys.map((key) => nw.el("option", { value: key, selected: key === current }, nw.plain(meta.axes[key].title.text)));
+    const node = nw.el("select", {
+      onchange: () => { state.axes = { x: meta.x, y: meta.y, ...state.axes, [letter]: node.value }; redraw(); },
+    }, options);
+    return nw.el("label", {}, `${name} `, node);
+  };
+  return nw.el("div", { class: "axes" }, select("Across", "x"), select("Up", "y"));
+};
+
+// The reverse of the escaping that plotly texts need.
+nw.plain = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");

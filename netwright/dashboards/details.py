@@ -1,0 +1,103 @@
+"""All that is known of one trial: measurements, curve, decisions, drawing and the command that exports it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import NetwrightError, UnknownNameError
+from netwright.core.records import Measurement, Trial, TrialState
+from netwright.dashboards.labels import column, rounded
+from netwright.runs.view import RunView
+
+if TYPE_CHECKING:
+    from netwright.search_spaces.graph import LayerGraph
+
+
+def trial_details(view: RunView, number: int) -> dict[str, Any]:
+    """The details of a trial as plain JSON; raises UnknownNameError when there is no such trial."""
+    trial = find_trial(view, number)
+    winner = (view.winner or {}).get("trial") == number
+    return {
+        "number": number,
+        "state": str(trial.state),
+        "winner": winner,
+        "reason": trial.reason,
+        "origin": trial.origin,
+        "identity": trial.identity,
+        "seconds": rounded(trial.seconds, 4),
+        "epochs": trial.fidelity or len(trial.curve),
+        "started": trial.started,
+        "ended": trial.ended,
+        "measurements": [_measured(name, m, view) for name, m in trial.measurements.items()],
+        "decisions": [[str(name), _text(value)] for name, value in trial.decisions.items()],
+        "curve": [{key: rounded(value) for key, value in row.items()} for row in trial.curve],
+        "drawing": draw(view, number),
+        "command": export_command(view, trial),
+    }
+
+
+def find_trial(view: RunView, number: int) -> Trial:
+    """The trial of that number; raises UnknownNameError."""
+    for trial in view.trials:
+        if trial.number == number:
+            return trial
+    raise UnknownNameError("trial", str(number), [])
+
+
+def export_command(view: RunView, trial: Trial) -> str:
+    """The line that trains and exports a trial; empty for one that makes no network or is not finished."""
+    if trial.state not in (TrialState.DONE, TrialState.STOPPED):
+        return ""
+    return f"netwright export {shlex.quote(str(view.path))} --trial {trial.number} --format onnx"
+
+
+def graph_of(view: RunView, number: int) -> LayerGraph | None:
+    """The layer graph of a trial; None when the run has none for it."""
+    data: Mapping[str, Any] | None = view.graphs.get(number)
+    if data is None:
+        return None
+    from netwright.search_spaces.graph import LayerGraph
+
+    return LayerGraph.from_json(data)
+
+
+def draw(view: RunView, number: int) -> str | None:
+    """A trial's architecture as SVG text; None when there is no graph, or one that netwright cannot read."""
+    from netwright.search_spaces.drawing import draw_svg
+
+    try:
+        graph = graph_of(view, number)
+    except NetwrightError:
+        # A graph that uses operations not installed here (a colleague's own plugin) cannot be drawn;
+        # everything else about the trial still can be shown.
+        return None
+    return None if graph is None else draw_svg(graph)
+
+
+def _measured(name: str, measurement: Measurement, view: RunView) -> dict[str, Any]:
+    shown = column(name, units=view.units)
+    return {
+        "metric": shown.label,
+        "value": rounded(measurement.value),
+        "kind": shown.kind,
+        "unit": shown.unit,
+        "spread": rounded(measurement.spread, 3),
+        "reason": measurement.reason,
+        "how": protocol_text(measurement.protocol),
+    }
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """The protocol of a measurement in one line, the plain facts only."""
+    shown = {key: value for key, value in protocol.items() if value is not None and value != "" and value != []}
+    return ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in shown.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

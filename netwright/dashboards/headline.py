@@ -1,0 +1,112 @@
+"""The headline numbers: what a reader wants to know first, computed from the run's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netwright.analysis.front import best_within_bounds, pareto_front
+from netwright.analysis.intervals import wilson
+from netwright.analysis.tradeoff import final_stage, number, tradeoff
+from netwright.core.records import FINISHED
+from netwright.dashboards.labels import column, rounded
+from netwright.dashboards.panels.proof import tested_models
+from netwright.runs.view import RunView
+
+Card = dict[str, Any]
+
+
+def cards(view: RunView) -> list[Card]:
+    """The cards in order. Keys: `label`, `value`, `kind`, `unit`, and as far as known `before`, `low`, `high`,
+    `factor` with its interval `factor_low`, `factor_high` and the word `better`, and `note`.
+    """
+    found = _compressed(view) if view.stages else _searched(view)
+    return [*found, *_parity(view), _progress(view)]
+
+
+def _compressed(view: RunView) -> list[Card]:
+    rows = tradeoff(view.stages)
+    first, last = rows[0], final_stage(rows) or rows[0]
+    found = [_accuracy(view, first, last)]
+    speed = {key: rounded(last[f"speedup{end}"], 4) for key, end in _SPEED.items()}
+    if speed["factor"] is None:
+        speed = {"factor": rounded(last["latency_ms_factor"], 4)}
+    found.append(_cost("latency_ms", first, last) | speed | {"better": "faster"})
+    found += [_cost("size_bytes", first, last), _cost("params", first, last), _cost("macs", first, last)]
+    return [card for card in found if card["value"] is not None]
+
+
+_SPEED = {"factor": "", "factor_low": "_low", "factor_high": "_high"}
+
+
+def _cost(key: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
+    shown = column(key)
+    card: Card = {"label": shown.label, "value": rounded(last[key]), "kind": shown.kind, "unit": shown.unit}
+    if last is first:
+        return card
+    factor = rounded(last[f"{key}_factor"], 4)
+    return card | {"before": rounded(first[key]), "factor": factor, "better": "smaller"}
+
+
+def _accuracy(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
+    """The accuracy of the model that leaves: on the test split once it was read, before that on validation."""
+    tested = [
+        (figures["accuracy"], n)
+        for _, figures, n in tested_models(view.test)
+        if number(figures.get("accuracy")) is not None
+    ]
+    if tested:
+        (before, _), (value, n) = tested[0], tested[-1]
+        split = "test split"
+    else:
+        before, value, n, split = first["accuracy"], last["accuracy"], last["samples"], "validation split"
+    card: Card = {"label": "accuracy", "value": rounded(value), "kind": "share", "unit": "%"}
+    card["note"] = f"{split}, n = {n:,}" if n else split
+    if value is not None and n and 0 <= value <= 1:
+        card["low"], card["high"] = (rounded(bound) for bound in wilson(value, n=n))
+    return card if before == value else card | {"before": rounded(before)}
+
+
+def _searched(view: RunView) -> list[Card]:
+    """Before anything is compressed: the best trial within the bounds and the front."""
+    if not view.objectives:
+        return []
+    best = best_within_bounds(view.trials, view.objectives)
+    if best is None:
+        return []
+    found: list[Card] = []
+    for objective in view.objectives:
+        shown = column(objective.metric, units=view.units)
+        found.append(
+            {
+                "label": shown.label,
+                "value": rounded(best.value(objective.metric)),
+                "kind": shown.kind,
+                "unit": shown.unit,
+                "note": f"trial {best.number}, best within the bounds",
+            }
+        )
+    size = len(pareto_front(view.trials, view.objectives))
+    return [*found, {"label": "trials on the front", "value": size, "kind": "integer"}]
+
+
+def _parity(view: RunView) -> list[Card]:
+    known = [entry for entry in view.parity if number(entry.get("agreement")) is not None]
+    if not known:
+        return []
+    worst = min(known, key=lambda entry: float(entry["agreement"]))
+    difference = max(
+        (float(e["max_difference"]) for e in known if number(e.get("max_difference")) is not None), default=None
+    )
+    note = "" if difference is None else f"largest difference {difference:.2g}"
+    samples = f", n = {worst['n']:,}" if isinstance(worst.get("n"), int) else ""
+    card = {"label": "same answers after export", "value": rounded(float(worst["agreement"])), "kind": "share"}
+    return [card | {"note": note + samples}]
+
+
+def _progress(view: RunView) -> Card:
+    finished = sum(trial.state in FINISHED for trial in view.trials)
+    bad = ", ".join(
+        f"{view.counts[state]:,} {state}" for state in ("failed", "infeasible", "stopped") if view.counts.get(state)
+    )
+    return {"label": "trials finished", "value": finished, "kind": "integer", "of": view.wanted, "note": bad}

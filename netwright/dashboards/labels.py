@@ -1,0 +1,108 @@
+"""What a number is called on screen, its unit, and how it is written: one place for tables, axes and cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+Kind = Literal[
+    "text", "code", "trial", "state", "number", "integer", "share", "bytes", "ms", "seconds", "factor", "mixed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table: the key of its values in the rows, its heading and how the values are written.
+
+    Beside the value a cell may show further keys of its row: `spread` (±), `low` and `high` (an interval),
+    `factor` (times smaller, or the word in `better`), `change` (difference to the first row),
+    `remark` (a text below). The kind
+    `mixed` takes kind and unit from the row itself.
+    """
+
+    key: str
+    label: str
+    kind: Kind = "text"
+    unit: str = ""
+    spread: str = ""
+    low: str = ""
+    high: str = ""
+    factor: str = ""
+    better: str = ""
+    change: str = ""
+    remark: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """The fields that are set."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in fields.items() if value}
+
+
+_KNOWN: Mapping[str, tuple[str, Kind, str]] = {
+    "accuracy": ("accuracy", "share", "%"),
+    "latency_ms": ("latency", "ms", "ms"),
+    "params": ("parameters", "integer", ""),
+    "macs": ("MACs", "integer", ""),
+    "size_bytes": ("file size", "bytes", "bytes"),
+    "peak_activation_bytes": ("peak activations", "bytes", "bytes"),
+    "validation_loss": ("validation loss", "number", ""),
+    "validation_accuracy": ("validation accuracy", "share", "%"),
+    "train_loss": ("training loss", "number", ""),
+    "hypervolume": ("hypervolume", "number", ""),
+    "front_size": ("trials on the front", "integer", ""),
+    "number": ("trial", "trial", ""),
+    "epoch": ("epoch", "integer", ""),
+    "seconds": ("time", "seconds", "s"),
+}
+
+
+def column(key: str, *, units: Mapping[str, str] | None = None, **more: Any) -> Column:
+    """The column of a metric or fact; an unknown name is shown as it is, with its unit from `units`."""
+    unit = (units or {}).get(key, "")
+    if key in _KNOWN:
+        label, kind, known_unit = _KNOWN[key]
+        return Column(key=key, label=label, kind=kind, unit=known_unit, **more)
+    if key.startswith("best_"):
+        inner = column(key.removeprefix("best_"), units=units)
+        return replace(inner, key=key, label=f"best {inner.label}", **more)
+    label = key.replace("_", " ")
+    for ending, kind in (("_ms", "ms"), ("_bytes", "bytes")):
+        if key.endswith(ending):
+            return Column(
+                key=key, label=label.removesuffix(ending.replace("_", " ")), kind=kind, unit=ending[1:], **more
+            )
+    share = key.endswith("accuracy") or unit == "%"
+    return Column(key=key, label=label, kind="share" if share else "number", unit=unit, **more)
+
+
+def axis(key: str, *, units: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The layout of a plotly axis for a metric: its title with the unit, and how ticks are written."""
+    shown = column(key, units=units)
+    title = shown.label if shown.unit in ("", "%") else f"{shown.label} ({shown.unit})"
+    found: dict[str, Any] = {"title": {"text": plain(title)}}
+    if shown.kind == "share":
+        found["tickformat"] = ".4~%"
+    elif shown.kind in ("bytes", "integer"):
+        found["tickformat"] = "~s" if shown.kind == "bytes" or key in ("params", "macs") else "~d"
+    return found
+
+
+def hover(key: str, place: str, *, units: Mapping[str, str] | None = None) -> str:
+    """A line of a plotly hover text for a metric whose value stands at `place`, such as `x`."""
+    shown = column(key, units=units)
+    formats = {"share": ".2%", "ms": ".4~g", "bytes": ",.0f", "integer": ",.0f", "trial": "d"}
+    unit = f" {shown.unit}" if shown.unit not in ("", "%") else ""
+    return f"{plain(shown.label)} %{{{place}:{formats.get(shown.kind, '.5~g')}}}{plain(unit)}"
+
+
+def plain(text: object) -> str:
+    """Text for a plotly figure, in which tags stand for themselves."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def rounded(value: float | int | None, digits: int = 6) -> float | int | None:
+    """The value with so many significant digits: what a screen can use, in fewer characters."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(f"{value:.{digits}g}")

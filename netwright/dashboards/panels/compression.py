@@ -1,0 +1,120 @@
+"""The trade-off table of the compression: what every stage gave and took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from netwright.analysis.tradeoff import COSTS, tradeoff
+from netwright.dashboards.figures import CYCLE, VERMILLION, layout
+from netwright.dashboards.labels import Column, column, plain, rounded
+from netwright.dashboards.panel import Figure, Panel, Row
+from netwright.runs.view import RunView
+
+
+class Compression(Panel):
+    """Every stage beside the uncompressed winner: accuracy with its interval, and every cost with its ratio."""
+
+    title: ClassVar[str] = "Compression"
+    order: ClassVar[int] = 40
+    help: ClassVar[str] = (
+        "All figures are of the exported file, run by the runtime it will be deployed on. Accuracy is on "
+        "the validation split with its 95 % interval; ± is the inter-quartile range. "
+        "A stage that broke a bound was rolled back: the next one starts without it."
+    )
+    empty: ClassVar[str] = (
+        "Nothing has been compressed yet. Give the run a `compress` recipe, or compress its winner afterwards; "
+        "`netwright compress --help` says how."
+    )
+    table_open: ClassVar[bool] = True
+
+    def rows(self, view: RunView) -> list[Row]:
+        return [
+            {
+                **{key: rounded(value) if isinstance(value, float) else value for key, value in row.items()},
+                "label": _label(row),
+                "verdict": "kept" if row["kept"] else "rolled back",
+            }
+            for row in tradeoff(view.stages)
+        ]
+
+    def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        # A speed-up taken pair by pair is the better figure: the ratio of two medians stands in where there is none.
+        paired = any(row["speedup"] for row in rows)
+        ratio: dict[str, Any] = {} if paired else {"factor": "latency_ms_factor", "better": "faster"}
+        latency = column("latency_ms", spread="latency_ms_spread", **ratio)
+        others = [column(c, factor=f"{c}_factor", better="smaller") for c in COSTS if c != "latency_ms"]
+        return [
+            Column(key="stage", label="stage", remark="reason"),
+            Column(key="verdict", label="verdict", kind="state"),
+            column("accuracy", low="accuracy_low", high="accuracy_high", change="accuracy_change"),
+            latency,
+            Column(key="speedup", label="paired speed-up", kind="factor", low="speedup_low", high="speedup_high"),
+            *others,
+        ]
+
+    def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
+        names = [plain(row["label"]) for row in rows]
+        bars = [_bars(rows, names, cost, colour) for cost, colour in zip(COSTS, CYCLE, strict=False)]
+        return {
+            "data": [_accuracy(rows, names), *(bar for bar in bars if bar is not None)],
+            "layout": layout(
+                height=520,
+                barmode="group",
+                bargap=0.25,
+                xaxis={"anchor": "y2", "type": "category", "automargin": True},
+                yaxis={"domain": [0.72, 1], "title": {"text": "accuracy"}, "tickformat": ".4~%", "nticks": 5},
+                yaxis2={
+                    "domain": [0, 0.64],
+                    "title": {"text": "share of the winner's cost"},
+                    "tickformat": ".0%",
+                    "rangemode": "tozero",
+                },
+            ),
+        }
+
+
+def _label(row: dict[str, Any]) -> str:
+    return row["stage"] if row["kept"] else f"{row['stage']} (rolled back)"
+
+
+def _accuracy(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    known = [(name, row) for name, row in zip(names, rows, strict=True) if row["accuracy"] is not None]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "accuracy (95 % interval)",
+        "x": [name for name, _ in known],
+        "y": [row["accuracy"] for _, row in known],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [(row["accuracy_high"] or row["accuracy"]) - row["accuracy"] for _, row in known],
+            "arrayminus": [row["accuracy"] - (row["accuracy_low"] or row["accuracy"]) for _, row in known],
+            "thickness": 1.5,
+        },
+        "marker": {
+            "size": 10,
+            "color": VERMILLION,
+            "symbol": ["circle" if row["kept"] else "circle-open" for _, row in known],
+        },
+        "hovertemplate": "%{x}<br>accuracy %{y:.2%}<extra></extra>",
+    }
+
+
+def _bars(rows: Sequence[Row], names: Sequence[str], cost: str, colour: str) -> dict[str, Any] | None:
+    known = [
+        (name, row, 1 / row[f"{cost}_factor"]) for name, row in zip(names, rows, strict=True) if row[f"{cost}_factor"]
+    ]
+    if not known:
+        return None
+    label = column(cost).label
+    return {
+        "type": "bar",
+        "name": label,
+        "yaxis": "y2",
+        "x": [name for name, _, _ in known],
+        "y": [rounded(share, 4) for _, _, share in known],
+        "marker": {"color": colour, "pattern": {"shape": ["" if row["kept"] else "/" for _, row, _ in known]}},
+        "hovertemplate": f"%{{x}}<br>{label} %{{y:.1%}} of the winner's<extra></extra>",
+    }

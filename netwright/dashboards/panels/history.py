@@ -1,0 +1,77 @@
+"""How the search got on: best values, hypervolume and size of the front, trial by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from netwright.analysis.front import reference_point
+from netwright.analysis.history import history, turning_points
+from netwright.dashboards.figures import CYCLE, layout, scatter, stacked
+from netwright.dashboards.labels import Column, axis, column, hover, rounded
+from netwright.dashboards.panel import Figure, Panel, Row
+from netwright.runs.view import RunView
+
+
+class History(Panel):
+    """The best value of every objective, the hypervolume and the size of the front after each trial."""
+
+    title: ClassVar[str] = "History"
+    order: ClassVar[int] = 20
+    help: ClassVar[str] = (
+        "A flat end means that more trials found nothing better. The table lists the trials at which something changed."
+    )
+    empty: ClassVar[str] = (
+        "No trial has finished yet. The history begins with the first one that does; failed trials are listed "
+        "under Trials with their reason."
+    )
+
+    def rows(self, view: RunView) -> list[Row]:
+        found = turning_points(history(view.trials, view.objectives))
+        return [{key: rounded(value) for key, value in row.items()} for row in found]
+
+    def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        best = [column(f"best_{o.metric}", units=view.units) for o in view.objectives]
+        return [column("number"), *best, column("hypervolume"), column("front_size")]
+
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        point = reference_point(view.trials, view.objectives)
+        if point is None:
+            return "No finished trial keeps the bounds yet, so there is no front to measure."
+        named = ", ".join(f"{o.metric} {value:.4g}" for o, value in zip(view.objectives, point, strict=True))
+        return f"Hypervolume is measured up to {named}."
+
+    def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
+        if all(not row["front_size"] for row in rows):
+            return None
+        keys = [*(f"best_{o.metric}" for o in view.objectives), "hypervolume", "front_size"]
+        axes = {
+            f"yaxis{i or ''}": {
+                **axis(key, units=view.units),
+                "domain": domain,
+                "anchor": "x",
+                "nticks": 5,
+            }
+            for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
+        }
+        data = [
+            scatter(
+                rows,
+                x="number",
+                y=key,
+                name=column(key, units=view.units).label,
+                mode="lines",
+                line={"shape": "hv", "width": 2, "color": CYCLE[position % len(CYCLE)]},
+                yaxis=f"y{i or ''}",
+                hovertemplate=f"trial %{{x}}<br>{hover(key, 'y', units=view.units)}<extra></extra>",
+                showlegend=False,
+            )
+            for position, (i, key) in enumerate(zip(_numbers(len(keys)), keys, strict=True))
+        ]
+        across = {"title": {"text": "trial"}, "anchor": f"y{_numbers(len(keys))[-1] or ''}", "tickformat": "d"}
+        return {"data": data, "layout": layout(height=90 + 130 * len(keys), xaxis=across, **axes)}
+
+
+def _numbers(count: int) -> list[int]:
+    """Plotly counts its axes from none, then 2, 3, ..."""
+    return [0, *range(2, count + 1)]

@@ -1,0 +1,54 @@
+"""The table of all trials: what was tried, how it ended and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar
+
+from netwright.analysis.frames import metrics_of
+from netwright.dashboards.labels import Column, column, rounded
+from netwright.dashboards.panel import Panel, Row
+from netwright.runs.view import RunView
+
+
+class Trials(Panel):
+    """Every trial with its state, measurements, the reason of a failure and where it came from."""
+
+    title: ClassVar[str] = "Trials"
+    order: ClassVar[int] = 70
+    help: ClassVar[str] = "Sort by a heading, filter by any text; a trial's number opens its details."
+    empty: ClassVar[str] = "No trial has been recorded yet. Start the search, or wait for its first trial to begin."
+
+    def rows(self, view: RunView) -> list[Row]:
+        metrics = metrics_of(view.trials, view.objectives)
+        return [
+            {
+                "number": trial.number,
+                "state": str(trial.state),
+                **{metric: rounded(trial.value(metric)) for metric in metrics},
+                "epochs": trial.fidelity or len(trial.curve),
+                "seconds": rounded(trial.seconds, 4),
+                "origin": trial.origin,
+                "reason": trial.reason,
+                "identity": trial.identity[:12],
+            }
+            for trial in sorted(view.trials, key=lambda t: t.number)
+        ]
+
+    def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        metrics = metrics_of(view.trials, view.objectives)
+        return [
+            column("number"),
+            Column(key="state", label="state", kind="state"),
+            *(column(metric, units=view.units) for metric in metrics),
+            Column(key="epochs", label="epochs", kind="number"),
+            column("seconds"),
+            Column(key="origin", label="proposed by"),
+            Column(key="reason", label="reason"),
+            Column(key="identity", label="architecture", kind="code"),
+        ]
+
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        counts = Counter(row["state"] for row in rows)
+        return f"{len(rows):,} trials: " + ", ".join(f"{count:,} {state}" for state, count in counts.most_common())

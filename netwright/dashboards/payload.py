@@ -1,0 +1,90 @@
+"""A run as the page gets it: headline, panels and trial details as plain JSON, compact and rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from netwright.analysis.front import pareto_front
+from netwright.core.plugins import load, name_of, names
+from netwright.dashboards.details import trial_details
+from netwright.dashboards.figures import without_points
+from netwright.dashboards.headline import cards
+from netwright.dashboards.panel import Panel, Row
+from netwright.runs.view import RunView
+
+EMBEDDED = 60
+"""A report carries the full details of so many trials at most: the winner, the front, then the latest ones."""
+
+
+def all_panels() -> list[Panel]:
+    """Every panel there is, in the order of the page."""
+    found = [load("panel", name).parse({}) for name in names("panel")]
+    panels = [panel for panel in found if isinstance(panel, Panel)]
+    return sorted(panels, key=lambda panel: (panel.order, panel.title))
+
+
+def panel_data(panel: Panel, view: RunView) -> dict[str, Any]:
+    """One panel for the page. `rows` are lists in the order of `keys`; points of figures stay out, since the page
+    draws them from the rows.
+    """
+    rows = panel.rows(view)
+    figure = panel.figure(rows, view) if rows else None
+    keys = list(rows[0]) if rows else []
+    return {
+        "name": name_of(panel),
+        "title": panel.title,
+        "help": panel.help,
+        "empty": panel.empty,
+        "note": panel.note(rows, view) if rows else "",
+        "table_open": panel.table_open,
+        "sort_by": panel.sort_by,
+        "columns": [column.to_json() for column in panel.columns(rows, view)] if rows else [],
+        "keys": keys,
+        "rows": [[row.get(key) for key in keys] for row in rows],
+        "figure": without_points(figure) if figure else None,
+        "drawing": panel.drawing(view) if rows else None,
+    }
+
+
+def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[str, Any]:
+    """Everything the page shows, except the details of single trials."""
+    return {
+        "sequence": view.sequence,
+        "run": {
+            "name": view.name,
+            "state": view.state,
+            "path": str(view.path),
+            "asked": view.asked,
+            "wanted": view.wanted,
+            "counts": {str(state): count for state, count in view.counts.items() if count},
+        },
+        "cards": cards(view),
+        "panels": [panel_data(panel, view) for panel in (all_panels() if panels is None else panels)],
+    }
+
+
+def embedded_details(view: RunView, *, most: int = EMBEDDED) -> dict[str, Any]:
+    """Details of the trials a reader of the report is likely to open, by number."""
+    winner = (view.winner or {}).get("trial")
+    known = {trial.number for trial in view.trials}
+    wanted = [winner] if winner in known else []
+    wanted += [trial.number for trial in pareto_front(view.trials, view.objectives)]
+    wanted += sorted(known, reverse=True)
+    return {str(number): trial_details(view, number) for number in list(dict.fromkeys(wanted))[:most]}
+
+
+def report_data(view: RunView) -> dict[str, Any]:
+    """The numbers of the report for other programs: headline and, by panel, all rows as objects."""
+    return {
+        "run": view.name,
+        "state": view.state,
+        "sequence": view.sequence,
+        "headline": cards(view),
+        "panels": {name_of(panel): _unmixed(panel.rows(view)) for panel in all_panels()},
+    }
+
+
+def _unmixed(rows: Sequence[Row]) -> list[Row]:
+    """Rows without the keys that only say how to show a value."""
+    return [{key: value for key, value in row.items() if key not in ("kind", "unit")} for row in rows]
