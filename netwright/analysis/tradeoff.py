@@ -15,9 +15,9 @@ def tradeoff(stages: Sequence[Mapping[str, Any]], *, n: int | None = None) -> li
     """The stage table with its comparisons; the first row is what all are compared with.
 
     Every row has `stage`, `kept`, `reason`, `accuracy` (with `accuracy_change`, `accuracy_low` and
-    `accuracy_high`: 95 % Wilson interval), the latency's spread and paired speed-up, and every cost with `<cost>_change` and `<cost>_factor` (first /
-    this: above 1 is smaller or faster). What was not measured is None. `n` is the number of samples
-    behind the accuracy, unless a stage states its own under `n`.
+    `accuracy_high`: 95 % Wilson interval), the latency's spread and paired speed-up, and every cost with
+    `<cost>_change` and `<cost>_factor` (first / this: above 1 is smaller or faster). What was not measured is None.
+    `n` is the number of samples behind the accuracy, unless a stage states its own under `n`.
     """
     rows: list[dict[str, Any]] = []
     for position, stage in enumerate(stages):

@@ -45,7 +45,7 @@ _KNOWN: Mapping[str, tuple[str, Kind, str]] = {
     "params": ("parameters", "integer", ""),
     "macs": ("MACs", "integer", ""),
     "size_bytes": ("file size", "bytes", "bytes"),
-    "peak_activation_bytes": ("peak activations", "bytes", "bytes"),
+    "peak_activation_bytes": ("peak memory", "bytes", "bytes"),
     "validation_loss": ("validation loss", "number", ""),
     "validation_accuracy": ("validation accuracy", "share", "%"),
     "train_loss": ("training loss", "number", ""),

@@ -19,7 +19,7 @@ class Compression(Panel):
     order: ClassVar[int] = 40
     help: ClassVar[str] = (
         "All figures are of the exported file, run by the runtime it will be deployed on. Accuracy is on "
-        "the validation split with its 95 % interval; ± is the inter-quartile range. "
+        "the validation split with its 95 % interval; ± is the inter-quartile range; speed-ups are taken pair by pair. "
         "A stage that broke a bound was rolled back: the next one starts without it."
     )
     empty: ClassVar[str] = (
@@ -49,7 +49,7 @@ class Compression(Panel):
             Column(key="verdict", label="verdict", kind="state"),
             column("accuracy", low="accuracy_low", high="accuracy_high", change="accuracy_change"),
             latency,
-            Column(key="speedup", label="paired speed-up", kind="factor", low="speedup_low", high="speedup_high"),
+            Column(key="speedup", label="speed-up", kind="factor", low="speedup_low", high="speedup_high"),
             *others,
         ]
 

@@ -73,10 +73,12 @@ class Front(Panel):
         on_front = sum(row["group"] == FRONT for row in rows)
         within = f" Bounds: {', '.join(bounds)}." if bounds else ""
         later = (
-            " Compression is measured after full training with the final protocol: its line need not begin at the winner."
-            if any("stage" in stage for stage in view.stages[1:])
+            " Compression is measured after full training, by the final protocol: its line may begin off the winner."
+            if len(view.stages) > 1
             else ""
         )
+        if not on_front:
+            return f"No finished trial keeps the bounds with every objective measured, so the front is empty.{within}"
         return f"{on_front:,} of {len(rows):,} trials are on the front.{within}{later}"
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:

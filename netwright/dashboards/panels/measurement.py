@@ -39,7 +39,7 @@ class MeasurementPanel(Panel):
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         return [
-            Column(key="model", label="model"),
+            Column(key="model", label="model", remark="cpu"),
             Column(key="median", label="median", kind="ms", unit="ms", spread="iqr"),
             Column(key="p10", label="10 %", kind="ms", unit="ms"),
             Column(key="p90", label="90 %", kind="ms", unit="ms"),
@@ -50,7 +50,6 @@ class MeasurementPanel(Panel):
             Column(key="batch", label="batch", kind="integer"),
             Column(key="statistic", label="time"),
             Column(key="load", label="load before → after"),
-            Column(key="cpu", label="CPU"),
             Column(key="protocol", label="rest of the protocol"),
         ]
 
