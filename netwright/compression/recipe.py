@@ -46,6 +46,7 @@ Others, such as spreads and the protocol of the latency, are carried along."""
 Measure = Callable[["Model", str], StageRow]
 
 FIGURES = ("accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
+RELATIVE = ("accuracy_drop", "slowdown")
 LATENCY_GAIN = 0.98
 VERSION = 1
 
@@ -61,6 +62,9 @@ class Bounds(Settings):
 
     accuracy_drop: float | None = Field(
         default=None, ge=0, le=1, description="accuracy that may be lost against the input, checked after each pass"
+    )
+    slowdown: float | None = Field(
+        default=None, ge=0, description="share by which a pass may raise the latency of what it was given"
     )
     latency_ms: float | None = Field(default=None, gt=0, description="goal for the result: at most this")
     size_bytes: int | None = Field(default=None, gt=0, description="goal for the result: at most this")
@@ -319,6 +323,9 @@ def judge(row: StageRow, *, before: StageRow, first: StageRow, bounds: Bounds, g
                 f"accuracy fell from {start:.4f} to {accuracy:.4f}, a drop of {start - accuracy:.4f}; "
                 f"at most {bounds.accuracy_drop:g} is allowed"
             )
+    latency, was = row.get("latency_ms"), before.get("latency_ms")
+    if bounds.slowdown is not None and latency is not None and was is not None and latency > was * (1 + bounds.slowdown):
+        return f"it made the network slower: {was:.4g} → {latency:.4g} ms; at most {bounds.slowdown:.0%} is allowed"
     known = [name for name in gains if row.get(name) is not None and before.get(name) is not None]
     if known and not any(_gained(name, row[name], before[name]) for name in known):
         figures = ", ".join(f"{name} {before[name]:g} → {row[name]:g}" for name in known)
@@ -333,7 +340,7 @@ def _gained(name: str, value: float, before: float) -> bool:
 
 
 def _goals(bounds: Bounds, row: StageRow) -> tuple[Goal, ...]:
-    wanted = {name: value for name, value in bounds if name != "accuracy_drop" and value is not None}
+    wanted = {name: value for name, value in bounds if name not in RELATIVE and value is not None}
     return tuple(
         Goal(name, bound, row.get(name), row.get(name) is not None and row[name] <= bound)
         for name, bound in wanted.items()

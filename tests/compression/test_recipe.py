@@ -293,3 +293,13 @@ def test_recipes_are_light_to_read() -> None:
         "assert not {'torch', 'onnxruntime', 'torch_pruning', 'tensorly'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pass_that_slows_the_network_down_is_rolled_back() -> None:
+    before = {"accuracy": 0.9, "latency_ms": 1.0, "size_bytes": 100}
+    slower = {"accuracy": 0.9, "latency_ms": 1.2, "size_bytes": 50}
+    bounds = Bounds(slowdown=0.05)
+    assert "slower: 1 → 1.2 ms" in judge(slower, before=before, first=before, bounds=bounds, gains=("size_bytes",))
+    near = {**slower, "latency_ms": 1.04}
+    assert judge(near, before=before, first=before, bounds=bounds, gains=("size_bytes",)) == ""
+    assert judge(slower, before=before, first=before, bounds=Bounds(), gains=("size_bytes",)) == ""

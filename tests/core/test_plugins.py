@@ -62,7 +62,8 @@ def test_a_file_dropped_in_is_a_plugin_with_no_other_edit(monkeypatch: pytest.Mo
 
 def test_a_users_own_plugin_comes_by_dotted_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "mine_for_test.py").write_text(
-        "from netwright.nas.strategies.random_search import RandomSearch\n\n\nclass Mine(RandomSearch):\n    pass\n\n\nx = 1\n"
+        "from netwright.nas.strategies.random_search import RandomSearch\n\n\n"
+        "class Mine(RandomSearch):\n    pass\n\n\nx = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     plugin = build("strategy", "mine_for_test:Mine")
@@ -79,5 +80,5 @@ def test_a_missing_package_names_the_plugin_and_what_to_install(
     (tmp_path / "needy.py").write_text("import surely_not_installed\n")
     package = importlib.import_module(KINDS["format"].package)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    with pytest.raises(MissingPackageError, match="'needy' needs the package 'surely_not_installed'.*pip install"):
+    with pytest.raises(MissingPackageError, match=r"'needy' needs the package 'surely_not_installed'.*pip install"):
         load("format", "needy")

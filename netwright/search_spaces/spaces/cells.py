@@ -55,6 +55,11 @@ class Cells(SearchSpace):
     depths: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1, description="cells per stage")
     stages: int = Field(default=3, ge=1, le=6)
     stem_stride: Literal[1, 2] = Field(default=1, description="2 halves height and width at once")
+    activation: Literal["before", "after"] = Field(
+        default="before",
+        description="ReLU before each convolution, as in NAS-Bench-201, or after its normalisation, "
+        "where runtimes fold all three into one step",
+    )
 
     def decide(self, choose: Chooser) -> Plan:
         width = choose.one_of("width", self.widths)
@@ -69,8 +74,7 @@ class Cells(SearchSpace):
 
     def lower(self, plan: Plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
         with net.scope("stem"):
-            stem = Conv2d(filters=plan.width, kernel=3, stride=self.stem_stride)
-            x = net.chain(net.input, stem, BatchNorm())
+            x = net.chain(net.input, *self._conv(plan.width, kernel=3, stride=self.stem_stride, first=True))
         for stage in range(self.stages):
             with net.scope(f"stage{stage + 1}"):
                 filters = plan.width * 2**stage
@@ -80,7 +84,9 @@ class Cells(SearchSpace):
                     with net.scope(f"cell{cell + 1}"):
                         x = self._cell(plan, x, filters, net)
         with net.scope("head"):
-            return net.chain(x, BatchNorm(), Activation(), GlobalPool(), Linear(features=shapes.output))
+            if self.activation == "before":
+                x = net.chain(x, BatchNorm(), Activation())
+            return net.chain(x, GlobalPool(), Linear(features=shapes.output))
 
     def _cell(self, plan: Plan, x: Tensor, filters: int, net: GraphBuilder) -> Tensor:
         nodes = [x]
@@ -88,24 +94,41 @@ class Cells(SearchSpace):
             terms = []
             for source in range(target):
                 with net.scope(f"{source}-{target}"):
-                    terms.append(net.chain(nodes[source], *_edge(plan.edges[source, target], filters)))
+                    terms.append(net.chain(nodes[source], *self._edge(plan.edges[source, target], filters)))
             nodes.append(net.add(Add(), *terms, name=f"node{target}"))
         return nodes[-1]
 
     def _reduce(self, x: Tensor, filters: int, net: GraphBuilder) -> Tensor:
-        """Residual block with stride 2, as between the stages of NAS-Bench-201."""
+        """Residual block with stride 2 between stages; with ReLU before convolutions, that of NAS-Bench-201."""
         with net.scope("reduce"):
-            body = net.chain(
-                x,
-                *_conv(filters, kernel=3, stride=2),
-                *_conv(filters, kernel=3),
-            )
+            body = net.chain(x, *self._conv(filters, kernel=3, stride=2), *self._conv(filters, kernel=3))
             with net.scope("shortcut"):
-                size = min(2, *x.shape[1:])
-                short = net.chain(x, Pool2d(mode="average", kernel=size, stride=2), Conv2d(filters=filters, kernel=1))
-                if short.shape != body.shape:
-                    short = net.add(Conv2d(filters=filters, kernel=1, stride=2), x)
+                pooled = self.activation == "before" and all(size % 2 == 0 for size in x.shape[1:])
+                steps: list[Operation] = [Pool2d(mode="average", kernel=2, stride=2)] if pooled else []
+                short = net.chain(x, *steps, Conv2d(filters=filters, kernel=1, stride=1 if pooled else 2))
             return net.add(Add(), body, short)
+
+    def _conv(
+        self, filters: int, *, kernel: int, stride: int = 1, separable: bool = False, first: bool = False
+    ) -> list[Operation]:
+        """Convolution and normalisation, with ReLU before or after them; the stem has none before."""
+        convolutions = [Conv2d(filters=filters, kernel=kernel, stride=stride)]
+        if separable:
+            convolutions = [Conv2d(filters=filters, kernel=kernel, groups=0), Conv2d(filters=filters, kernel=1)]
+        if self.activation == "after":
+            return [*convolutions, BatchNorm(), Activation()]
+        return [*([] if first else [Activation()]), *convolutions, BatchNorm()]
+
+    def _edge(self, name: str, filters: int) -> list[Operation]:
+        """The layers that an edge's operation stands for."""
+        family, _, size = name.rpartition("_")
+        kernel = int(size[0]) if size[:1].isdigit() else 0
+        if family in ("conv", "separable"):
+            return self._conv(filters, kernel=kernel, separable=family == "separable")
+        if family in ("average_pool", "max_pool"):
+            mode: Literal["average", "max"] = "average" if family == "average_pool" else "max"
+            return [Pool2d(mode=mode, kernel=kernel, stride=1)]
+        return [Zero() if name == "none" else Skip()]
 
     def _connected(self, edges: dict[tuple[int, int], str]) -> bool:
         reached = {0}
@@ -113,26 +136,3 @@ class Cells(SearchSpace):
             if source in reached and operation != "none":
                 reached.add(target)
         return self.nodes - 1 in reached
-
-
-def _conv(filters: int, *, kernel: int, stride: int = 1) -> list[Operation]:
-    return [Activation(), Conv2d(filters=filters, kernel=kernel, stride=stride), BatchNorm()]
-
-
-def _separable(filters: int, *, kernel: int) -> list[Operation]:
-    depthwise = Conv2d(filters=filters, kernel=kernel, groups=0)
-    return [Activation(), depthwise, Conv2d(filters=filters, kernel=1), BatchNorm()]
-
-
-def _edge(name: str, filters: int) -> list[Operation]:
-    """The layers that an edge's operation stands for."""
-    family, _, size = name.rpartition("_")
-    kernel = int(size[0]) if size[:1].isdigit() else 0
-    if family == "conv":
-        return _conv(filters, kernel=kernel)
-    if family == "separable":
-        return _separable(filters, kernel=kernel)
-    if family in ("average_pool", "max_pool"):
-        mode: Literal["average", "max"] = "average" if family == "average_pool" else "max"
-        return [Pool2d(mode=mode, kernel=kernel, stride=1)]
-    return [Zero() if name == "none" else Skip()]
