@@ -15,6 +15,7 @@ REMEMBERED = 16
 """States of the page kept for readers that are behind; one that is further behind gets everything."""
 RESTS = 4
 """After reading a run the follower rests so many times as long as reading took, whoever asks."""
+LONGEST_REST_S = 10.0
 
 
 class Follower:
@@ -36,7 +37,7 @@ class Follower:
             if self._view is None or begun >= self._next:
                 self._take(self._open())
                 took = self._clock.monotonic() - begun
-                self._next = self._clock.monotonic() + max(self._refresh_s, RESTS * took)
+                self._next = self._clock.monotonic() + max(self._refresh_s, min(RESTS * took, LONGEST_REST_S))
             assert self._view is not None
             return self._view
 

@@ -92,6 +92,7 @@ def _shell(*, title: str, head: str, tail: str, live: bool, gl: bool) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
 <title>{html.escape(title)}</title>
 {head}</head>
 <body>

@@ -1,0 +1,229 @@
+"""Report and live app in a real browser: drawn, quiet, self-contained, reachable by keyboard and by pointer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Watch
+from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run
+
+from netwright.dashboards.app import create_app
+from netwright.dashboards.report import write_report
+from netwright.runs.view import RunView
+
+pytestmark = pytest.mark.browser
+
+
+@contextmanager
+def opened_report(chromium: Any, view: RunView, folder: Path, *, width: int = 1280, **more: Any) -> Iterator[Watch]:
+    path = write_report(view, folder / "report.html")
+    context = chromium.new_context(offline=True, viewport={"width": width, "height": 900}, **more)
+    watch = Watch(context.new_page())
+    watch.page.goto(path.as_uri())
+    yield watch
+    assert watch.requests == [path.as_uri()], "the report asks for itself and for nothing else"
+    assert watch.complaints == []
+    context.close()
+
+
+def draw_all(page: Any) -> int:
+    """Scroll to every plot, so that it is drawn; gives their number."""
+    plots = page.locator("main .plot")
+    for place in range(plots.count()):
+        plots.nth(place).scroll_into_view_if_needed()
+        page.wait_for_selector(f"main .plot[data-drawn] >> nth={place}", state="attached", timeout=20_000)
+    return int(plots.count())
+
+
+@pytest.fixture(scope="module")
+def report(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One open report of a full run whose texts try to break out; it must stay quiet through all tests."""
+    stages = [{**stage, "stage": f"{stage['stage']} {PAYLOAD}"} for stage in full_run().stages]
+    view = replace(full_run(), name=PAYLOAD, stages=stages)
+    with opened_report(chromium, view, tmp_path_factory.mktemp("report")) as watch:
+        yield watch.page
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_report_draws_its_plots_offline_and_fits_the_screen(report: Any, width: int) -> None:
+    report.set_viewport_size({"width": width, "height": 900})
+    assert draw_all(report) == 6
+    assert report.evaluate("document.documentElement.scrollWidth") <= width
+    assert report.locator("#front .scatterlayer .point").count() > 20
+    assert report.locator("#headline").inner_text().count("×") >= 4
+    report.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_no_button_leads_to_a_cloud(report: Any) -> None:
+    draw_all(report)
+    titles = report.locator(".modebar-btn").evaluate_all("buttons => buttons.map((b) => b.dataset.title)")
+    assert "Reset axes" in titles
+    assert not [title for title in titles if title and ("hare" in title or "loud" in title)]
+    assert report.locator(".plotlyjsicon").count() == 0
+
+
+def test_texts_of_the_run_are_shown_and_not_run(report: Any) -> None:
+    draw_all(report)
+    assert report.locator("h1").inner_text() == PAYLOAD
+    assert PAYLOAD in report.locator("#trials table").inner_text()
+    assert report.locator("#compression .xtick", has_text="<img").count() == 4
+    assert report.evaluate("window.broken === undefined && !document.querySelector('img, main b b')")
+
+
+def test_table_is_sorted_by_keyboard_and_a_trial_opens_and_closes(report: Any) -> None:
+    report.locator("#trials th button", has_text="accuracy").focus()
+    report.keyboard.press("Enter")
+    report.keyboard.press("Enter")
+    assert report.locator("#trials th[aria-sort=descending]").inner_text().startswith("accuracy")
+    values = [text for text in report.locator("#trials tbody tr td:nth-child(3)").all_inner_texts() if "%" in text]
+    assert len(values) > 20
+    assert values == sorted(values, reverse=True)
+    report.locator("#trials tbody a").first.focus()
+    report.keyboard.press("Enter")
+    report.wait_for_selector("#trial:not([hidden]) code")
+    report.keyboard.press("Escape")
+    assert report.locator("#trial").is_hidden()
+    assert report.evaluate("document.activeElement.matches('#trials tbody a')")
+
+
+def test_axes_of_the_front_can_be_any_pair(report: Any) -> None:
+    draw_all(report)
+    report.locator("#front select").first.select_option("params")
+    report.wait_for_selector("#front .xtitle:has-text('parameters')")
+    number = full_run().winner["trial"]  # type: ignore[index]
+    drawn = report.evaluate("document.querySelector('#front .plot').data.find(t => t.name === 'winner').x")
+    assert drawn == [next(t for t in full_run().trials if t.number == number).value("params")]
+    report.locator("#front select").first.select_option("latency_ms")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_text_stands_out_from_its_ground(report: Any, scheme: str) -> None:
+    report.emulate_media(color_scheme=scheme)
+    colours = ["--ink", "--soft", "--accent", "--good", "--bad", "--warn"]
+    values = report.evaluate("names => names.map(nw.css)", [*colours, "--card", "--ground"])
+    assert (values[-1] < "#80") == (scheme == "dark")
+    for ground in values[-2:]:
+        for name, colour in zip(colours, values, strict=False):
+            assert contrast(colour, ground) >= 4.5, (scheme, name, colour, ground)
+
+
+@pytest.mark.parametrize("case", ["no trials", "one trial", "without values"])
+def test_report_of_an_odd_run_is_never_blank(chromium: Any, tmp_path: Path, case: str) -> None:
+    with opened_report(chromium, VIEWS[case](), tmp_path) as watch:
+        draw_all(watch.page)
+        sections = watch.page.locator("#panels section")
+        assert sections.count() >= 10
+        assert min(len(text) for text in sections.all_inner_texts()) > 60
+
+
+def test_10000_trials_are_drawn_by_webgl_and_paged(chromium: Any, tmp_path: Path) -> None:
+    with opened_report(chromium, large_run(), tmp_path) as watch:
+        page = watch.page
+        page.wait_for_selector("#front .plot[data-drawn] .gl-canvas", state="attached", timeout=30_000)
+        assert page.locator(".no-webgl").count() == 0
+        assert page.locator("#trials tbody tr").count() == 50
+        page.locator("#trials").get_by_role("button", name="Next").click()
+        assert page.locator("#trials tbody tr td a").first.inner_text() == "50"
+        page.locator("#trials input").fill("stopped")
+        stopped = sum(trial.state == "stopped" for trial in large_run().trials)
+        assert page.locator("#trials .pages").inner_text().count(f"{stopped:,} rows") == 1
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+class Running:
+    """A run that goes on while it is served."""
+
+    def __init__(self, view: RunView) -> None:
+        self.view = view
+
+    def __call__(self) -> RunView:
+        return self.view
+
+
+@contextmanager
+def served(run: Running) -> Iterator[str]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(create_app(run, refresh_s=0.1), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(10)
+
+
+def point_of(page: Any, number: int) -> tuple[float, float]:
+    """Where a trial's point is on the screen."""
+    place: list[float] = page.evaluate(
+        """number => {
+            const gd = document.querySelector('#front .plot');
+            const trace = gd.data.find((t) => t.customdata?.includes(number));
+            const at = trace.customdata.indexOf(number);
+            const box = gd.getBoundingClientRect(), { _size: size, xaxis, yaxis } = gd._fullLayout;
+            return [box.left + size.l + xaxis.d2p(trace.x[at]), box.top + size.t + yaxis.d2p(trace.y[at])];
+        }""",
+        number,
+    )
+    return place[0], place[1]
+
+
+def test_live_page_follows_the_run_and_a_click_on_the_front_shows_the_trial(chromium: Any) -> None:
+    run = Running(searching_run(12))
+    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    with served(run) as address:
+        watch = Watch(context.new_page())
+        page = watch.page
+        page.goto(address)
+        page.wait_for_selector("#front .plot[data-drawn]")
+        x, y = point_of(page, 8)
+        page.mouse.move(x - 4, y - 3)
+        page.mouse.move(x, y)
+        page.wait_for_selector("#front .hoverlayer .hovertext")
+        page.mouse.click(x, y)
+        page.wait_for_selector("#trial:not([hidden]) .command")
+        assert page.url.endswith("#trial=8")
+        assert (
+            page.locator("#trial .command code").inner_text() == "netwright export runs/digits --trial 8 --format onnx"
+        )
+        page.evaluate("Plotly.relayout(document.querySelector('#front .plot'), {'xaxis.range': [0.1, 0.7]})")
+        run.view = searching_run(13)
+        page.wait_for_selector("#trials tbody tr:nth-child(13)", timeout=20_000)
+        assert page.evaluate("document.querySelector('#front .plot').layout.xaxis.range") == [0.1, 0.7]
+        assert page.locator("#trial").is_visible()
+        assert {url[: len(address)] for url in watch.requests} == {address}
+        assert watch.complaints == []
+    context.close()
+
+
+def test_live_page_opens_at_a_trial_and_says_when_the_server_is_gone(chromium: Any) -> None:
+    context = chromium.new_context()
+    with served(Running(full_run())) as address:
+        page = context.new_page()
+        page.goto(f"{address}#trial=27")
+        page.wait_for_selector("#trial:not([hidden]) svg")
+        assert "Trial 27" in page.locator("#trial").inner_text()
+    page.wait_for_selector("#problem:not([hidden])", timeout=15_000)
+    assert "not up to date" in page.locator("#problem").inner_text()
+    context.close()

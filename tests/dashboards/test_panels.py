@@ -1,0 +1,131 @@
+"""Every panel there is, on every run there may be: rows, columns, figure and what is said when there is nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run, three_objectives
+
+from netwright.core.plugins import build, names
+from netwright.dashboards.figures import without_points
+from netwright.dashboards.headline import cards
+from netwright.dashboards.panel import Panel
+from netwright.dashboards.payload import page_data, panel_data, report_data
+
+PANELS = names("panel")
+
+
+def panel(name: str) -> Panel:
+    found = build("panel", name)
+    assert isinstance(found, Panel)
+    return found
+
+
+@pytest.mark.parametrize("case", VIEWS)
+@pytest.mark.parametrize("name", PANELS)
+def test_panel_gives_finite_plain_rows_and_a_table_of_them(name: str, case: str) -> None:
+    view = VIEWS[case]()
+    rows = panel(name).rows(view)
+    json.dumps(rows, allow_nan=False)
+    assert len({tuple(row) for row in rows}) <= 1, "all rows have the same keys in the same order"
+    if rows:
+        columns = panel(name).columns(rows, view)
+        named = [getattr(c, f) for c in columns for f in ("key", "spread", "low", "high", "factor", "change", "remark")]
+        assert {key for key in named if key} <= set(rows[0])
+        assert len({c.key for c in columns}) == len(columns)
+
+
+@pytest.mark.parametrize("case", [case for case in VIEWS if case != "10,000 trials"])
+@pytest.mark.parametrize("name", PANELS)
+def test_figure_is_valid_plotly_and_can_be_filled_from_the_rows(name: str, case: str) -> None:
+    view = VIEWS[case]()
+    rows = panel(name).rows(view)
+    figure = panel(name).figure(rows, view) if rows else None
+    if figure is None:
+        return
+    json.dumps(figure, allow_nan=False)
+    go.Figure(figure)
+    for trace, bare in zip(figure["data"], without_points(figure)["data"], strict=True):
+        if "meta" in trace:
+            assert not {"x", "y", "customdata"} & set(bare)
+            assert (trace["x"], trace["y"]) == filled(trace["meta"], rows)
+
+
+def filled(meta: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """The points of a trace by its meta alone, as the page makes them."""
+    x, y, where = meta["x"], meta["y"], meta["where"]
+    chosen = [row for row in meta.get("rows", rows) if not where or row[where[0]] == where[1]]
+    chosen = [row for row in chosen if row[x] is not None and row[y] is not None]
+    if meta.get("sort"):
+        chosen.sort(key=lambda row: row[x])
+    return [row[x] for row in chosen], [row[y] for row in chosen]
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_panel_without_rows_says_what_to_do(name: str) -> None:
+    data = panel_data(panel(name), VIEWS["no trials"]())
+    assert data["rows"] == []
+    assert len(data["empty"]) > 40
+    assert data["empty"].endswith(".")
+
+
+def test_panels_have_their_own_place_on_the_page() -> None:
+    orders = [panel(name).order for name in PANELS]
+    assert len(set(orders)) == len(orders)
+
+
+def test_stopped_failed_and_infeasible_trials_are_not_on_the_front() -> None:
+    view = three_objectives()
+    state = {trial.number: str(trial.state) for trial in view.trials}
+    front = [row["number"] for row in panel("front").rows(view) if row["rank"] is not None]
+    assert front
+    assert {state[number] for number in front} == {"done"}
+
+
+def test_a_run_of_10000_trials_is_drawn_by_webgl_and_stays_small() -> None:
+    data = page_data(large_run())
+    front = next(p for p in data["panels"] if p["name"] == "front")
+    assert {trace["type"] for trace in front["figure"]["data"]} == {"scattergl", "scatter"}
+    assert len(json.dumps(front["figure"])) < 10_000
+    assert len(json.dumps(data)) < 2_500_000
+
+
+def test_headline_is_computed_from_the_stages() -> None:
+    found = {card["label"]: card for card in cards(full_run())}
+    assert found["file size"]["factor"] == pytest.approx(251_400 / 31_870, rel=1e-3)
+    assert found["latency"]["factor"] == 2.91
+    assert (found["accuracy"]["value"], found["accuracy"]["before"]) == (0.9853, 0.9868)
+    assert found["accuracy"]["low"] < 0.9853 < found["accuracy"]["high"]
+    assert found["same answers after export"]["value"] == 0.997
+    assert found["trials finished"]["value"] == 29
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_headline_is_finite_for_every_run(case: str) -> None:
+    json.dumps(cards(VIEWS[case]()), allow_nan=False)
+
+
+def test_headline_of_a_search_names_the_best_trial() -> None:
+    labels = [card["label"] for card in cards(searching_run())]
+    assert labels == ["accuracy", "latency", "trials on the front", "trials finished"]
+
+
+def test_texts_in_figures_are_escaped() -> None:
+    from dataclasses import replace
+
+    stages = [{**stage, "stage": f"{stage['stage']} {PAYLOAD}"} for stage in full_run().stages]
+    view = replace(full_run(), stages=stages)
+    for name in PANELS:
+        rows = panel(name).rows(view)
+        figure = panel(name).figure(rows, view) if rows else None
+        assert "<img" not in json.dumps(figure)
+
+
+def test_report_data_holds_the_rows_of_every_panel() -> None:
+    data = report_data(full_run())
+    assert set(data["panels"]) == set(PANELS)
+    assert len(data["panels"]["trials"]) == 30
+    json.dumps(data, allow_nan=False)
