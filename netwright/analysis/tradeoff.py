@@ -15,7 +15,8 @@ def tradeoff(stages: Sequence[Mapping[str, Any]], *, n: int | None = None) -> li
     """The stage table with its comparisons; the first row is what all are compared with.
 
     Every row has `stage`, `kept`, `reason`, `accuracy` (with `accuracy_change`, `accuracy_low` and
-    `accuracy_high`: 95 % Wilson interval), the latency's spread and paired speed-up, and every cost with
+    `accuracy_high`: 95 % Wilson interval), the latency's spread, paired speed-up
+    and `latency_ms_note` (why there is none), and every cost with
     `<cost>_change` and `<cost>_factor` (first / this: above 1 is smaller or faster). What was not measured is None.
     `n` is the number of samples behind the accuracy, unless a stage states its own under `n`.
     """
@@ -54,16 +55,35 @@ def number(value: object) -> float | int | None:
 
 
 def _latency(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Spread and paired speed-up of the latency, as the stage's own measurement states them."""
+    """Spread and paired speed-up of the latency; a speed-up that does not stand out of the noise is left out."""
     figures = stage.get("latency")
     figures = figures if isinstance(figures, Mapping) else {}
+    speedup, low, high = (
+        number(stage.get("speedup")),
+        number(figures.get("speedup_low")),
+        number(figures.get("speedup_high")),
+    )
+    noisy = bool(figures.get("noisy", False))
+    note = str(figures.get("reason") or "NOISY") if noisy else ""
+    if speedup is not None and not noisy and not _stands_out(speedup, low, high, number(figures.get("resolution"))):
+        note = "speed-up not resolved: smaller than the noise of the measurement"
+    if note:
+        speedup = low = high = None
     return {
-        "latency_ms_spread": number(figures.get("iqr_ms")),
-        "latency_ms_noisy": bool(figures.get("noisy", False)),
-        "speedup": number(stage.get("speedup")),
-        "speedup_low": number(figures.get("speedup_low")),
-        "speedup_high": number(figures.get("speedup_high")),
+        "latency_ms_spread": None if noisy else number(figures.get("iqr_ms")),
+        "latency_ms_noisy": noisy,
+        "latency_ms_note": note,
+        "speedup": speedup,
+        "speedup_low": low,
+        "speedup_high": high,
     }
+
+
+def _stands_out(speedup: float, low: float | None, high: float | None, resolution: float | None) -> bool:
+    """Whether a speed-up's interval leaves out 1 and it is larger than what two runs of one model differ by."""
+    if low is not None and high is not None and low <= 1 <= high:
+        return False
+    return resolution is None or abs(speedup - 1) > resolution
 
 
 def _interval(share: float | None, samples: object) -> tuple[float | None, float | None]:

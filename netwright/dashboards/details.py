@@ -54,25 +54,25 @@ def export_command(view: RunView, trial: Trial) -> str:
 
 
 def graph_of(view: RunView, number: int) -> LayerGraph | None:
-    """The layer graph of a trial; None when the run has none for it."""
-    data: Mapping[str, Any] | None = view.graphs.get(number)
-    if data is None:
-        return None
+    """The layer graph of a trial; None when the run has none for it, or one that cannot be read here.
+
+    A colleague's run may use a space or operations that are not installed on this machine: its drawing is then
+    missing, while everything else about the trial can still be shown.
+    """
     from netwright.search_spaces.graph import LayerGraph
 
-    return LayerGraph.from_json(data)
+    try:
+        data: Mapping[str, Any] | None = view.graphs.get(number)
+        return None if data is None else LayerGraph.from_json(data)
+    except NetwrightError:
+        return None
 
 
 def draw(view: RunView, number: int) -> str | None:
-    """A trial's architecture as SVG text; None when there is no graph, or one that netwright cannot read."""
+    """A trial's architecture as SVG text; None when there is no graph of it."""
     from netwright.search_spaces.drawing import draw_svg
 
-    try:
-        graph = graph_of(view, number)
-    except NetwrightError:
-        # A graph that uses operations not installed here (a colleague's own plugin) cannot be drawn;
-        # everything else about the trial still can be shown.
-        return None
+    graph = graph_of(view, number)
     return None if graph is None else draw_svg(graph)
 
 

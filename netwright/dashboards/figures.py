@@ -43,6 +43,9 @@ def scatter(
         for row in rows
         if (where is None or row.get(where[0]) == where[1]) and row.get(x) is not None and row.get(y) is not None
     ]
+    if own:
+        # Two points in one place have no direction between them, and arrows need one.
+        chosen = [r for i, r in enumerate(chosen) if i == 0 or (r[x], r[y]) != (chosen[i - 1][x], chosen[i - 1][y])]
     trace: dict[str, Any] = {
         "type": "scattergl" if len(rows) >= GL_FROM else "scatter",
         "x": [rounded(row[x]) for row in chosen],

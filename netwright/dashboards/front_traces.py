@@ -102,16 +102,25 @@ def stage_traces(view: RunView, x: str, y: str) -> list[dict[str, Any]]:
     return [trace]
 
 
-def bound_lines(objectives: Sequence[Objective], x: str, y: str) -> list[dict[str, Any]]:
-    """A dashed line for every bound on one of the two axes."""
+def bound_lines(rows: Sequence[Row], objectives: Sequence[Objective], x: str, y: str) -> list[dict[str, Any]]:
+    """A dashed line for every bound on one of the two axes, unless it lies so far off that points would be squeezed."""
     lines = []
     for objective in objectives:
-        if objective.bound is None or objective.metric not in (x, y):
+        values = [row[objective.metric] for row in rows if row[objective.metric] is not None]
+        if objective.bound is None or objective.metric not in (x, y) or not _near(objective.bound, values):
             continue
         dash = {"type": "line", "line": {"color": ORANGE, "width": 1.5, "dash": "dash"}, "layer": "below"}
         if objective.metric == x:
             ends = {"x0": objective.bound, "x1": objective.bound, "y0": 0, "y1": 1, "yref": "paper"}
         else:
             ends = {"y0": objective.bound, "y1": objective.bound, "x0": 0, "x1": 1, "xref": "paper"}
-        lines.append({**dash, **ends, "name": "bound"})
+        lines.append({**dash, **ends})
     return lines
+
+
+def _near(bound: float, values: Sequence[float]) -> bool:
+    """Whether a bound lies within twice the range of the values."""
+    if not values:
+        return False
+    low, high = min(values), max(values)
+    return low - (high - low) <= bound <= high + (high - low)

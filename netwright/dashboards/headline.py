@@ -25,15 +25,24 @@ def cards(view: RunView) -> list[Card]:
 
 
 def _compressed(view: RunView) -> list[Card]:
-    rows = tradeoff(view.stages)
+    rows = [{**row, "place": place} for place, row in enumerate(tradeoff(view.stages))]
     first, last = rows[0], final_stage(rows) or rows[0]
     found = [_accuracy(view, first, last)]
-    speed = {key: rounded(last[f"speedup{end}"], 4) for key, end in _SPEED.items()}
-    if speed["factor"] is None:
-        speed = {"factor": rounded(last["latency_ms_factor"], 4)}
-    found.append(_cost("latency_ms", first, last) | speed | {"better": "faster"})
+    found.append(_latency(first, last))
     found += [_cost("size_bytes", first, last), _cost("params", first, last), _cost("macs", first, last)]
     return [card for card in found if card["value"] is not None]
+
+
+def _latency(first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
+    """The latency with its paired speed-up; what the noise hides is called noise, never a number."""
+    if last["latency_ms_noisy"]:
+        return {"label": column("latency_ms").label, "value": "NOISY", "kind": "text", "note": last["latency_ms_note"]}
+    card = _cost("latency_ms", first, last)
+    if last["latency_ms_note"]:
+        return {key: value for key, value in card.items() if key != "factor"} | {"note": last["latency_ms_note"]}
+    if last["speedup"] is None:
+        return card | {"better": "faster"}
+    return card | {key: rounded(last[f"speedup{end}"], 4) for key, end in _SPEED.items()} | {"better": "faster"}
 
 
 _SPEED = {"factor": "", "factor_low": "_low", "factor_high": "_high"}
@@ -50,21 +59,18 @@ def _cost(key: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
 
 def _accuracy(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
     """The accuracy of the model that leaves: on the test split once it was read, before that on validation."""
-    tested = [
-        (figures["accuracy"], n)
-        for _, figures, n in tested_models(view.test)
-        if number(figures.get("accuracy")) is not None
-    ]
-    if tested:
-        (before, _), (value, n) = tested[0], tested[-1]
-        split = "test split"
+    tested = {model.stage: model for model in tested_models(view) if number(model.figures.get("accuracy")) is not None}
+    ends = [tested.get(place) for place in (0, int(last["place"]))]
+    if ends[1] is not None:
+        before = ends[0].figures["accuracy"] if ends[0] is not None else None
+        value, n, split = ends[1].figures["accuracy"], ends[1].n, "test split"
     else:
         before, value, n, split = first["accuracy"], last["accuracy"], last["samples"], "validation split"
     card: Card = {"label": "accuracy", "value": rounded(value), "kind": "share", "unit": "%"}
     card["note"] = f"{split}, n = {n:,}" if n else split
     if value is not None and n and 0 <= value <= 1:
         card["low"], card["high"] = (rounded(bound) for bound in wilson(value, n=n))
-    return card if before == value else card | {"before": rounded(before)}
+    return card if before is None or last is first else card | {"before": rounded(before)}
 
 
 def _searched(view: RunView) -> list[Card]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from netwright.core.records import Objective
 
 Kind = Literal[
     "text", "code", "trial", "state", "number", "integer", "share", "bytes", "ms", "seconds", "factor", "mixed"
@@ -84,7 +86,7 @@ def axis(key: str, *, units: Mapping[str, str] | None = None) -> dict[str, Any]:
     if shown.kind == "share":
         found["tickformat"] = ".4~%"
     elif shown.kind in ("bytes", "integer"):
-        found["tickformat"] = "~s" if shown.kind == "bytes" or key in ("params", "macs") else "~d"
+        found["tickformat"] = "~s" if shown.kind == "bytes" or key.removeprefix("best_") in ("params", "macs") else "~d"
     return found
 
 
@@ -94,6 +96,22 @@ def hover(key: str, place: str, *, units: Mapping[str, str] | None = None) -> st
     formats = {"share": ".2%", "ms": ".4~g", "bytes": ",.0f", "integer": ",.0f", "trial": "d"}
     unit = f" {shown.unit}" if shown.unit not in ("", "%") else ""
     return f"{plain(shown.label)} %{{{place}:{formats.get(shown.kind, '.5~g')}}}{plain(unit)}"
+
+
+def bounds_text(objectives: Sequence[Objective], *, units: Mapping[str, str] | None = None) -> str:
+    """The bounds of the objectives in words, such as `latency at most 0.9 ms`; empty without any."""
+    return ", ".join(
+        f"{value_text(o.metric, o.bound, units=units, word='at least' if o.direction == 'maximize' else 'at most')}"
+        for o in objectives
+        if o.bound is not None
+    )
+
+
+def value_text(key: str, value: float, *, units: Mapping[str, str] | None = None, word: str = "") -> str:
+    """A metric and its value in words, with its unit."""
+    shown = column(key, units=units)
+    number = f"{100 * value:.4g}" if shown.kind == "share" else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return " ".join(part for part in (shown.label, word, number, shown.unit) if part)
 
 
 def plain(text: object) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run, three_objectives
 
+from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.plugins import build, names
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
@@ -59,6 +61,8 @@ def filled(meta: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[list[Any],
     x, y, where = meta["x"], meta["y"], meta["where"]
     chosen = [row for row in meta.get("rows", rows) if not where or row[where[0]] == where[1]]
     chosen = [row for row in chosen if row[x] is not None and row[y] is not None]
+    if "rows" in meta:
+        chosen = [r for i, r in enumerate(chosen) if i == 0 or (r[x], r[y]) != (chosen[i - 1][x], chosen[i - 1][y])]
     if meta.get("sort"):
         chosen.sort(key=lambda row: row[x])
     return [row[x] for row in chosen], [row[y] for row in chosen]
@@ -103,6 +107,55 @@ def test_headline_is_computed_from_the_stages() -> None:
     assert found["trials finished"]["value"] == 29
 
 
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        ({"noisy": True, "reason": "NOISY: measure on a quieter machine"}, "NOISY: measure on a quieter machine"),
+        ({"speedup_low": 0.97, "speedup_high": 5.0}, "not resolved"),
+        ({"resolution": 4.0}, "not resolved"),
+    ],
+)
+def test_a_speed_up_within_the_noise_is_not_claimed(figures: dict[str, Any], shown: str) -> None:
+    last = full_run().stages[-1]
+    stages = [*full_run().stages[:-1], {**last, "latency": {**last["latency"], **figures}}]
+    view = replace(full_run(), stages=stages)
+    card = next(card for card in cards(view) if card["label"] == "latency")
+    assert "factor" not in card
+    assert shown in card["note"]
+    row = panel("compression").rows(view)[-1]
+    assert (row["speedup"], row["speedup_low"]) == (None, None)
+    assert shown in row["latency_ms_note"]
+
+
+def test_tested_models_stand_in_the_order_of_their_stages() -> None:
+    rows = panel("proof").rows(full_run())
+    assert list(dict.fromkeys(row["model"] for row in rows))[:3] == ["winner", "model.onnx", "model.int8.onnx"]
+
+
+class ForeignGraphs(dict[int, Any]):
+    """Graphs of a space that is not installed here."""
+
+    def get(self, number: int, default: object = None) -> Any:
+        raise ConfigurationError([Mistake("space", "'their_space:Space' cannot be imported")])
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_run_of_a_space_that_is_not_installed_is_shown_without_its_drawing(name: str) -> None:
+    data = panel_data(panel(name), replace(full_run(), graphs=ForeignGraphs()))
+    assert data["drawing"] is None
+    assert data["rows"] or name == "layers"
+
+
+def test_a_bound_far_from_all_points_does_not_squeeze_them() -> None:
+    objectives = [full_run().objectives[0], full_run().objectives[1].model_copy(update={"bound": 50.0})]
+    view = replace(full_run(), objectives=objectives)
+    front = panel("front")
+    figure = front.figure(front.rows(view), view)
+    assert figure is not None
+    assert figure["layout"]["shapes"] == []
+    assert "latency at most 50 ms" in front.note(front.rows(view), view)
+
+
 @pytest.mark.parametrize("case", VIEWS)
 def test_headline_is_finite_for_every_run(case: str) -> None:
     json.dumps(cards(VIEWS[case]()), allow_nan=False)
@@ -114,8 +167,6 @@ def test_headline_of_a_search_names_the_best_trial() -> None:
 
 
 def test_texts_in_figures_are_escaped() -> None:
-    from dataclasses import replace
-
     stages = [{**stage, "stage": f"{stage['stage']} {PAYLOAD}"} for stage in full_run().stages]
     view = replace(full_run(), stages=stages)
     for name in PANELS:

@@ -34,6 +34,8 @@ nw.points = (trace, panel, axes) => {
     values = panel.rows.map((row) => [row[place[x]], row[place[y]], row[place[meta.custom]], !group || row[place[group]] === wanted]);
   }
   values = values.filter(([a, b, , kept]) => kept && a !== null && b !== null && a !== undefined && b !== undefined);
+  // Two points in one place have no direction between them, and arrows need one.
+  if (meta.rows) values = values.filter((v, i) => i === 0 || v[0] !== values[i - 1][0] || v[1] !== values[i - 1][1]);
   if (meta.sort) values.sort((a, b) => a[0] - b[0]);
   const filled = { ...trace, x: values.map((v) => v[0]), y: values.map((v) => v[1]) };
   if (meta.custom) filled.customdata = values.map((v) => v[2]);
@@ -58,18 +60,26 @@ nw.themed = (layout) => {
 // An axis of a wide positive range is logarithmic; the minor digits of its ticks are kept few.
 nw.scale = (axis, key, data, letter) => {
   const seen = data.flatMap((trace) => trace[letter] || []).filter((value) => typeof value === "number");
-  const low = Math.min(...(seen.length < 5e4 ? seen : seen.slice(0, 5e4)));
+  const low = seen.reduce((a, b) => Math.min(a, b), Infinity);
   const high = seen.reduce((a, b) => Math.max(a, b), -Infinity);
   if (key === "number" || !(low > 0) || high / low < 30) return { ...axis, type: "linear" };
   return { ...axis, type: "log", dtick: high / low > 1e3 ? 1 : "D2" };
+};
+
+// A bound is drawn unless it lies so far off that the points would be squeezed; the text above names it anyway.
+nw.near = (bound, data, letter) => {
+  const seen = data.flatMap((trace) => trace[letter] || []);
+  const low = seen.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = seen.reduce((a, b) => Math.max(a, b), -Infinity);
+  return low - (high - low) <= bound && bound <= high + (high - low);
 };
 
 nw.withAxes = (layout, data, axes) => {
   const { meta } = layout;
   const shapes = [];
   const line = { type: "line", layer: "below", line: { color: "#E69F00", width: 1.5, dash: "dash" } };
-  if (axes.x in meta.bounds) shapes.push({ ...line, x0: meta.bounds[axes.x], x1: meta.bounds[axes.x], y0: 0, y1: 1, yref: "paper" });
-  if (axes.y in meta.bounds) shapes.push({ ...line, y0: meta.bounds[axes.y], y1: meta.bounds[axes.y], x0: 0, x1: 1, xref: "paper" });
+  if (axes.x in meta.bounds && nw.near(meta.bounds[axes.x], data, "x")) shapes.push({ ...line, x0: meta.bounds[axes.x], x1: meta.bounds[axes.x], y0: 0, y1: 1, yref: "paper" });
+  if (axes.y in meta.bounds && nw.near(meta.bounds[axes.y], data, "y")) shapes.push({ ...line, y0: meta.bounds[axes.y], y1: meta.bounds[axes.y], x0: 0, x1: 1, xref: "paper" });
   return { ...layout, shapes, uirevision: `${axes.x} ${axes.y}`,
     xaxis: nw.scale(meta.axes[axes.x], axes.x, data, "x"), yaxis: nw.scale(meta.axes[axes.y], axes.y, data, "y") };
 };

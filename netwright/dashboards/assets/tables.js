@@ -10,7 +10,7 @@ nw.cell = (column, get) => {
   const unit = mixed ? get("unit") : column.unit;
   const value = get(column.key);
   const numeric = nw.NUMERIC.has(column.kind);
-  const wide = typeof value === "string" && column.kind === "text" ? (value.length > 28 ? " long" : " short") : "";
+  const wide = typeof value === "string" && column.kind === "text" ? (value.length > 160 ? " wide" : value.length > 28 ? " long" : " short") : "";
   const cell = nw.el("td", { class: numeric ? "numeric" : column.kind + wide });
   if (column.kind === "trial" && value !== null) {
     cell.append(nw.el("a", { href: `#trial=${value}` }, String(value)));

@@ -40,9 +40,9 @@ class Compression(Panel):
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         # A speed-up taken pair by pair is the better figure: the ratio of two medians stands in where there is none.
-        paired = any(row["speedup"] for row in rows)
+        paired = any(row["speedup"] or row["latency_ms_note"] for row in rows)
         ratio: dict[str, Any] = {} if paired else {"factor": "latency_ms_factor", "better": "faster"}
-        latency = column("latency_ms", spread="latency_ms_spread", **ratio)
+        latency = column("latency_ms", spread="latency_ms_spread", remark="latency_ms_note", **ratio)
         others = [column(c, factor=f"{c}_factor", better="smaller") for c in COSTS if c != "latency_ms"]
         return [
             Column(key="stage", label="stage", remark="reason"),
@@ -66,7 +66,7 @@ class Compression(Panel):
                 yaxis={"domain": [0.72, 1], "title": {"text": "accuracy"}, "tickformat": ".4~%", "nticks": 5},
                 yaxis2={
                     "domain": [0, 0.64],
-                    "title": {"text": "share of the winner's cost"},
+                    "title": {"text": "share of the uncompressed cost"},
                     "tickformat": ".0%",
                     "rangemode": "tozero",
                 },
@@ -116,5 +116,5 @@ def _bars(rows: Sequence[Row], names: Sequence[str], cost: str, colour: str) -> 
         "x": [name for name, _, _ in known],
         "y": [rounded(share, 4) for _, _, share in known],
         "marker": {"color": colour, "pattern": {"shape": ["" if row["kept"] else "/" for _, row, _ in known]}},
-        "hovertemplate": f"%{{x}}<br>{label} %{{y:.1%}} of the winner's<extra></extra>",
+        "hovertemplate": f"%{{x}}<br>{label} %{{y:.1%}} of the uncompressed<extra></extra>",
     }

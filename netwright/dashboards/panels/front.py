@@ -20,7 +20,7 @@ from netwright.dashboards.front_traces import (
     group_traces,
     stage_traces,
 )
-from netwright.dashboards.labels import Column, axis, column, rounded
+from netwright.dashboards.labels import Column, axis, bounds_text, column, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -65,13 +65,9 @@ class Front(Panel):
         ]
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
-        bounds = [
-            f"{o.metric} {'at least' if o.direction == 'maximize' else 'at most'} {o.bound:g}"
-            for o in view.objectives
-            if o.bound is not None
-        ]
+        bounds = bounds_text(view.objectives, units=view.units)
         on_front = sum(row["group"] == FRONT for row in rows)
-        within = f" Bounds: {', '.join(bounds)}." if bounds else ""
+        within = f" Bounds: {bounds}." if bounds else ""
         later = (
             " Compression is measured after full training, by the final protocol: its line may begin off the winner."
             if len(view.stages) > 1
@@ -97,7 +93,7 @@ class Front(Panel):
                 height=460,
                 xaxis=shown[x] if x in shown else axis(x, units=view.units),
                 yaxis=shown[y],
-                shapes=bound_lines(view.objectives, x, y),
+                shapes=bound_lines(rows, view.objectives, x, y),
                 meta={
                     "axes": shown,
                     "x": x,

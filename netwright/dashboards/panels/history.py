@@ -8,7 +8,7 @@ from typing import ClassVar
 from netwright.analysis.front import reference_point
 from netwright.analysis.history import history, turning_points
 from netwright.dashboards.figures import CYCLE, layout, scatter, stacked
-from netwright.dashboards.labels import Column, axis, column, hover, rounded
+from netwright.dashboards.labels import Column, axis, column, hover, rounded, value_text
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -38,7 +38,8 @@ class History(Panel):
         point = reference_point(view.trials, view.objectives)
         if point is None:
             return "No finished trial keeps the bounds yet, so there is no front to measure."
-        named = ", ".join(f"{o.metric} {value:.4g}" for o, value in zip(view.objectives, point, strict=True))
+        pairs = zip(view.objectives, point, strict=True)
+        named = ", ".join(value_text(o.metric, value, units=view.units) for o, value in pairs)
         return f"Hypervolume is measured up to {named}."
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
@@ -53,6 +54,13 @@ class History(Panel):
                 "nticks": 5,
             }
             for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
+        }
+        # Whole numbers on a short axis: plotly would print the same one twice.
+        largest = max(row["front_size"] for row in rows)
+        axes[f"yaxis{_numbers(len(keys))[-1] or ''}"] |= {
+            "tick0": 0,
+            "dtick": max(1, -(-largest // 4)),
+            "tickformat": "d",
         }
         data = [
             scatter(

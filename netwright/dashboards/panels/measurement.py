@@ -69,7 +69,7 @@ def _row(model: str, figures: Mapping[str, Any], protocol: Mapping[str, Any]) ->
         "p10": rounded(number(figures.get("p10_ms")), 4),
         "p90": rounded(number(figures.get("p90_ms")), 4),
         "n": figures.get("n"),
-        "noise": "" if noisy is None else f"NOISY: {figures.get('reason')}" if noisy else "steady",
+        "noise": "" if noisy is None else str(figures.get("reason") or "NOISY") if noisy else "steady",
         "resolution": rounded(number(figures.get("resolution")), 3),
         "threads": protocol.get("threads"),
         "batch": protocol.get("batch"),

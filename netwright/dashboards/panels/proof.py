@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from netwright.analysis.intervals import wilson
@@ -36,7 +37,7 @@ class Proof(Panel):
     table_open: ClassVar[bool] = True
 
     def rows(self, view: RunView) -> list[Row]:
-        return [*_test_rows(view.test), *_parity_rows(view.parity)]
+        return [*_test_rows(view), *_parity_rows(view.parity)]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         return [
@@ -48,23 +49,33 @@ class Proof(Panel):
         ]
 
 
-def tested_models(test: Mapping[str, Any] | None) -> list[tuple[str, Mapping[str, Any], int | None]]:
-    """The models of a test record: name, figures and sample size."""
-    overall = (test or {}).get("n")
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A model's figures on the test split; `stage` is the place of its file among the stages, if it is one of them."""
+
+    name: str
+    figures: Mapping[str, Any]
+    n: int | None
+    stage: int | None
+
+
+def tested_models(view: RunView) -> list[Tested]:
+    """The models that were tested, in the order of the stages they came from, told by the hash of their file."""
+    places = {stage["sha256"]: place for place, stage in enumerate(view.stages) if stage.get("sha256")}
     found = []
-    for name, entry in (test or {}).items():
+    for name, entry in (view.test or {}).items():
         if isinstance(entry, Mapping):
-            scores = entry.get("scores")
-            figures = {**entry, **scores} if isinstance(scores, Mapping) else entry
-            n = entry.get("n", overall)
-            found.append((str(name), figures, n if isinstance(n, int) and n > 0 else None))
-    return found
+            n = entry.get("n")
+            sample = n if isinstance(n, int) and n > 0 else None
+            found.append(Tested(str(name), entry, sample, places.get(entry.get("sha256"))))
+    return sorted(found, key=lambda tested: len(places) if tested.stage is None else tested.stage)
 
 
-def _test_rows(test: Mapping[str, Any] | None) -> list[Row]:
+def _test_rows(view: RunView) -> list[Row]:
     rows = []
-    for model, figures, n in tested_models(test):
-        for key, value in figures.items():
+    for tested in tested_models(view):
+        model, n = tested.name, tested.n
+        for key, value in tested.figures.items():
             shown = column(key)
             if key == "n" or number(value) is None:
                 continue

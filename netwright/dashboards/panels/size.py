@@ -13,7 +13,7 @@ from netwright.runs.view import RunView
 
 
 class Size(Panel):
-    """The file size as a waterfall: the winner, what each kept stage took away, what is left."""
+    """The file size as a waterfall: the winner, what each kept stage took away, what is left at the end."""
 
     title: ClassVar[str] = "File size by stage"
     order: ClassVar[int] = 45
@@ -52,7 +52,7 @@ class Size(Panel):
         steps = [rows[0]["size_bytes"], *(row["change"] for row in rows[1:]), 0]
         trace = {
             "type": "waterfall",
-            "x": [*names, "left"],
+            "x": [*names, "final"],
             "measure": ["absolute", *("relative" for _ in rows[1:]), "total"],
             "y": [step / 1000 for step in steps],
             "text": [_label(row) for row in rows] + [_kilobytes(rows[-1]["size_bytes"])],
