@@ -62,6 +62,7 @@ def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener
     )
     salt = content_hash({"latency": specification.latency.model_dump(mode="json"), "folder": str(meter.folder)})
     store = FolderStore(run.folder.scratch / "stages")
+    meter.begin(Model(winner.module))
     result = run_recipe(Model(winner.module), recipe, context, meter.measure, store=store, salt=salt)
     listener(Event("step", {"text": "measuring the latency of all stages side by side"}))
     _record_stages(run, result, meter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ EXAMPLES = 16
 class StageMeter:
     """Exports a model, runs the file, and gives a row of the compression table.
 
-    The first model measured is the baseline that all latencies are compared with. Files go to
+    The model it begins with is the baseline that all latencies are compared with. Files go to
     `folder`; their names in rows are relative to the run.
     """
 
@@ -35,10 +35,15 @@ class StageMeter:
     folder: Path
     protocol: LatencyProtocol
     files: dict[str, Path] = field(default_factory=dict)
+    baseline_ms: float = 0.0
+
+    def begin(self, model: Model, stage: str = "original") -> None:
+        """Export the baseline, also when its row is known from before."""
+        self.files[stage] = self._file(model, stage)
 
     def measure(self, model: Model, stage: str) -> dict[str, Any]:
         """The row of a stage: validation scores, latency, cost and size of the file that would be deployed."""
-        path = self._file(model, stage)
+        path = self.files.get(stage) or self._file(model, stage)
         self.files[stage] = path
         session = Session(path, threads=self.protocol.threads)
         scores = score_file(session, self.task, self.validation)
@@ -54,7 +59,7 @@ class StageMeter:
             "peak_activation_bytes": cost.peak_activation_bytes,
             "file": f"{self.folder.name}/{path.name}",
             "sha256": file_hash(path),
-            **latency_columns(self._against_baseline(stage)),
+            **self._latency(stage),
         }
 
     def measure_together(self, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -74,20 +79,32 @@ class StageMeter:
         data = self.task.data()
         return data.preprocessing(data.calibration.inputs[:EXAMPLES])
 
-    def _against_baseline(self, stage: str) -> Latency:
+    def _latency(self, stage: str) -> dict[str, Any]:
+        """Latency columns from a session with the baseline.
+
+        Sessions at different times differ, so a stage's latency is the baseline's first one, divided by the paired
+        speed-up: that makes stages comparable until all are measured together.
+        """
         first = next(iter(self.files))
         names = list(dict.fromkeys([first, stage]))
         sessions = {name: Session(self.files[name], threads=self.protocol.threads) for name in names}
-        return measure_latency(sessions, self.example, protocol=self.protocol, reference=first)[stage]
+        found = measure_latency(sessions, self.example, protocol=self.protocol, reference=first)
+        columns = latency_columns(found[stage])
+        self.baseline_ms = self.baseline_ms or found[first].value_ms
+        speedup = found[stage].speedup
+        if columns["latency_ms"] is not None and speedup:
+            columns["latency_ms"] = self.baseline_ms / speedup
+        return columns
 
     def _file(self, model: Model, stage: str) -> Path:
+        """The file to deploy, named by its stage and content, so that no recipe overwrites another's."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{len(self.files):02d}-{re.sub(r'[^a-z0-9]+', '-', stage.lower()).strip('-')}.onnx"
+        made = self.folder / f".{stage}.tmp.onnx"
         if model.file is not None:
-            path.write_bytes(model.file.read_bytes())
+            shutil.copyfile(model.file, made)
         else:
-            export_onnx(model.module, path, example=self.example)
-        return path
+            export_onnx(model.module, made, example=self.example)
+        return made.replace(self.folder / f"{stage}-{file_hash(made)[:8]}.onnx")
 
 
 def latency_columns(latency: Latency) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import threading
 import time
@@ -15,11 +14,9 @@ from functools import cache
 from typing import Any
 
 from netwright.core.errors import NetwrightError
-from netwright.core.files import canonical_json
+from netwright.core.files import canonical_json, write_atomic
 from netwright.core.records import Measurement, Objective, TrialState
 from netwright.runs.executor import Outcome, TrialJob, stopped_early
-
-logger = logging.getLogger(__name__)
 
 TIMEOUT_EXIT = 124
 ALWAYS = ("params", "macs", "peak_activation_bytes")
@@ -40,16 +37,19 @@ def run_trial(job: TrialJob, *, report: Callable[[Mapping[str, Any]], bool]) -> 
         kind = "not finite" if type(error).__name__ == "NotFiniteError" else "error"
         outcome = Outcome(state=TrialState.FAILED, kind=kind, reason=str(error))
     except Exception as error:
-        outcome = _failure(error)
+        outcome = _failure(error, job)
     return _timed(outcome, time.monotonic() - started)
 
 
-def _failure(error: Exception) -> Outcome:
-    text = str(error).splitlines()
+def _failure(error: Exception, job: TrialJob) -> Outcome:
+    """The outcome of an exception nobody expected; its traceback goes to the run's logs."""
+    text = (str(error).splitlines() or [""])[0]
     if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-        return Outcome(state=TrialState.FAILED, kind="out of memory", reason=text[0])
-    logger.warning("trial failed:\n%s", "".join(traceback.format_exception(error)))
-    return Outcome(state=TrialState.FAILED, kind="error", reason=f"{type(error).__name__}: {text[0] if text else ''}")
+        return Outcome(state=TrialState.FAILED, kind="out of memory", reason=text)
+    log = job.folder / "logs" / f"trial-{job.number:06d}-attempt-{job.attempt}.log"
+    write_atomic(log, "".join(traceback.format_exception(error)))
+    reason = f"{type(error).__name__}: {text} (see {log.relative_to(job.folder)})"
+    return Outcome(state=TrialState.FAILED, kind="error", reason=reason)
 
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:

@@ -11,12 +11,15 @@ from typing import Any
 
 def serve(pipe: Connection) -> None:
     """Run jobs until the driver hangs up."""
+    import netwright.runs.candidate  # noqa: F401 -- imported now, so that it is not counted as a trial's time
+    import netwright.tasks.training  # noqa: F401 -- as above
     from netwright.runs.trial import run_trial
 
     def report(row: Mapping[str, Any]) -> bool:
         pipe.send(("row", row))
         return bool(pipe.recv())
 
+    pipe.send(("ready", None))
     while True:
         try:
             job = pipe.recv()

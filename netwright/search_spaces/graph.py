@@ -105,7 +105,7 @@ class GraphBuilder:
 
         Raises ShapeError, with the place in the network, when the inputs cannot be served.
         """
-        path = self._unique("/".join([*self._scopes, name or name_of(operation)]))
+        path = self._unique("/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()]))
         if operation.inputs is not None and len(inputs) != operation.inputs:
             raise SpaceError(f"{path}: takes {operation.inputs} inputs, came {len(inputs)}")
         try:

@@ -18,6 +18,7 @@ from pydantic import Field
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost
 
 GRACE_S = 5.0
+STARTUP_S = 180.0
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class _Worker:
     pipe: Connection
     job: TrialJob | None = None
     started: float = 0.0
+    ready: bool = False
 
 
 class Processes(Executor):
@@ -66,6 +68,9 @@ def _attend(work: Work, worker: _Worker) -> _Worker:
     try:
         while worker.pipe.poll():
             kind, payload = worker.pipe.recv()
+            if kind == "ready":
+                worker.ready, worker.started = True, time.monotonic()
+                continue
             if kind == "outcome":
                 worker.job = None
                 work.finish(job.number, Outcome.from_json(payload))
@@ -76,7 +81,7 @@ def _attend(work: Work, worker: _Worker) -> _Worker:
             worker.process.wait(GRACE_S)
         work.finish(job.number, _death(worker.process.returncode, seconds))
         return _replace(worker)
-    if seconds > job.limit_s + GRACE_S:
+    if seconds > _limit(worker, job):
         work.finish(job.number, lost("timeout", f"took longer than {job.limit_s:g} s", seconds=seconds))
         return _replace(worker)
     return worker
@@ -90,7 +95,12 @@ def _death(exitcode: int | None, seconds: float) -> Outcome:
 
 def _patience(busy: list[_Worker]) -> float:
     now = time.monotonic()
-    return max(0.05, min(w.started + w.job.limit_s + GRACE_S - now for w in busy if w.job is not None))
+    return max(0.05, min(w.started + _limit(w, w.job) - now for w in busy if w.job is not None))
+
+
+def _limit(worker: _Worker, job: TrialJob) -> float:
+    """Seconds after which a worker is given up; starting one takes a while that is not the trial's."""
+    return job.limit_s + (GRACE_S if worker.ready else STARTUP_S)
 
 
 def _start() -> _Worker:

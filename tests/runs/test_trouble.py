@@ -1,0 +1,124 @@
+"""What goes wrong around a search: bad trials, dying workers, Ctrl-C, a full disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netwright.core.records import TrialState
+from netwright.runs.folder import RunFolder
+from netwright.runs.record import StudyRecord
+from netwright.runs.search import create_run, search
+from netwright.runs.view import open_run
+from tests.conftest import ROOT
+
+TINY = ROOT / "recipes" / "digits-tiny.yaml"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "netwright", *arguments]
+
+
+def done_in(path: Path) -> int:
+    """Trials that are done, read beside the running driver."""
+    try:
+        with sqlite3.connect(f"file:{path}/run.db?mode=ro", uri=True) as database:
+            return int(database.execute("select count(*) from nw_trials where state = 'done'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def wait_until(condition, process: subprocess.Popen[str], seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_ctrl_c_ends_a_search_with_one_sentence_and_it_can_go_on(executor: str, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    arguments = ["search", str(TINY), "--out", str(path), "--executor", executor, "--set", "search.trials=30"]
+    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    wait_until(lambda: done_in(path) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"Go on with: netwright search --resume {path}" in errors
+    assert "Traceback" not in errors
+    before = done_in(path)
+    more = ["search", "--resume", str(path), "--executor", "inline", "--set", f"search.trials={before + 3}", "--json"]
+    done = subprocess.run(command(*more), capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert '"asked"' in done.stdout
+    assert done_in(path) >= before
+
+
+def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+    spec = tiny_with(
+        "space=tests.runs.treacherous:Treacherous",
+        "search.executor={kind: processes, workers: 2}",
+        "search.trials=7",
+        "search.strategy=random_search",
+        "search.trial_limit_s=6",
+    )
+    create_run(spec, run_path)
+    trials = {trial.decisions["fate"]: trial for trial in search(run_path)}
+    expected = {
+        "bug": ("error", "ValueError: a bug in the network", 1),
+        "exit": ("killed", "exit code 3", 2),
+        "killed": ("killed", "was killed", 2),
+        "hang": ("timeout", "took longer than 6 s", 1),
+        "nan": ("not finite", "", 1),
+        "memory": ("out of memory", "cannot have so much memory", 1),
+    }
+    assert set(trials) == {"none", *expected}
+    assert trials["none"].state is TrialState.DONE
+    record = StudyRecord(RunFolder(run_path).database, read_only=True)
+    for fate, (kind, reason, attempts) in expected.items():
+        assert trials[fate].state is TrialState.FAILED
+        assert reason in trials[fate].reason
+        found = record.attempts_of(trials[fate].number)
+        assert [attempt["kind"] for attempt in found] == [kind] * attempts, fate
+    record.close()
+    assert "a bug in the network" in (run_path / "logs" / f"trial-{trials['bug'].number:06d}-attempt-1.log").read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; skipped where one may not be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no permission to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_the_search_goes_on_once_there_is_room(small_disk: Path) -> None:
+    path = small_disk / "run"
+    arguments = ["search", str(TINY), "--out", str(path), "--executor", "inline", "--set", "search.trials=40"]
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full" in done.stderr
+    subprocess.run(["mount", "-o", "remount,size=60m", str(small_disk)], check=True)
+    before = {t.number: t.to_json() for t in open_run(path).trials if t.state is TrialState.DONE}
+    assert before
+    total = max(before) + 3
+    more = ["search", "--resume", str(path), "--set", f"search.trials={total}", "--json"]
+    subprocess.run(command(*more), capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    view = open_run(path)
+    assert view.asked >= total
+    assert all(view.trials[number].to_json() == trial for number, trial in before.items())
