@@ -58,7 +58,8 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['command']:28s} {row['cpu_s']:6.2f} CPU s {row['wall_s']:6.2f} s wall {row['of_python']:6.1f}x a bare python"
+            f"{row['command']:28s} {row['cpu_s']:6.2f} CPU s {row['wall_s']:6.2f} s wall "
+            f"{row['of_python']:6.1f}x a bare python"
         )
 
 

@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netwright.api import (
+        bench,
+        compress,
+        compress_model,
+        export_trial,
+        list_runs,
+        quickstart,
+        report,
+        resume,
+        run,
+        search,
+    )
+    from netwright.core.errors import NetwrightError
+    from netwright.runs.specification import RunSpecification
+    from netwright.runs.view import open_run
+    from netwright.search_spaces.space import SearchSpace
+    from netwright.tasks.task import Task
 
 __version__ = "0.1.0"
 
@@ -25,7 +44,24 @@ _LAZY = {
     "NetwrightError": "netwright.core.errors",
 }
 
-__all__ = ["__version__", *_LAZY]
+__all__ = [
+    "NetwrightError",
+    "RunSpecification",
+    "SearchSpace",
+    "Task",
+    "__version__",
+    "bench",
+    "compress",
+    "compress_model",
+    "export_trial",
+    "list_runs",
+    "open_run",
+    "quickstart",
+    "report",
+    "resume",
+    "run",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,12 +110,15 @@ def compress_model(
     return _result(path)
 
 
-def report(run: str | Path, *, out: str | Path | None = None) -> Path:
-    """Write one self-contained HTML page about a run; returns its path."""
+def report(run: str | Path, *, out: str | Path | None = None, trust: bool = False) -> Path:
+    """Write one self-contained HTML page about a run; returns its path.
+
+    With `trust` a search space of the run's own is imported, so that its networks can be drawn.
+    """
     from netwright.dashboards.report import write_report
     from netwright.runs.view import open_run
 
-    view = open_run(Path(run))
+    view = open_run(Path(run), trust=trust)
     return write_report(view, Path(out) if out is not None else Path(run) / "report.html")
 
 
@@ -240,8 +243,10 @@ def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str]) -
         if overrides:
             raise ConfigurationError([Mistake("--set", "changes a recipe that is given with --recipe")])
         return recipe
-    data = with_overrides(read_yaml(Path(recipe)), overrides)
-    return Recipe.parse(data.get("compress", data), source=str(recipe))
+    data = read_yaml(Path(recipe))
+    part = data.get("compress", data)
+    changes = [text.removeprefix("compress.") for text in overrides]
+    return Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=str(recipe))
 
 
 def _new_folder(name: str, out: str | Path | None) -> Path:

@@ -324,7 +324,12 @@ def judge(row: StageRow, *, before: StageRow, first: StageRow, bounds: Bounds, g
                 f"at most {bounds.accuracy_drop:g} is allowed"
             )
     latency, was = row.get("latency_ms"), before.get("latency_ms")
-    if bounds.slowdown is not None and latency is not None and was is not None and latency > was * (1 + bounds.slowdown):
+    if (
+        bounds.slowdown is not None
+        and latency is not None
+        and was is not None
+        and latency > was * (1 + bounds.slowdown)
+    ):
         return f"it made the network slower: {was:.4g} → {latency:.4g} ms; at most {bounds.slowdown:.0%} is allowed"
     known = [name for name in gains if row.get(name) is not None and before.get(name) is not None]
     if known and not any(_gained(name, row[name], before[name]) for name in known):

@@ -246,8 +246,8 @@ class _Graph:
         return None if root in self.inputs and node.op_type not in _VIEWS else root
 
     def _is_constant(self, node: Any) -> bool:
-        """Whether a node only prepares a weight: its input is an initializer."""
-        return bool(node.input) and node.op_type == "DequantizeLinear" and node.input[0] in self.initializers
+        """Whether a node only prepares a weight: all it reads are initializers."""
+        return bool(node.input) and all(name in self.initializers for name in node.input if name)
 
     def _shares(self, node: Any) -> bool:
         """Whether a node's output takes the place of its first input."""

@@ -44,7 +44,12 @@ class OptunaMirror:
                 self._study.set_metric_names([objective.metric for objective in objectives])
         finally:
             optuna.logging.set_verbosity(verbosity)
-        self._added = {trial.user_attrs.get(NUMBER) for trial in self._study.get_trials(deepcopy=False)}
+        known = self._study.get_trials(deepcopy=False)
+        self._added = {trial.user_attrs.get(NUMBER) for trial in known}
+        self._choices: dict[str, Any] = {}
+        for trial in known:
+            for parameter, distribution in trial.distributions.items():
+                self._choices.setdefault(parameter, distribution)
 
     def catch_up(self, trials: Sequence[Trial]) -> None:
         """Add the finished trials that a crash kept from being added."""
@@ -94,10 +99,20 @@ class OptunaMirror:
         params: dict[str, Any] = {}
         distributions: dict[str, Any] = {}
         for name, domain in domains.items():
-            distributions[name] = self._distribution(domain)
+            distribution = self._distribution(domain)
+            parameter = self._parameter(name, distribution)
+            distributions[parameter] = distribution
             value = trial.decisions[name]
-            params[name] = json.dumps(value) if isinstance(value, (list, tuple)) else value
+            params[parameter] = json.dumps(value) if isinstance(value, (list, tuple)) else value
         return params, distributions
+
+    def _parameter(self, name: str, distribution: Any) -> str:
+        """The name in Optuna's tables, which allow one set of choices per name; ours may depend on other decisions."""
+        if not isinstance(distribution, self._optuna.distributions.CategoricalDistribution):
+            return name
+        if self._choices.setdefault(name, distribution) == distribution:
+            return name
+        return f"{name} of {', '.join(map(str, distribution.choices))}"
 
     def _distribution(self, domain: Domain) -> Any:
         kinds = self._optuna.distributions

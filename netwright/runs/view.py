@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,17 @@ class RunView:
 
 
 class Graphs(Mapping[int, Mapping[str, Any]]):
-    """Layer graphs by trial number, lowered from the decisions when they are first asked for."""
+    """Layer graphs by trial number, lowered from the decisions when they are first asked for.
 
-    def __init__(self, specification: Mapping[str, Any], shapes: Shapes | None, trials: Sequence[Trial]) -> None:
+    A space that does not come with netwright is a program: it is imported only when the reader trusts the
+    run, or has imported it already. Otherwise the graph counts as absent.
+    """
+
+    def __init__(
+        self, specification: Mapping[str, Any], shapes: Shapes | None, trials: Sequence[Trial], *, trust: bool
+    ) -> None:
         self._specification = specification
-        self._shapes = shapes
+        self._shapes = shapes if trust or not _is_foreign(specification["space"]) else None
         self._decisions = {trial.number: trial.decisions for trial in trials}
 
     def __getitem__(self, number: int) -> Mapping[str, Any]:
@@ -70,20 +77,29 @@ class Graphs(Mapping[int, Mapping[str, Any]]):
         except SpaceError:
             raise KeyError(number) from None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[int]:
         return iter(self._decisions if self._shapes else ())
 
     def __len__(self) -> int:
         return len(self._decisions) if self._shapes else 0
 
 
-def open_run(path: Path) -> RunView:
-    """A run folder as it is now; raises RunError when it is none. Safe while the run is being written."""
+def _is_foreign(space: Mapping[str, Any] | None) -> bool:
+    """Whether building a space would import code that this process has not imported yet."""
+    kind = str(space["kind"]) if space else ""
+    return ":" in kind and kind.partition(":")[0] not in sys.modules
+
+
+def open_run(path: Path, *, trust: bool = False) -> RunView:
+    """A run folder as it is now; raises RunError when it is none. Safe while the run is being written.
+
+    Nothing of the run is executed, unless `trust` allows to import its own search space, which drawing needs.
+    """
     folder = RunFolder.open(path)
     specification = folder.read_specification()
     record = StudyRecord(folder.database, read_only=True)
     try:
-        return _view(folder, specification, record)
+        return _view(folder, specification, record, trust=trust)
     finally:
         record.close()
 
@@ -97,7 +113,7 @@ def find_runs(root: Path) -> list[Path]:
     )
 
 
-def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord) -> RunView:
+def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord, *, trust: bool) -> RunView:
     trials = record.all_trials()
     shapes = record.fact("shapes")
     found = Shapes(tuple(shapes["input"]), shapes["output"]) if shapes else None
@@ -113,7 +129,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         asked=len(trials),
         wanted=specification["search"]["trials"],
         counts=count_states(trials),
-        graphs=Graphs(specification, found, trials),
+        graphs=Graphs(specification, found, trials, trust=trust),
         winner=record.fact("winner"),
         stages=record.all_stages(),
         parity=record.fact("parity") or (),

@@ -10,8 +10,8 @@ from typing import Any
 
 
 def serve(pipe: Connection) -> None:
-    """Run jobs until the driver hangs up."""
-    import netwright.runs.candidate  # noqa: F401 -- imported now, so that it is not counted as a trial's time
+    """Run jobs until the driver hangs up. What a trial needs is imported first, so as not to count as its time."""
+    import netwright.runs.candidate
     import netwright.tasks.training  # noqa: F401 -- as above
     from netwright.runs.trial import run_trial
 

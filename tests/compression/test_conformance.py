@@ -27,6 +27,8 @@ def case(request, context_of):
 
 def test_the_pass_does_what_it_must(case, tmp_path) -> None:
     one, model, context = case
+    if not any(verdict.applies for verdict in one.check(model, context)):
+        pytest.skip("the pass applies to no layer of this network, and says so")
     before = model_identity(model)
     rng = torch.get_rng_state()
     done = one.apply(model, context)
@@ -62,7 +64,9 @@ def test_check_gives_a_reason_for_every_verdict(case) -> None:
     verdicts = one.check(model, context)
     assert verdicts
     assert all(verdict.reason for verdict in verdicts)
-    assert any(verdict.applies for verdict in verdicts)
+    if not any(verdict.applies for verdict in verdicts):
+        with pytest.raises(CompressionError):
+            one.apply(model, context)
     assert model_identity(model) == before
 
 

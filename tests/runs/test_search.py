@@ -56,6 +56,15 @@ def test_optunas_own_tools_can_read_the_record(tiny, run_path) -> None:  # type:
     assert best == max(t.value("accuracy") for t in view.trials if t.state is TrialState.DONE)
 
 
+@pytest.mark.parametrize("space", ["convnet", "recurrent"])
+def test_spaces_whose_options_depend_on_each_other_are_mirrored_too(space: str, tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+    spec = tiny_with(f"space={space}", "objectives=[accuracy]", "search.strategy=tpe", "search.trials=5")
+    create_run(spec, run_path)
+    search(run_path)
+    study = optuna.load_study(study_name=spec.name, storage=f"sqlite:///{run_path}/run.db")
+    assert len(study.trials) == 5
+
+
 @pytest.mark.parametrize("executor", ["processes", "ray"])
 def test_executors_give_the_same_record(executor: str, tiny_with, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     common = ["search.trials=3", "search.strategy=random_search"]
@@ -181,3 +190,21 @@ def test_a_damaged_run_is_refused_by_name(damage: str, tiny, run_path) -> None: 
         frozen.write_text(json.dumps({"format": 99, "specification": {}}))
     with pytest.raises(RunError, match=r"damaged|not a readable study record|newer netwright"):
         open_run(run_path)
+
+
+def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    own = run_path.parent / "own_space_of_a_stranger.py"
+    own.write_text("from netwright.search_spaces.spaces.cells import Cells\n\n\nclass Own(Cells):\n    pass\n")
+    monkeypatch.syspath_prepend(run_path.parent)
+    settings = "nodes: 2, operations: [skip, conv_1x1], widths: [4], depths: [1], stages: 1"
+    create_run(tiny_with(f"space={{kind: 'own_space_of_a_stranger:Own', {settings}}}"), run_path)
+    search(run_path)
+    script = (
+        "import sys; from pathlib import Path; from netwright.runs.view import open_run\n"
+        f"sys.path.insert(0, {str(run_path.parent)!r})\n"
+        f"view = open_run(Path({str(run_path)!r}))\n"
+        "assert len(view.graphs) == 0 and 'own_space_of_a_stranger' not in sys.modules\n"
+        f"assert open_run(Path({str(run_path)!r}), trust=True).graphs[0]['nodes']"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
