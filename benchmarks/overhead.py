@@ -73,7 +73,8 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['executor']:10s} first result {row['first_result_s']:6.2f} s, then "
-            f"{row['per_trial_s'] * 1e3:7.1f} ms per trial, of which overhead {row['overhead_s'] * 1e3:7.1f} ms; shutdown {row['shutdown_s']:.2f} s"
+            f"{row['per_trial_s'] * 1e3:7.1f} ms per trial, "
+            f"of which overhead {row['overhead_s'] * 1e3:7.1f} ms; shutdown {row['shutdown_s']:.2f} s"
         )
 
 
