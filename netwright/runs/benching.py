@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from netwright.core.errors import ExportError
-from netwright.evaluation.latency import LatencyProtocol, measure_latency
+from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.onnx_runtime import Session
+from netwright.export.timing import time_files
 
 
 def bench_files(paths: list[Path], *, threads: int, batch: int) -> list[dict[str, Any]]:
@@ -29,7 +30,8 @@ def bench_files(paths: list[Path], *, threads: int, batch: int) -> list[dict[str
     shape = [size or 16 for size in shapes.pop()]
     example = np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
     protocol = LatencyProtocol.full(threads=threads, batch=batch)
-    found = measure_latency(sessions, example, protocol=protocol, reference=str(paths[0]))
+    files = {str(path): path for path in paths}
+    found = time_files(files, example, protocol=protocol, reference=str(paths[0]))
     return [
         {
             "model": name,

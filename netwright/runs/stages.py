@@ -12,9 +12,10 @@ import numpy as np
 
 from netwright.compression.model import Model
 from netwright.core.files import file_hash
-from netwright.evaluation.latency import Latency, LatencyProtocol, measure_latency
+from netwright.evaluation.latency import Latency, LatencyProtocol
 from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
+from netwright.export.timing import time_files
 from netwright.export.to_onnx import export_onnx
 from netwright.tasks.data import Split
 from netwright.tasks.task import Task
@@ -64,8 +65,7 @@ class StageMeter:
 
     def measure_together(self, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
         """The latency columns of several stages' files, all measured in one interleaved session."""
-        sessions = {stage: Session(path, threads=self.protocol.threads) for stage, path in files.items()}
-        found = measure_latency(sessions, self.example, protocol=self.protocol, reference=next(iter(files)))
+        found = time_files(files, self.example, protocol=self.protocol, reference=next(iter(files)))
         return {stage: latency_columns(latency) for stage, latency in found.items()}
 
     @property
@@ -86,9 +86,8 @@ class StageMeter:
         speed-up: that makes stages comparable until all are measured together.
         """
         first = next(iter(self.files))
-        names = list(dict.fromkeys([first, stage]))
-        sessions = {name: Session(self.files[name], threads=self.protocol.threads) for name in names}
-        found = measure_latency(sessions, self.example, protocol=self.protocol, reference=first)
+        files = {name: self.files[name] for name in dict.fromkeys([first, stage])}
+        found = time_files(files, self.example, protocol=self.protocol, reference=first)
         columns = latency_columns(found[stage])
         self.baseline_ms = self.baseline_ms or found[first].value_ms
         speedup = found[stage].speedup
