@@ -14,6 +14,7 @@ from netwright.core.errors import InfeasibleError, SpaceError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
+from netwright.core.text import readable
 from netwright.nas.strategy import Proposal
 from netwright.runs.executor import Outcome, TrialJob
 from netwright.runs.optuna_mirror import OptunaMirror

@@ -16,6 +16,7 @@ from typing import Any
 from netwright.core.errors import NetwrightError
 from netwright.core.files import canonical_json, write_atomic
 from netwright.core.records import Measurement, Objective, TrialState
+from netwright.core.text import readable
 from netwright.runs.executor import Outcome, TrialJob, stopped_early
 
 TIMEOUT_EXIT = 124
@@ -110,7 +111,8 @@ def broken_bound(objectives: tuple[Objective, ...], measured: Mapping[str, Measu
             continue
         relation = "below" if objective.direction == "maximize" else "above"
         unit = f" {found.unit}" if found.unit else ""
-        return f"{objective.metric} {found.value:.6g}{unit} is {relation} the bound {objective.bound:g}{unit}"
+        bound = readable(objective.bound or 0.0)
+        return f"{objective.metric} {readable(found.value)}{unit} is {relation} the bound {bound}{unit}"
     return None
 
 

@@ -13,6 +13,7 @@ from netwright.core.errors import RunError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Decisions, Trial, TrialState
 from netwright.core.seeds import derive_seed
+from netwright.core.text import readable
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
@@ -31,7 +32,7 @@ def rule_of(specification: RunSpecification) -> str:
     """The rule by which the winner is chosen, as a sentence."""
     chosen = specification.chosen_by
     bounds = [
-        f"{o.metric} {'at least' if o.direction == 'maximize' else 'at most'} {o.bound:g}"
+        f"{o.metric} {'at least' if o.direction == 'maximize' else 'at most'} {readable(o.bound)}"
         for o in specification.limits
         if o.bound is not None
     ]

@@ -148,7 +148,7 @@ def test_what_breaks_a_cheap_bound_is_never_trained(tiny_with, run_path) -> None
     infeasible = [t for t in open_run(run_path).trials if t.state is TrialState.INFEASIBLE]
     assert infeasible
     for trial in infeasible:
-        assert "is above the bound 30000" in trial.reason
+        assert "is above the bound 30,000" in trial.reason
         assert trial.curve == () or trial.curve == []
         assert trial.value("accuracy") is None
 

@@ -42,7 +42,8 @@ nw.section = (panel) => {
   return section;
 };
 
-// A plot is drawn when it comes near the screen: a page of many plots opens at once.
+// A plot is drawn when it comes near the screen, the others when the browser is idle: a page of many plots opens
+// at once, and is whole when it is printed.
 nw.seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     if (!isIntersecting) continue;
@@ -51,10 +52,28 @@ nw.seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "600px" });
 
+nw.waiting = [];
+nw.idle = window.requestIdleCallback ? (work) => window.requestIdleCallback(work, { timeout: 2000 }) : (work) => setTimeout(work, 200);
+
+nw.drawWaiting = ({ all = false } = {}) => {
+  while (nw.waiting.length) {
+    const box = nw.waiting.shift();
+    if (box.near || !box.isConnected) continue;
+    nw.seen.unobserve(box);
+    box.drawNow();
+    if (!all) break;
+  }
+  if (nw.waiting.length) nw.idle(() => nw.drawWaiting());
+};
+
+window.addEventListener("beforeprint", () => nw.drawWaiting({ all: true }));
+
 nw.plotBox = (panel, state) => {
   const box = nw.el("div", { class: "plot", style: `min-height:${panel.figure.layout.height}px` });
   box.drawNow = () => { box.near = true; return nw.draw(box, nw.panel(panel.name), state); };
   nw.seen.observe(box);
+  nw.waiting.push(box);
+  if (nw.waiting.length === 1) nw.idle(() => nw.drawWaiting());
   return box;
 };
 
