@@ -326,7 +326,9 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
             f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
         )
     texts = [
-        f"{o.metric} bound {o.bound:g}, nearest {abs(nearest[o.metric]):g}" for o in bounded if o.metric in nearest
+        f"{o.metric} bound {readable(o.bound or 0.0)}, nearest {readable(abs(nearest[o.metric]))}"
+        for o in bounded
+        if o.metric in nearest
     ]
     raise InfeasibleError(
         f"none of {draws} random architectures keeps the bounds ({'; '.join(texts)}); loosen a bound or widen the space"
