@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import ConfigurationError, Mistake, RunError
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, silent
 
 if TYPE_CHECKING:
     from netwright.compression.recipe import Recipe
@@ -65,17 +65,23 @@ def compress(
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
-    """Compress a trial of a run, pass by pass; returns a row per stage and where things are."""
-    from netwright.runs.compressing import compress_trial, recipe_of
-    from netwright.runs.publishing import keep_compressed
+    """Compress a trial of a run, pass by pass; returns a row per stage and the paths of report and bundle.
+
+    The trial is trained in full first, unless that was done. The bundle holds the last stage that was kept.
+    """
+    from netwright.runs.compressing import compress as run_compress
+    from netwright.runs.compressing import recipe_of
+    from netwright.runs.publishing import keep_compressed, publish
     from netwright.runs.search import writing
     from netwright.runs.winner import trained_winner
 
     with writing(Path(run)) as opened:
         chosen = _compression(recipe, overrides) or recipe_of(opened)
-        result = compress_trial(opened, str(trial), recipe=chosen, listener=listener)
         winner = trained_winner(opened, str(trial), listener=listener)
+        result = run_compress(opened, winner, recipe=chosen, listener=listener)
         keep_compressed(opened, result, winner.module)
+        publish(opened, "best", listener=listener)
+    report(run)
     return _result(Path(run))
 
 
@@ -94,7 +100,7 @@ def compress_model(
     """
     from netwright.runs.compressing import compress as run_compress
     from netwright.runs.compressing import load_own_model, own_winner, recipe_of
-    from netwright.runs.publishing import keep_compressed
+    from netwright.runs.publishing import keep_compressed, publish
     from netwright.runs.search import create_run, writing
 
     specification = _specification(recipe, overrides).model_copy(update={"space": None})
@@ -107,6 +113,8 @@ def compress_model(
         winner = own_winner(opened, module, build=model)
         result = run_compress(opened, winner, recipe=recipe_of(opened), listener=listener)
         keep_compressed(opened, result, winner.module)
+        publish(opened, "best", listener=listener)
+    report(path)
     return _result(path)
 
 
@@ -148,11 +156,7 @@ def run(
 ) -> dict[str, Any]:
     """Do all that a recipe describes: search, full training, compression, bundle, report."""
     view = search(recipe, out=out, overrides=overrides, listener=listener)
-    compress(view.path, listener=listener)
-    export_trial(view.path, listener=listener)
-    listener(Event("step", {"text": "writing the report"}))
-    report(view.path)
-    return _result(view.path)
+    return compress(view.path, listener=listener)
 
 
 def quickstart(

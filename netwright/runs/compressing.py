@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,8 @@ from netwright.core.seeds import derive_seed
 from netwright.runs.artifacts import Artifacts, load_state, weights_from
 from netwright.runs.search import OpenRun
 from netwright.runs.stages import StageMeter
-from netwright.runs.winner import Winner, trained_winner
+from netwright.runs.winner import Winner
 from netwright.tasks.training import evaluate
-
-
-def compress_trial(
-    run: OpenRun, name: str, *, recipe: Recipe | None = None, listener: Listener = silent
-) -> RecipeResult:
-    """Train a trial in full unless that was done, then run the recipe on it; every stage is recorded.
-
-    Raises ConfigurationError when neither the call nor the run gives a recipe.
-    """
-    chosen = recipe or recipe_of(run)
-    return compress(run, trained_winner(run, name, listener=listener), recipe=chosen, listener=listener)
 
 
 def recipe_of(run: OpenRun) -> Recipe:
@@ -60,6 +50,7 @@ def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener
         seed=derive_seed(specification.seed, "compress"),
         listener=listener,
     )
+    context = dataclasses.replace(context, device=specification.training_device())
     salt = content_hash({"latency": specification.latency.model_dump(mode="json"), "folder": str(meter.folder)})
     store = FolderStore(run.folder.scratch / "stages")
     meter.begin(Model(winner.module))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from netwright import __version__
 from netwright.compression.patch import difference, load_compressed
 from netwright.compression.recipe import RecipeResult
 from netwright.core.errors import CheckpointError, RunError
@@ -43,6 +43,7 @@ class Deployable:
     architecture: Mapping[str, Any] | None = None
     measurements: tuple[Mapping[str, Any], ...] = ()
     baseline: Path | None = None
+    trained: str = "in full"
 
 
 def keep_compressed(run: OpenRun, result: RecipeResult, base: nn.Module) -> None:
@@ -83,7 +84,13 @@ def publish(
         run.record.set_fact("parity", [{"file": file, **proof.to_json()} for file, proof in parity.items()])
         run.record.set_fact("state", "exported")
     bundle = write_bundle(folder, _contents(run, deployable, parity, test))
-    return {"run": str(run.folder.path), "bundle": str(bundle.path), "files": list(bundle.files), "test": test}
+    return {
+        "run": str(run.folder.path),
+        "bundle": str(bundle.path),
+        "files": list(bundle.files),
+        "trained": deployable.trained,
+        "test": test,
+    }
 
 
 def _contents(
@@ -103,9 +110,10 @@ def _contents(
         parity=parity,
         measurements=deployable.measurements,
         provenance={
-            "netwright": __version__,
+            "netwright": version("netwright"),
             "environment": json.loads(run.folder.environment.read_text(encoding="utf-8")),
             "task": run.specification.task.model_dump(mode="json"),
+            "trained": deployable.trained,
             "test": dict(test),
         },
     )
@@ -205,6 +213,7 @@ def _trial(run: OpenRun, name: str) -> Deployable:
         model=path,
         decisions=dict(trial.decisions),
         architecture=_graph(run, trial.decisions),
+        trained="in full" if is_winner else f"by the search alone, {trial.fidelity:g} epochs",
     )
 
 
@@ -238,5 +247,6 @@ def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder:
         "run": str(run.folder.path),
         "bundle": str(folder),
         "files": sorted(entry.name for entry in path.parent.iterdir()),
+        "trained": deployable.trained,
         "test": None,
     }

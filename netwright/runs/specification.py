@@ -42,14 +42,16 @@ ObjectiveField = Annotated[Objective, BeforeValidator(_objective)]
 class Search(Settings):
     """How the space is searched."""
 
-    strategy: StrategyField = Field(default="evolution", validate_default=True)
+    strategy: StrategyField = Field(default="evolution", validate_default=True, description="who is tried next")
     trials: int = Field(default=50, ge=1, description="architectures to try in all")
-    executor: ExecutorField = Field(default="ray_tune", validate_default=True)
+    executor: ExecutorField = Field(default="ray_tune", validate_default=True, description="where trials run")
     stopper: StopperField = Field(
         default="median", validate_default=True, description="when a trial is not worth its epochs"
     )
     training: Training = Field(default=Training(epochs=3), description="how every candidate is trained")
-    latency: LatencyProtocol = Field(default_factory=LatencyProtocol.screening)
+    latency: LatencyProtocol = Field(
+        default_factory=LatencyProtocol.screening, description="how candidates are timed, quickly"
+    )
     trial_limit_s: float = Field(default=1800, gt=0, description="a trial that takes longer is ended")
     retries: int = Field(default=1, ge=0, description="how often a trial whose worker died is tried again")
     budget_s: float | None = Field(default=None, gt=0, description="start no new trial after this many seconds")
@@ -59,23 +61,33 @@ class Winner(Settings):
     """Which trial of the front is taken, and how it is trained in full."""
 
     metric: str | None = Field(default=None, description="best value of this wins; default: the first objective")
-    training: Training = Training(epochs=12)
+    training: Training = Field(default=Training(epochs=12), description="the full training of the winner")
 
 
 class RunSpecification(Settings):
     """A whole run. The same as a YAML file: see `recipes/` for complete ones."""
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seed: int = Field(default=0, ge=0)
-    task: TaskField
+    name: str = Field(
+        default="run", description="of the run and its Optuna study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+    )
+    seed: int = Field(default=0, ge=0, description="everything random in the run follows from it")
+    task: TaskField = Field(description="the data, and what is to be learnt from it")
     space: SpaceField | None = Field(default=None, description="what is searched; none when a trained model is given")
-    objectives: tuple[ObjectiveField, ...] = Field(default=("accuracy",), min_length=1, validate_default=True)
+    objectives: tuple[ObjectiveField, ...] = Field(
+        default=("accuracy",),
+        min_length=1,
+        validate_default=True,
+        description="what is optimised; each may have a bound",
+    )
     constraints: tuple[ObjectiveField, ...] = Field(
         default=(), description="metrics that are bounded but not optimised; each needs a bound"
     )
-    search: Search = Search()
-    winner: Winner = Winner()
-    compress: Recipe | None = None
+    device: str = Field(
+        default="auto", description="where networks are trained: cpu, cuda, or auto for the best there is"
+    )
+    search: Search = Field(default=Search(), description="how the space is searched")
+    winner: Winner = Field(default=Winner(), description="which trial is taken, and its full training")
+    compress: Recipe | None = Field(default=None, description="how the winner is made smaller")
     latency: LatencyProtocol = Field(default_factory=LatencyProtocol.full, description="protocol of the final tables")
 
     @field_validator("objectives")
@@ -106,6 +118,14 @@ class RunSpecification(Settings):
     def to_json(self) -> dict[str, Any]:
         """Plain data that `parse` reads back."""
         return self.model_dump(mode="json")
+
+    def training_device(self) -> str:
+        """The device that training uses in this process; `auto` is a GPU where this process may use one."""
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     @property
     def limits(self) -> tuple[Objective, ...]:

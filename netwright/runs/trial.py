@@ -91,6 +91,7 @@ def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
             seed=job.seed,
             on_epoch=on_epoch,
             checkpoint=job.folder / "scratch" / "trials" / f"{job.number:06d}",
+            device=specification.training_device(),
         )
     if result.stopped:
         return stopped_early()

@@ -96,6 +96,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
         seed=seed,
         on_epoch=on_epoch,
         checkpoint=run.folder.scratch / "winner" / trial.identity,
+        device=specification.training_device(),
     )
     facts = {
         "trial": trial.number,

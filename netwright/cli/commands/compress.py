@@ -55,4 +55,5 @@ def command(
         print_json(result)
         return
     print_table(result["stages"], title=f"Compression, {result['run']}")
-    print(f"\nNext:\n  netwright report {result['run']}\n  netwright export {result['run']} --trial best")
+    print("\n" + result["summary"])
+    print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")

@@ -34,3 +34,4 @@ def command(run: Path, trial: str, format_name: str, out: Path | None, as_json: 
     print(result["bundle"])
     for name in result["files"]:
         print(f"  {name}")
+    print(f"trained {result['trained']}")
