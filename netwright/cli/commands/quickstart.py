@@ -23,7 +23,7 @@ Examples:
 @click.option("--set", "overrides", multiple=True, metavar="NAME.NAME=VALUE", help="Change a setting of the recipe.")
 @json_option
 def command(out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Search, compress, report and export on bundled images; about 8 minutes on 2 CPU cores, no network."""
+    """Search, compress, report and export on bundled images; a few minutes on 2 CPU cores, no network."""
     from netwright import api
 
     with shown(quiet=as_json) as listener:
