@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.progress import Event, Listener
+from netwright.core.text import readable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -35,7 +36,8 @@ def _search_line(facts: Mapping[str, Any]) -> str:
     parts = [f"{counts['done']} done"]
     parts += [f"{counts[state]} {state}" for state in ("stopped", "infeasible", "failed", "running") if counts[state]]
     for metric, value in facts.get("best", {}).items():
-        parts.append(f"best {metric} {value:.4g}" if value is not None else f"best {metric} -")
+        shown = readable(float(f"{value:.4g}")) if value is not None else "-"
+        parts.append(f"best {metric} {shown}")
     if "front" in facts:
         parts.append(f"front {len(facts['front'])}")
     return ", ".join(parts)
