@@ -19,6 +19,7 @@ from netwright.nas.strategy import Proposal
 from netwright.runs.executor import Outcome, TrialJob
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.record import StudyRecord, count_states, is_finished
+from netwright.runs.reuse import measured_before
 from netwright.runs.specification import RunSpecification
 from netwright.runs.trial import broken_bound
 from netwright.search_spaces.cost import cost
@@ -57,6 +58,8 @@ class SearchLoop:
         self._again: deque[int] = deque()
         self._exhausted = False
         self._frozen = specification.to_json()
+        data = specification.task.data().fingerprint
+        self._known = measured_before(self._frozen, data=data, runs=specification.search.reuse)
         self._take_up_interrupted()
 
     @property
@@ -191,7 +194,7 @@ class SearchLoop:
             origin=proposal.origin,
             started=self._clock.now(),
         )
-        trial = self._check_cheaply(trial)
+        trial = self._from_before(self._check_cheaply(trial))
         self._trials[trial.number] = trial
         if trial.state is TrialState.RUNNING:
             self._attempts[trial.number] = 1
@@ -201,6 +204,17 @@ class SearchLoop:
             self._record.add_finished(trial)
             self._ended(trial)
         return trial
+
+    def _from_before(self, trial: Trial) -> Trial:
+        """The trial as another run measured it, when one did so in the same way and all objectives are there."""
+        known = self._known.get(trial.identity)
+        if known is None or trial.state is not TrialState.RUNNING:
+            return trial
+        found = known.as_trial(trial, folder=self._folder)
+        if found is None or any(found.value(o.metric) is None for o in self._spec.limits):
+            return trial
+        broken = broken_bound(self._spec.limits, found.measurements)
+        return dataclasses.replace(found, state=TrialState.INFEASIBLE, reason=broken) if broken else found
 
     def _check_cheaply(self, trial: Trial) -> Trial:
         try:

@@ -62,7 +62,14 @@ def writing(path: Path, *, specification: RunSpecification | None = None) -> Ite
             record.close()
 
 
-RESUMABLE = ("search.trials", "search.executor", "search.budget_s", "search.trial_limit_s", "search.retries")
+RESUMABLE = (
+    "search.trials",
+    "search.executor",
+    "search.budget_s",
+    "search.trial_limit_s",
+    "search.retries",
+    "search.reuse",
+)
 """What may differ when a search goes on; anything else would make the record a mixture of two searches."""
 
 

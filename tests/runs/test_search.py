@@ -192,6 +192,24 @@ def test_a_damaged_run_is_refused_by_name(damage: str, tiny, run_path) -> None: 
         open_run(run_path)
 
 
+def test_what_another_run_measured_in_the_same_way_is_not_paid_for_again(tiny_with, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    common = ["search.strategy=random_search", "search.stopper=never", "search.executor=inline"]
+    create_run(tiny_with(*common, "search.trials=3"), tmp_path / "first")
+    first = search(tmp_path / "first")
+    reuse = f"search.reuse=[{tmp_path / 'first'}]"
+    create_run(tiny_with(*common, "search.trials=4", reuse), tmp_path / "second")
+    second = search(tmp_path / "second")
+    for before, after in zip(first, second[:3], strict=True):
+        assert after.measurements == before.measurements
+        assert f"known from trial {before.number} of first" in after.origin
+        assert after.seconds == 0
+        digest = after.artifacts["weights"]
+        assert (tmp_path / "second" / "objects" / digest[:2] / digest).exists()
+    assert second[3].seconds > 0
+    create_run(tiny_with(*common, "search.trials=1", "search.training.epochs=1", reuse), tmp_path / "other")
+    assert search(tmp_path / "other")[0].seconds > 0
+
+
 def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     own = run_path.parent / "own_space_of_a_stranger.py"
     own.write_text("from netwright.search_spaces.spaces.cells import Cells\n\n\nclass Own(Cells):\n    pass\n")
