@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 Grouping = Callable[[nn.Module, torch.Tensor], list[Coupling]]
 STAND_IN = "stand_in"
+DEFAULT_RATIO = 0.3
+"""Mild enough to be kept after a short fine-tuning in most networks."""
 
 
 class PruningSettings(Protocol):
@@ -309,7 +311,7 @@ def _choose(
         return {c.name: c.cuts(chosen[c.name]) for c in couplings if c.name in chosen}
 
     if settings.macs is None:
-        return cuts((settings.ratio or 0.5) * step / settings.steps)
+        return cuts((settings.ratio or DEFAULT_RATIO) * step / settings.steps)
     target = start.macs * (1 - (1 - settings.macs) * step / settings.steps)
 
     def distance(ratio: float) -> float:

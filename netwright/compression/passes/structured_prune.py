@@ -32,7 +32,7 @@ class StructuredPrune(Pass):
     trains: ClassVar[bool] = True
 
     ratio: float | None = Field(
-        default=None, gt=0, lt=1, description="share of the channels to remove; 0.5 unless `macs` is given"
+        default=None, gt=0, lt=1, description="share of the channels to remove; 0.3 unless `macs` is given"
     )
     macs: float | None = Field(
         default=None, gt=0, lt=1, description="share of the multiply-accumulates to keep, instead of `ratio`"
