@@ -126,8 +126,8 @@ class _Live:
     def __call__(self, event: Event) -> None:
         facts = event.facts
         if event.name == "search.begin":
-            done = sum(facts["counts"][s] for s in ("done", "stopped", "infeasible", "failed"))  # type: ignore[index]  # a mapping
-            self._search = self.progress.add_task("search", total=facts["trials"], completed=done, note="")  # type: ignore[arg-type]  # a number
+            total = int(str(facts["trials"]))
+            self._search = self.progress.add_task("search", total=total, completed=_ended(facts), note="")
         elif event.name == "search.trial" and self._search is not None:
             self.progress.update(self._search, completed=_ended(facts), note=_search_line(facts))
         elif event.name in ("winner.epoch", "compress.epoch"):

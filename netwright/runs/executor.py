@@ -96,5 +96,5 @@ class Executor(Plugin):
     def run(self, work: Work, *, scratch: Path) -> None:
         """Pull jobs, run them, report them; return when no job is left and none is running.
 
-        `scratch` is a folder for the executor's own files; nothing in it is ever read back.
+        `scratch` is a folder for the executor's own files; what an executor writes there is never read back.
         """

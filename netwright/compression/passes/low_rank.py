@@ -138,9 +138,9 @@ def _convolution(layer: nn.Conv2d, ranks: tuple[int, ...]) -> tuple[nn.Sequentia
         in_rank,
         out_rank,
         layer.kernel_size,  # type: ignore[arg-type]  # torch types its own attributes loosely
-        stride=layer.stride,  # type: ignore[arg-type]
-        padding=layer.padding,  # type: ignore[arg-type]
-        dilation=layer.dilation,  # type: ignore[arg-type]
+        stride=layer.stride,  # type: ignore[arg-type]  # as above
+        padding=layer.padding,  # type: ignore[arg-type]  # as above
+        dilation=layer.dilation,  # type: ignore[arg-type]  # as above
         padding_mode=layer.padding_mode,
         bias=False,
     )

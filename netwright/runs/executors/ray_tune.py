@@ -49,7 +49,7 @@ class RayTune(Executor):
     gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
 
     def run(self, work: Work, *, scratch: Path) -> None:
-        with self._cluster(scratch):
+        with self._cluster():
             searcher = _WorkSearcher(work)
             tuner = tune.Tuner(
                 tune.with_resources(_TrialActor, {"cpu": self.threads, "gpu": self.gpus}),
@@ -70,8 +70,7 @@ class RayTune(Executor):
             tuner.fit()
 
     @contextmanager
-    def _cluster(self, scratch: Path) -> Iterator[None]:
-        del scratch
+    def _cluster(self) -> Iterator[None]:
         os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
         if ray.is_initialized():
             yield
