@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -35,7 +35,7 @@ def simplify(graph: LayerGraph) -> LayerGraph:
         if operation.is_zero():
             zero.add(node.name)
         alias[node.name] = node.name
-        kept[node.name] = Node(node.name, operation, inputs, node.shape)
+        kept[node.name] = Node(node.name, operation, inputs, node.shape, node.weights)
     output = alias[graph.output]
     _feed_zeros(kept, output, shapes)
     live = _live(kept, output)
@@ -70,7 +70,11 @@ def identity(graph: LayerGraph) -> str:
         counts = node.operation.random or node.operation.params([shapes[name] for name in node.inputs])
         if counts and node.name in live:
             weighted[own] += 1
-    return _digest(hashes[simple.output], *(f"{key}*{count}" for key, count in sorted(weighted.items())))
+    shared: dict[str, set[str]] = defaultdict(set)
+    for node in simple.nodes:
+        shared[node.weights].add(hashes[node.name])
+    ties = sorted("=".join(sorted(group)) for group in shared.values() if len(group) > 1)
+    return _digest(hashes[simple.output], *(f"{key}*{count}" for key, count in sorted(weighted.items())), *ties)
 
 
 def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape]) -> None:
@@ -83,7 +87,7 @@ def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape])
         while source not in needed and shapes[kept[source].inputs[0]] == node.shape:
             source = kept[source].inputs[0]
         if source in needed:
-            kept[name] = Node(name, node.operation, (source,), node.shape)
+            kept[name] = Node(name, node.operation, (source,), node.shape, node.weights)
 
 
 def _live(nodes: Mapping[str, Node], output: str, *, through_zeros: bool = True) -> set[str]:

@@ -22,10 +22,12 @@ def compile_graph(graph: LayerGraph, *, seed: int = 0) -> fx.GraphModule:
 def _compile(graph: LayerGraph) -> fx.GraphModule:
     root = nn.Module()
     steps = fx.Graph()
+    placed: set[str] = set()
     values = {INPUT: steps.placeholder("input")}
     for node, shapes in node_shapes(graph):
-        path = node.name.replace("/", ".")
-        module = node.operation.module(shapes)
+        path = node.weights.replace("/", ".")
+        module = None if node.weights in placed else node.operation.module(shapes)
+        placed.add(node.weights)
         if module is not None:
             _place(root, path, module)
         values[node.name] = node.operation.emit(steps, path, [values[name] for name in node.inputs])

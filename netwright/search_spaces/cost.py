@@ -25,26 +25,32 @@ class LayerCost:
 
 
 def layer_costs(graph: LayerGraph) -> list[LayerCost]:
-    """The cost of every operation, in the order in which they run."""
-    return [
-        LayerCost(
-            name=node.name,
-            label=node.operation.label(),
-            shape=node.shape,
-            params=node.operation.params(shapes),
-            macs=node.operation.macs(shapes),
-            activation_bytes=FLOAT_BYTES * prod(node.shape),
+    """The cost of every operation, in the order in which they run; shared weights count where they come first."""
+    costs = []
+    counted: set[str] = set()
+    for node, shapes in node_shapes(graph):
+        costs.append(
+            LayerCost(
+                name=node.name,
+                label=node.operation.label(),
+                shape=node.shape,
+                params=0 if node.weights in counted else node.operation.params(shapes),
+                macs=node.operation.macs(shapes),
+                activation_bytes=FLOAT_BYTES * prod(node.shape),
+            )
         )
-        for node, shapes in node_shapes(graph)
-    ]
+        counted.add(node.weights)
+    return costs
 
 
 def cost(graph: LayerGraph) -> Cost:
     """Parameters, multiply-accumulates and peak activation memory of one inference at batch 1."""
     params = macs = 0
+    counted: set[str] = set()
     for node, shapes in node_shapes(graph):
-        params += node.operation.params(shapes)
+        params += 0 if node.weights in counted else node.operation.params(shapes)
         macs += node.operation.macs(shapes)
+        counted.add(node.weights)
     return Cost(params=params, macs=macs, peak_activation_bytes=peak_activation_bytes(graph))
 
 

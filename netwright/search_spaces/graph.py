@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +25,16 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operation at one place: its name (a path), its inputs and what comes out."""
+    """One operation at one place: its name (a path), its inputs and what comes out.
+
+    `weights` is the place of its weights; two operations of one place share them.
+    """
 
     name: str
     operation: Operation
     inputs: tuple[str, ...]
     shape: Shape
+    weights: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class LayerGraph:
                 "operation": spec_of(n.operation),
                 "inputs": list(n.inputs),
                 "shape": list(n.shape),
+                **({"weights": n.weights} if n.weights != n.name else {}),
             }
             for n in self.nodes
         ]
@@ -74,7 +79,8 @@ class LayerGraph:
                 operation = build("operation", entry["operation"])
                 assert isinstance(operation, Operation)
                 inputs = [tensors[name] for name in entry["inputs"]]
-                tensors[entry["name"]] = net.add(operation, *inputs, name=entry["name"])
+                weights = "/" + str(entry.get("weights", entry["name"]))
+                tensors[entry["name"]] = net.add(operation, *inputs, name=entry["name"], weights=weights)
             return net.finish(tensors[data["output"]])
         except KeyError as error:
             raise SpaceError(f"not a layer graph: {error} is missing") from None
@@ -88,6 +94,7 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._names: set[str] = {INPUT}
         self._scopes: list[str] = []
+        self._places: dict[str, object] = {}
 
     @contextmanager
     def scope(self, name: str | int) -> Iterator[None]:
@@ -98,10 +105,12 @@ class GraphBuilder:
         finally:
             self._scopes.pop()
 
-    def add(self, operation: Operation, *inputs: Tensor, name: str = "") -> Tensor:
+    def add(self, operation: Operation, *inputs: Tensor, name: str = "", weights: str = "") -> Tensor:
         """Wire an operation to its inputs and give back what comes out.
 
-        `name` is the last part of its path; by default the operation's own name.
+        `name` is the last part of its path; by default the operation's own name. `weights` says where its
+        weights live: operations that give the same place share them (a place that starts with `/` is
+        counted from the top, any other within the current scope); by default each has its own.
 
         Raises ShapeError, with the place in the network, when the inputs cannot be served.
         """
@@ -114,7 +123,9 @@ class GraphBuilder:
             raise ShapeError(f"at {path}: {error}") from None
         if any(size < 1 for size in shape):
             raise ShapeError(f"at {path}: nothing is left of the input {inputs[0].shape}; it becomes {shape}")
-        self._nodes.append(Node(path, operation, tuple(tensor.node for tensor in inputs), shape))
+        place = (weights[1:] if weights[0] == "/" else "/".join([*self._scopes, weights])) if weights else path
+        self._check_shared(place, path, operation, [tensor.shape for tensor in inputs])
+        self._nodes.append(Node(path, operation, tuple(tensor.node for tensor in inputs), shape, place))
         return Tensor(path, shape)
 
     def chain(self, tensor: Tensor, *operations: Operation) -> Tensor:
@@ -123,9 +134,24 @@ class GraphBuilder:
             tensor = self.add(operation, tensor)
         return tensor
 
+    def use(self, block: Callable[..., Tensor], *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
+        """Add what `block(net, *inputs, **settings)` adds, under a scope of its own.
+
+        A block is a function whose operations depend on the shapes of its inputs and on its settings alone,
+        which lets equal blocks be worked out once. `name` is the scope, by default the function's name.
+        """
+        with self.scope(name or block.__name__.strip("_")):
+            return block(self, *inputs, **settings)
+
     def finish(self, output: Tensor) -> LayerGraph:
         """The graph whose result is `output`."""
         return LayerGraph(self.input.shape, tuple(self._nodes), output.node)
+
+    def _check_shared(self, place: str, path: str, operation: Operation, shapes: Sequence[Shape]) -> None:
+        """Refuse two different layers at one place."""
+        layer = (type(operation), operation.params(shapes), tuple(shape[:1] for shape in shapes))
+        if self._places.setdefault(place, layer) != layer:
+            raise SpaceError(f"{path}: shares the weights of {place!r}, which belong to another kind or size of layer")
 
     def _unique(self, path: str) -> str:
         if path not in self._names:

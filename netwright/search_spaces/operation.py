@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
 
 from netwright.core.errors import ShapeError
 from netwright.core.plugins import Plugin
 from netwright.core.shapes import Shape
 
 if TYPE_CHECKING:
+    import torch
     from torch import fx, nn
 
 
-Family = Literal["convolution", "pooling", "recurrent", "linear", "wiring", "pointwise", "other"]
+Family = Literal["convolution", "pooling", "recurrent", "linear", "attention", "wiring", "pointwise", "other"]
+Size = Annotated[int, Field(ge=1)]
+Sides: TypeAlias = Size | tuple[Size, Size]
+"""One number for a square, or (height, width)."""
+Padding: TypeAlias = Literal["same", "valid"] | Annotated[int, Field(ge=0)] | tuple[int, int]
+"""`same` keeps the size at stride 1 for odd windows, `valid` adds nothing; or places added to each side."""
 
 
 class Operation(Plugin):
@@ -62,6 +70,17 @@ class Operation(Plugin):
         """The steps that run this operation in a torch.fx graph; `name` is where its module lives."""
         return graph.call_module(name, tuple(inputs))
 
+    def shared_part(self, weight: str, full: torch.Tensor, shape: Shape) -> torch.Tensor:
+        """The part of a larger layer's weight that this layer uses when a supernet shares it.
+
+        `weight` is its name in the module (`weight_ih_l0`), `full` the largest layer's, `shape` this layer's.
+        A view, so that training the part trains the whole. By default the first entries of every axis.
+        """
+        del weight
+        for axis, size in enumerate(shape):
+            full = full.narrow(axis, 0, size)
+        return full
+
     def keeps_zeros(self) -> bool:
         """Whether zeros come out when zeros come in."""
         return False
@@ -102,3 +121,16 @@ def require_sequence(shape: Shape, what: str) -> tuple[int, int]:
 def window_output(size: int, *, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
     """The length that a sliding window leaves of one axis."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def sides(value: Sides) -> tuple[int, int]:
+    """The (height, width) of a window that may be given by one number."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def window_padding(padding: Padding, kernel: Sides, *, dilation: int = 1) -> tuple[int, int]:
+    """How many places are added above and below, and left and right, of an image."""
+    if padding == "same":
+        height, width = sides(kernel)
+        return dilation * (height - 1) // 2, dilation * (width - 1) // 2
+    return (0, 0) if padding == "valid" else sides(padding)

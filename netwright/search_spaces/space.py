@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from netwright.core.cost import Cost
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions
@@ -21,12 +23,15 @@ from netwright.search_spaces.choosers import (
     ReplayChooser,
     enumerate_decisions,
 )
+from netwright.search_spaces.cost import cost
+from netwright.search_spaces.domain import Value
 from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
 
 if TYPE_CHECKING:
     from torch import fx
 
 ATTEMPTS = 1000
+EXAMPLE_GENOTYPE = 'depth=2 layer1/kernel=3 activation="relu"'
 
 
 class SearchSpace(Plugin):
@@ -43,7 +48,7 @@ class SearchSpace(Plugin):
     ...         x = net.add(Flatten(), net.input)
     ...         for width in plan:
     ...             x = net.chain(x, Linear(features=width), Activation())
-    ...         return net.add(Linear(features=shapes.output), x)
+    ...         return net.add(Linear(features=shapes.classes), x)
     """
 
     example_inputs: ClassVar[tuple[Shapes, ...]] = (
@@ -53,6 +58,11 @@ class SearchSpace(Plugin):
         Shapes((33, 2), 3),
     )
     """Shapes that a space is tried with; those it cannot serve are passed over, see `examples`."""
+
+    @property
+    def keeps_dead(self) -> bool:
+        """Whether operations that cannot reach the output are built and counted, as a published table did."""
+        return False
 
     @abstractmethod
     def decide(self, choose: Chooser) -> Any:
@@ -92,11 +102,16 @@ class SearchSpace(Plugin):
         return chooser
 
     def graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
-        """The layer graph for these decisions, without operations that cannot matter.
+        """The layer graph for these decisions, without operations that cannot matter (see `keeps_dead`).
 
         Raises SpaceError for decisions that are not of this space, ShapeError when the input does not fit.
         """
-        return simplify(self.raw_graph(decisions, shapes))
+        raw = self.raw_graph(decisions, shapes)
+        return raw if self.keeps_dead else simplify(raw)
+
+    def cost(self, decisions: Decisions, shapes: Shapes) -> Cost:
+        """Parameters, multiply-accumulates and peak activation memory, without building anything."""
+        return cost(self.graph(decisions, shapes))
 
     def raw_graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
         """The layer graph exactly as `lower` wrote it, dead operations included."""
@@ -105,9 +120,9 @@ class SearchSpace(Plugin):
         chooser.check_all_used()
         net = GraphBuilder(shapes.input)
         output = self.lower(plan, net, shapes)
-        if output.shape != (shapes.output,):
+        if output.shape != shapes.output_shape:
             raise ShapeError(
-                f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {(shapes.output,)}"
+                f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {shapes.output_shape}"
             )
         return net.finish(output)
 
@@ -124,6 +139,23 @@ class SearchSpace(Plugin):
         from netwright.search_spaces.compiler import compile_graph
 
         return compile_graph(self.graph(decisions, shapes), seed=seed)
+
+    def genotype(self, decisions: Decisions) -> str:
+        """One line that says the architecture; the published notation where the space has one."""
+        return " ".join(f"{name}={_one_word(value)}" for name, value in self.trace(decisions).decisions.items())
+
+    def from_genotype(self, genotype: Any) -> dict[str, Any]:
+        """The decisions that a genotype stands for; a space with published notations reads these too.
+
+        Raises SpaceError when it is none of this space.
+        """
+        if not isinstance(genotype, str):
+            raise SpaceError(f"{name_of(self)!r} reads genotypes like {EXAMPLE_GENOTYPE!r}, came {genotype!r:.200}")
+        pairs = [word.partition("=") for word in genotype.split()]
+        if not all(equals for _, equals, _ in pairs):
+            raise SpaceError(f"{name_of(self)!r} reads genotypes like {EXAMPLE_GENOTYPE!r}, came {genotype!r:.200}")
+        given = {name: _from_word(text) for name, _, text in pairs}
+        return dict(self.trace(given).decisions)
 
     def examples(self) -> list[Shapes]:
         """The example shapes that this space can serve."""
@@ -174,3 +206,14 @@ class SearchSpace(Plugin):
                 continue
             return dict(chooser.decisions)
         raise SpaceError(f"no allowed architecture in {ATTEMPTS} draws from {name_of(self)!r}; last: {reason}")
+
+
+def _one_word(value: Value) -> str:
+    return json.dumps(value, separators=(",", ":")).replace(" ", "\\u0020")
+
+
+def _from_word(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

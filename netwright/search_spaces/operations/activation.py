@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+Function = Literal[
+    "relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "hardswish", "tanh", "sigmoid", "hardsigmoid", "softplus",
+    "mish", "identity",
+]  # fmt: skip
+
+
 class Activation(Operation):
     """ReLU and its relatives, applied to every value."""
 
     family: ClassVar[Family] = "pointwise"
     accompanies: ClassVar[bool] = True
 
-    function: Literal["relu", "leaky_relu", "elu", "silu", "gelu", "hardswish", "tanh", "sigmoid"] = "relu"
+    function: Function = "relu"
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return shapes[0]
@@ -28,6 +34,7 @@ class Activation(Operation):
 
         table: dict[str, type[nn.Module]] = {
             "relu": nn.ReLU,
+            "relu6": nn.ReLU6,
             "leaky_relu": nn.LeakyReLU,
             "elu": nn.ELU,
             "silu": nn.SiLU,
@@ -35,11 +42,18 @@ class Activation(Operation):
             "hardswish": nn.Hardswish,
             "tanh": nn.Tanh,
             "sigmoid": nn.Sigmoid,
+            "hardsigmoid": nn.Hardsigmoid,
+            "softplus": nn.Softplus,
+            "mish": nn.Mish,
+            "identity": nn.Identity,
         }
         return table[self.function]()
 
     def keeps_zeros(self) -> bool:
-        return self.function != "sigmoid"
+        return self.function not in ("sigmoid", "hardsigmoid", "softplus")
+
+    def is_identity(self, shapes: Sequence[Shape]) -> bool:
+        return self.function == "identity"
 
     def label(self) -> str:
         return self.function.replace("_", " ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Family, Operation, require_image
 
@@ -18,9 +20,11 @@ class GlobalPool(Operation):
     family: ClassVar[Family] = "pooling"
 
     mode: Literal["average", "max"] = "average"
+    keep_axes: bool = Field(default=False, description="give (channels, 1, 1), as squeeze-and-excitation needs")
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        return (require_image(shapes[0], "global pooling")[0],)
+        channels, _, _ = require_image(shapes[0], "global pooling")
+        return (channels, 1, 1) if self.keep_axes else (channels,)
 
     def module(self, shapes: Sequence[Shape]) -> nn.Module:
         from torch import nn
@@ -31,7 +35,7 @@ class GlobalPool(Operation):
         import torch
 
         pooled = graph.call_module(name, tuple(inputs))
-        return graph.call_function(torch.flatten, (pooled, 1))
+        return pooled if self.keep_axes else graph.call_function(torch.flatten, (pooled, 1))
 
     def keeps_zeros(self) -> bool:
         return True

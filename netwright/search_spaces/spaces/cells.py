@@ -86,7 +86,7 @@ class Cells(SearchSpace):
         with net.scope("head"):
             if self.activation == "before":
                 x = net.chain(x, BatchNorm(), Activation())
-            return net.chain(x, GlobalPool(), Linear(features=shapes.output))
+            return net.chain(x, GlobalPool(), Linear(features=shapes.classes))
 
     def _cell(self, plan: Plan, x: Tensor, filters: int, net: GraphBuilder) -> Tensor:
         nodes = [x]

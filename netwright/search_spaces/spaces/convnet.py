@@ -84,7 +84,7 @@ class Convnet(SearchSpace):
                 x = self._layer(plan, layer, x, net)
         with net.scope("head"):
             x = net.chain(x, GlobalPool(), Dropout(probability=plan.dropout))
-            return net.add(Linear(features=shapes.output), x)
+            return net.add(Linear(features=shapes.classes), x)
 
     def _layer(self, plan: Plan, layer: Layer, x: Tensor, net: GraphBuilder) -> Tensor:
         by_stride = plan.down_sampling == "stride"

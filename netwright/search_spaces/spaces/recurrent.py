@@ -62,4 +62,4 @@ class Recurrent(SearchSpace):
                 x = net.add(Layer(cell=plan.cell, width=width, bidirectional=plan.bidirectional), x)
         with net.scope("head"):
             x = net.chain(x, Summary(mode=plan.summary), Dropout(probability=plan.dropout))
-            return net.add(Linear(features=shapes.output), x)
+            return net.add(Linear(features=shapes.classes), x)
