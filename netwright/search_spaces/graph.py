@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.outline import Call, Layer, Outline
 
 INPUT = "input"
+Block: TypeAlias = Callable[..., "Tensor"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """What flows between operations: the node that makes it and its per-sample shape."""
+    """What flows between operations: its number, its per-sample shape, and who made it."""
 
-    node: str
+    number: int
     shape: Shape
+    owner: GraphBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +95,26 @@ class LayerGraph:
 class GraphBuilder:
     """Adds operations one by one; shapes are inferred and channels matched on the way."""
 
-    def __init__(self, input_shape: Shape) -> None:
-        self.input = Tensor(INPUT, tuple(input_shape))
-        self._nodes: list[Node] = []
-        self._names: set[str] = {INPUT}
-        self._scopes: list[str] = []
-        self._places: dict[str, object] = {}
+    def __init__(self, *input_shapes: Shape) -> None:
+        self.inputs = tuple(Tensor(index, tuple(shape), self) for index, shape in enumerate(input_shapes))
+        self._count = len(self.inputs)
+        self._items: list[Layer | Call] = []
+        self._scopes: tuple[str, ...] = ()
+
+    @property
+    def input(self) -> Tensor:
+        """The network's input."""
+        return self.inputs[0]
 
     @contextmanager
     def scope(self, name: str | int) -> Iterator[None]:
         """Operations added inside are named under `name/`."""
-        self._scopes.append(str(name))
+        before = self._scopes
+        self._scopes = (*before, str(name))
         try:
             yield
         finally:
-            self._scopes.pop()
+            self._scopes = before
 
     def add(self, operation: Operation, *inputs: Tensor, name: str = "", weights: str = "") -> Tensor:
         """Wire an operation to its inputs and give back what comes out.
@@ -114,19 +125,18 @@ class GraphBuilder:
 
         Raises ShapeError, with the place in the network, when the inputs cannot be served.
         """
-        path = self._unique("/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()]))
         if operation.inputs is not None and len(inputs) != operation.inputs:
-            raise SpaceError(f"{path}: takes {operation.inputs} inputs, came {len(inputs)}")
+            raise SpaceError(f"{self._place(operation, name)}: takes {operation.inputs} inputs, came {len(inputs)}")
+        shapes = [tensor.shape for tensor in inputs]
         try:
-            shape = operation.output_shape([tensor.shape for tensor in inputs])
+            shape = operation.output_shape(shapes)
+            if min(shape, default=1) < 1:
+                raise ShapeError(f"nothing is left of the input {shapes[0]}; it becomes {shape}")
         except ShapeError as error:
-            raise ShapeError(f"at {path}: {error}") from None
-        if any(size < 1 for size in shape):
-            raise ShapeError(f"at {path}: nothing is left of the input {inputs[0].shape}; it becomes {shape}")
-        place = (weights[1:] if weights[0] == "/" else "/".join([*self._scopes, weights])) if weights else path
-        self._check_shared(place, path, operation, [tensor.shape for tensor in inputs])
-        self._nodes.append(Node(path, operation, tuple(tensor.node for tensor in inputs), shape, place))
-        return Tensor(path, shape)
+            raise ShapeError(f"at {self._place(operation, name)}: {error}") from None
+        place = weights and (weights if weights[0] == "/" else "/".join([*self._scopes, weights]))
+        params, macs = operation.params(shapes), operation.macs(shapes)
+        return self._append(Layer(self._scopes, name, operation, self._numbers(inputs), shape, place, params, macs))
 
     def chain(self, tensor: Tensor, *operations: Operation) -> Tensor:
         """Add operations one after another."""
@@ -134,34 +144,90 @@ class GraphBuilder:
             tensor = self.add(operation, tensor)
         return tensor
 
-    def use(self, block: Callable[..., Tensor], *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
+    def use(self, block: Block, *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
         """Add what `block(net, *inputs, **settings)` adds, under a scope of its own.
 
         A block is a function whose operations depend on the shapes of its inputs and on its settings alone,
-        which lets equal blocks be worked out once. `name` is the scope, by default the function's name.
+        so that equal blocks are worked out once. `name` is the scope, by default the function's name.
         """
-        with self.scope(name or block.__name__.strip("_")):
-            return block(self, *inputs, **settings)
+        name = name or block.__name__.strip("_")
+        try:
+            outline = _outline_of(block, tuple(tensor.shape for tensor in inputs), tuple(settings.items()))
+        except ShapeError as error:
+            place = "/".join([*self._scopes, name])
+            raise ShapeError(re.sub(r"^at ", f"at {place}/", str(error))) from None
+        return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
+
+    def outline(self, output: Tensor) -> Outline:
+        """The network whose result is `output`, with its blocks."""
+        return Outline(tuple(t.shape for t in self.inputs), tuple(self._items), self._numbers([output])[0])
 
     def finish(self, output: Tensor) -> LayerGraph:
         """The graph whose result is `output`."""
-        return LayerGraph(self.input.shape, tuple(self._nodes), output.node)
+        return flatten(self.outline(output))
 
-    def _check_shared(self, place: str, path: str, operation: Operation, shapes: Sequence[Shape]) -> None:
-        """Refuse two different layers at one place."""
-        layer = (type(operation), operation.params(shapes), tuple(shape[:1] for shape in shapes))
-        if self._places.setdefault(place, layer) != layer:
-            raise SpaceError(f"{path}: shares the weights of {place!r}, which belong to another kind or size of layer")
+    def _append(self, item: Layer | Call) -> Tensor:
+        self._items.append(item)
+        self._count += 1
+        return Tensor(self._count - 1, item.shape, self)
 
-    def _unique(self, path: str) -> str:
-        if path not in self._names:
-            self._names.add(path)
-            return path
-        number = 2
-        while f"{path}_{number}" in self._names:
-            number += 1
-        self._names.add(f"{path}_{number}")
-        return f"{path}_{number}"
+    def _numbers(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+        for tensor in tensors:
+            if tensor.owner is not self:
+                raise SpaceError("a block may use only the tensors it is given, and gives back one of its own")
+        return tuple(tensor.number for tensor in tensors)
+
+    def _place(self, operation: Operation, name: str) -> str:
+        return "/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()])
+
+
+@lru_cache(maxsize=16384)
+def _outline_of(block: Block, shapes: tuple[Shape, ...], settings: tuple[tuple[str, Hashable], ...]) -> Outline:
+    """What a block adds for inputs of these shapes."""
+    net = GraphBuilder(*shapes)
+    return net.outline(block(net, *net.inputs, **dict(settings)))
+
+
+def flatten(outline: Outline) -> LayerGraph:
+    """The graph with every block written out."""
+    if len(outline.input_shapes) != 1:
+        raise SpaceError(f"a network has one input, came {len(outline.input_shapes)}")
+    nodes: list[Node] = []
+    values = [INPUT]
+    _write(outline, values, "", nodes)
+    return _checked(LayerGraph(outline.input_shapes[0], tuple(nodes), values[outline.output]))
+
+
+def _write(outline: Outline, values: list[str], prefix: str, nodes: list[Node]) -> None:
+    """Add an outline's layers to `nodes`; `values` holds its inputs' names and gets those of all its tensors."""
+    for item, own in zip(outline.items, outline.names, strict=True):
+        inputs = [values[number] for number in item.inputs]
+        path = prefix + own
+        if isinstance(item, Call):
+            inner = list(inputs)
+            _write(item.block, inner, path + "/", nodes)
+            values.append(inner[item.block.output])
+            continue
+        place = item.weights[1:] if item.weights.startswith("/") else prefix + (item.weights or own)
+        nodes.append(Node(path, item.operation, tuple(inputs), item.shape, place))
+        values.append(path)
+
+
+def _checked(graph: LayerGraph) -> LayerGraph:
+    """Refuse two nodes of one name, and two different layers that share their weights."""
+    places: dict[str, object] = {}
+    if len({node.name for node in graph.nodes}) != len(graph.nodes):
+        counts = Counter(node.name for node in graph.nodes)
+        raise SpaceError(
+            f"two operations share the place {counts.most_common(1)[0][0]!r}; give them names of their own"
+        )
+    if all(node.weights == node.name for node in graph.nodes):
+        return graph
+    for node, shapes in node_shapes(graph):
+        layer = (type(node.operation), node.operation.params(shapes))
+        if places.setdefault(node.weights, layer) != layer:
+            raise SpaceError(f"{node.name}: shares the weights of {node.weights!r}, another kind or size of layer")
+    return graph
 
 
 def consumers(graph: LayerGraph) -> dict[str, list[str]]:

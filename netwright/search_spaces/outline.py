@@ -1,0 +1,88 @@
+"""A network as written: layers and calls of blocks, so that what repeats is described once.
+
+Tensors are numbered: the inputs first, then what each item gives out, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from netwright.core.plugins import name_of
+from netwright.core.shapes import Shape
+from netwright.search_spaces.operation import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operation at one place: scopes and name (empty: the operation's own), inputs, what comes out.
+
+    `weights` is the place that it shares its weights with, counted from here or, with `/` before it, from the top.
+    """
+
+    scopes: tuple[str, ...]
+    name: str
+    operation: Operation
+    inputs: tuple[int, ...]
+    shape: Shape
+    weights: str
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A block at one place."""
+
+    scopes: tuple[str, ...]
+    name: str
+    block: Outline
+    inputs: tuple[int, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """Items in an order in which they can run, and the tensor that is the result."""
+
+    input_shapes: tuple[Shape, ...]
+    items: tuple[Layer | Call, ...]
+    output: int
+    notes: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was worked out about this outline, by those who asked; kept as long as the outline is."""
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of every tensor."""
+        return (*self.input_shapes, *(item.shape for item in self.items))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The path of every item; a second item of one name gets a number."""
+        taken: set[str] = {"input"}
+        found = []
+        for item in self.items:
+            own = item.name or name_of(item.operation).rpartition(":")[2].lower()  # type: ignore[union-attr]  # calls have names
+            path = "/".join([*item.scopes, own])
+            number = 2
+            free = path
+            while free in taken:
+                free = f"{path}_{number}"
+                number += 1
+            taken.add(free)
+            found.append(free)
+        return tuple(found)
+
+    @property
+    def output_shape(self) -> Shape:
+        return self.shapes[self.output]
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers, those of blocks included."""
+        for item in self.items:
+            if isinstance(item, Layer):
+                yield item
+            else:
+                yield from item.block.layers()
