@@ -13,11 +13,12 @@ COLOURS: dict[Family, str] = {
     "pooling": "#009E73",
     "recurrent": "#CC79A7",
     "linear": "#D55E00",
+    "attention": "#A89F1B",
     "wiring": "#8A8A8A",
     "pointwise": "#E69F00",
     "other": "#56B4E9",
 }
-"""Okabe & Ito's colours, which readers with any colour vision can tell apart."""
+"""Okabe & Ito's colours (the yellow darkened), which readers with any colour vision can tell apart."""
 
 
 def text(
