@@ -76,7 +76,8 @@ def test_skip_connections_are_arcs_with_what_is_on_them():
 
 def test_recurrent_networks_show_layers_shapes_and_parameters():
     decisions = {
-        "depth": 1, "cell": "lstm", "layer1/width": 64, "bidirectional": True, "summary": "mean", "dropout": 0.2,
+        "depth": 1, "frame": 1, "window": 0, "cell": "lstm", "layer1/width": 64, "bidirectional": True,
+        "summary": "mean", "dropout": 0.2,
     }  # fmt: skip
     found = words(drawn("recurrent", decisions, Shapes((20, 6), 4)))
     for word in ("input 20×6", "layer1", "bi-lstm 64", "36.9 k params", "20×128", "mean over time", "output 4"):

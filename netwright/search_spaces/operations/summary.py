@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Summary(Operation):
-    """The last step, the mean or the largest value over time: (time, features) -> (features,)."""
+    """The first or last step, the mean or the largest value over time: (time, features) -> (features,)."""
 
     family: ClassVar[Family] = "pooling"
 
-    mode: Literal["last", "mean", "max"] = "last"
+    mode: Literal["first", "last", "mean", "max"] = "last"
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         return (require_sequence(shapes[0], "a sequence summary")[1],)
@@ -26,8 +26,9 @@ class Summary(Operation):
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
         import torch
 
-        if self.mode == "last":
-            return graph.call_function(operator.getitem, (inputs[0], (slice(None), -1)))
+        if self.mode in ("first", "last"):
+            step = 0 if self.mode == "first" else -1
+            return graph.call_function(operator.getitem, (inputs[0], (slice(None), step)))
         reduce = torch.mean if self.mode == "mean" else torch.amax
         return graph.call_function(reduce, (inputs[0],), {"dim": 1})
 
@@ -35,4 +36,4 @@ class Summary(Operation):
         return True
 
     def label(self) -> str:
-        return {"last": "last step", "mean": "mean over time", "max": "max over time"}[self.mode]
+        return {"mean": "mean over time", "max": "max over time"}.get(self.mode, f"{self.mode} step")
