@@ -14,6 +14,8 @@ from netwright.core.errors import SpaceError, UnknownNameError
 from netwright.core.plugins import build
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
+from netwright.search_spaces.choosers import ReplayChooser
+from netwright.search_spaces.domain import Domain, Value
 from netwright.search_spaces.space import SearchSpace
 
 FOLDER = Path(__file__).parent / "landmarks"
@@ -36,7 +38,10 @@ class Landmark(Settings):
     input: tuple[int, ...] = Field(description="per-sample shape that the published figures are for")
     output: int | tuple[int, ...]
     space: dict[str, Any] = Field(description="kind and settings of the space")
-    decisions: dict[str, Any] = Field(default_factory=dict)
+    decisions: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`stage1: {depth: 3}` says the same as `stage1/depth: 3`; what has one option may be left out",
+    )
     genotype: Any = Field(default=None, description="instead of decisions, in the space's published notation")
     counts: tuple[Count, ...] = ()
 
@@ -54,9 +59,30 @@ class Landmark(Settings):
 
     def resolved(self) -> Decisions:
         """Its decisions, also when the file gives a genotype; checked against the space."""
+        given = _flat(self.decisions)
         if self.genotype is not None:
-            return {**self.search_space.from_genotype(self.genotype), **self.decisions}
-        return dict(self.search_space.trace(self.decisions).decisions)
+            return {**self.search_space.from_genotype(self.genotype), **given}
+        chooser = _OnlyOptionChooser(given)
+        self.search_space.decide(chooser)
+        chooser.check_all_used()
+        return dict(chooser.decisions)
+
+
+class _OnlyOptionChooser(ReplayChooser):
+    """Replays decisions; one that is missing and has a single option takes it."""
+
+    def draw(self, name: str, domain: Domain) -> Value:
+        if name not in self._given and domain.size == 1:
+            return domain.values()[0]
+        return super().draw(name, domain)
+
+
+def _flat(decisions: Decisions, scope: str = "") -> dict[str, Any]:
+    """Nested decisions under their full names."""
+    found: dict[str, Any] = {}
+    for name, value in decisions.items():
+        found |= _flat(value, f"{scope}{name}/") if isinstance(value, dict) else {f"{scope}{name}": value}
+    return found
 
 
 def landmark_names() -> list[str]:
