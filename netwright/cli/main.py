@@ -10,7 +10,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -31,18 +31,20 @@ Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault
 
 
 class Commands(click.Group):
-    """The sub-commands: every file in `commands/` is one, imported when it is needed."""
+    """The sub-commands: every file in `folder` is one, imported when it is needed."""
+
+    folder: ClassVar[str] = "commands"
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return [name.replace("_", "-") for name in _files()]
+        return [name.replace("_", "-") for name in _files(self.folder)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
         name = cmd_name.replace("-", "_")
-        if name not in _files():
+        if name not in _files(self.folder):
             return None
-        command = importlib.import_module(f"netwright.cli.commands.{name}").command
+        command = importlib.import_module(f"netwright.cli.{self.folder}.{name}").command
         assert isinstance(command, click.Command)
         return command
 
@@ -57,9 +59,9 @@ class Commands(click.Group):
             ) from None
 
 
-def _files() -> list[str]:
-    folder = Path(__file__).parent / "commands"
-    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
+def _files(folder: str) -> list[str]:
+    path = Path(__file__).parent / folder
+    return sorted(m.name for m in pkgutil.iter_modules([str(path)]) if not m.name.startswith("_"))
 
 
 @click.command(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})

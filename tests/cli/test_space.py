@@ -1,0 +1,191 @@
+"""`netwright space`: what it prints is what the space says, and one bad line stops nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netwright.cli.main import run
+from netwright.core.plugins import build, names
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.cost import cost
+from netwright.search_spaces.landmark import landmark_names
+from netwright.search_spaces.space import SearchSpace
+
+CIFAR = ["--input", "3x32x32", "--classes", "10"]
+OWN = "tests.cli.own_space:Narrowing"
+Speak = Callable[..., str]
+
+
+@pytest.fixture
+def speak(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Speak:
+    """What `netwright space ...` prints for a standard input, and nothing else."""
+
+    def told(*arguments: str, stdin: bytes = b"", code: int = 0) -> str:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        assert run(["space", *arguments]) == code
+        captured = capsys.readouterr()
+        return captured.out if code == 0 else captured.err
+
+    return told
+
+
+def space_of(name: str) -> SearchSpace:
+    space = build("space", name)
+    assert isinstance(space, SearchSpace)
+    return space
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_samples_are_lines_that_cost_reads_back_to_the_same_figures(speak: Speak) -> None:
+    drawn = speak("sample", "convnet", "-n", "4", "--seed", "7", *CIFAR)
+    rows = lines(drawn)
+    assert drawn == speak("sample", "convnet", "-n", "4", "--seed", "7", *CIFAR)
+    keys = ("identity", "params", "macs", "activation_bytes")
+    expected = [{key: row[key] for key in keys} for row in rows]
+    assert lines(speak("cost", "convnet", *CIFAR, "--json", "-", stdin=drawn.encode())) == expected
+    genotypes = "\n".join(json.dumps({"genotype": row["genotype"]}) for row in rows)
+    assert lines(speak("cost", "convnet", *CIFAR, "--json", "-", stdin=genotypes.encode())) == expected
+    shapes, first = Shapes((3, 32, 32), 10), rows[0]["decisions"]
+    assert expected[0]["params"] == space_of("convnet").cost(first, shapes).params
+    assert expected[0]["activation_bytes"] == space_of("convnet").cost(first, shapes).peak_activation_bytes
+    assert expected[0]["identity"] == space_of("convnet").identity(first, shapes)
+
+
+def test_a_bad_line_is_answered_by_its_error_and_stops_nothing(speak: Speak) -> None:
+    good = speak("sample", OWN, *CIFAR).encode().strip()
+    bad = [b"{", b"[1]", b"", b"\xff\xfe", b'{"decisions": {"depth": 99}}', b'{"decisions": 3}', b'{"genotype": 5}']
+    bad += [b"[" * 100_000, b'{"genotype": "depth"}', b'"text"', b"null"]
+    bad += [b'{"decisions": {"depth": 2, "layer1/width": 4, "layer2/width": 8}}']
+    answers = lines(speak("cost", OWN, *CIFAR, "--json", "-", stdin=b"\n".join([good, *bad, good])))
+    assert len(answers) == len(bad) + 2
+    assert answers[0] == answers[-1]
+    assert answers[0]["params"] > 0
+    assert all(set(answer) == {"error"} for answer in answers[1:-1])
+    assert "'depth' is 99; expected a whole number from 1 to 3" in answers[5]["error"]
+    assert "a layer is wider than the one before it" in answers[-2]["error"]
+
+
+def test_costs_are_told_line_by_line(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "netwright", "space", "cost", "convnet", *CIFAR, "--json", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdin.write(b"{}\n")
+            process.stdin.flush()
+            assert "error" in json.loads(process.stdout.readline())
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.wait() == 0
+
+
+def test_every_space_is_listed_with_its_size(speak: Speak) -> None:
+    found = json.loads(speak("list", "--json"))
+    assert [row["space"] for row in found["spaces"]] == names("space")
+    assert all(row["what"] and (row["size"] or row["estimate"] or row["log10"]) for row in found["spaces"])
+    assert [row["landmark"] for row in found["landmarks"]] == landmark_names()
+    assert all(row["params"] > 0 for row in found["landmarks"])
+    assert "convnet" in speak("list")
+
+
+@pytest.mark.parametrize("name", names("space"))
+def test_every_space_is_shown_with_the_decisions_of_a_sample(speak: Speak, name: str) -> None:
+    found = json.loads(speak("show", name, "--seed", "3", "--layers", "--json"))
+    space = space_of(name)
+    shapes = space.examples()[0]
+    assert set(found["domains"]) == set(found["decisions"])
+    assert sum(row["params"] for row in found["layers"]) == found["params"]
+    assert found["macs"] == space.cost(found["decisions"], shapes).macs
+    assert sum(row["macs"] for row in found["layers"]) == cost(space.graph(found["decisions"], shapes)).macs
+    assert found["identity"] == space.identity(found["decisions"], shapes)
+    assert "drawn with seed 3" in speak("show", name, "--seed", "3")
+
+
+@pytest.mark.parametrize("name", landmark_names())
+def test_every_landmark_is_shown_beside_its_published_figures(speak: Speak, name: str) -> None:
+    found = json.loads(speak("show", f"landmark:{name}", "--json"))
+    assert found["title"]
+    assert found["params"] > 0
+    assert len(found["counts"]) > 0
+    assert speak("show", f"landmark:{name}").startswith(found["title"])
+
+
+def test_a_size_says_whether_it_was_counted(speak: Speak) -> None:
+    # falling sequences of 3 widths: 3 of one, 6 of two, 10 of three layers
+    assert speak("size", OWN).strip() == f"{OWN}: 19 sets of decisions, counted"
+    found = json.loads(speak("size", OWN, "--limit", "5", "--samples", "4000", "--json"))
+    assert found["exact"] is False
+    assert found["size"] is None
+    assert 0 < found["standard_error"] < 2
+    assert abs(found["estimate"] - 19) < 4 * found["standard_error"]
+
+
+def test_a_space_may_be_a_file_or_a_recipe_and_settings_change_it(speak: Speak, tmp_path: Path) -> None:
+    space, recipe = tmp_path / "space.yaml", tmp_path / "recipe.yaml"
+    space.write_text(f"kind: {OWN}\nwidths: [8, 16]\n")
+    recipe.write_text(f"task: digits\nspace: {{kind: '{OWN}', depth: [3, 3]}}\n")
+    assert "9 sets" in speak("size", str(space))
+    assert "2 sets" in speak("size", str(space), "--set", "depth=[1, 1]")
+    shown = json.loads(speak("show", str(recipe), "--json"))
+    assert shown["decisions"]["depth"] == 3
+    assert shown["input"] == [1, 8, 8]
+    assert shown["output"] == 10
+
+
+def test_decisions_may_be_text_a_file_a_genotype_or_standard_input(speak: Speak, tmp_path: Path) -> None:
+    row = speak("sample", OWN, *CIFAR)
+    (tmp_path / "a.json").write_text(row)
+    genotype, decisions = lines(row)[0]["genotype"], json.dumps(lines(row)[0]["decisions"])
+    for given in (row, decisions, genotype, str(tmp_path / "a.json"), "-"):
+        shown = speak("show", OWN, *CIFAR, "--decisions", given, "--json", stdin=decisions.encode())
+        assert json.loads(shown)["identity"] == lines(row)[0]["identity"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "convnett"], "did you mean 'convnet'?"),
+        (["show", "landmark:nothing"], "no landmark is called 'nothing'"),
+        (["show", "missing.yaml"], "no such file"),
+        (["show", "convnet", "--input", "3xx3", "--classes", "2"], "--input expects sizes joined by x"),
+        (["show", "convnet", "--input", "3x8x8"], "--input needs --classes"),
+        (["show", "convnet", "--classes", "3"], "need --input"),
+        (["show", "convnet", "--task", "digits", "--classes", "3"], "--task gives the shapes"),
+        (["show", "convnet", "--task", "digit"], "did you mean 'digits'?"),
+        (["show", "convnet", "--decisions", "{"], "no JSON object"),
+        (["show", "convnet", "--decisions", "nothing.json"], "cannot be read"),
+        (["show", "convnet", "--input", "20x6", "--classes", "3"], "image-like"),
+        (["show", OWN, "--set", "depht=3"], "did you mean 'depth'?"),
+        (["sho", "convnet"], "did you mean 'show'?"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(speak: Speak, arguments: list[str], sentence: str) -> None:
+    told = speak(*arguments, code=2)
+    assert sentence in told
+    assert "Traceback" not in told
+
+
+def test_none_of_it_imports_torch() -> None:
+    code = f"""
+import sys
+from netwright.cli.main import run
+for words in (["list"], ["show", "convnet"], ["sample", "convnet"], ["size", "{OWN}"]):
+    assert run(["space", *words]) == 0
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
