@@ -65,9 +65,15 @@ def test_a_cell_that_is_a_chain_needs_no_detail():
 
 
 def test_skip_connections_are_arcs_with_what_is_on_them():
-    layers = {"depth": 2, "strided": [1], "activation": "relu", "dropout": 0.0, "down_sampling": "stride"}
+    layers = {
+        "stages": 1, "stage1/connection": "plain", "stage1/depth": 2, "stage1/strided": [1],
+        "stage1/down_sampling": "stride", "stage1/stride": 2, "stage1/padding": "same", "stage1/pool": "none",
+        "stage1/convolution": "full", "activation": "relu", "normalisation": "batch", "dropout": 0.0,
+        "head/pooling": "average", "head/size": 1, "head/hidden": 0,
+    }  # fmt: skip
     for index in (1, 2):
-        layers |= {f"layer{index}/filters": 8, f"layer{index}/kernel": 3, f"layer{index}/skip": True}
+        place = f"stage1/layer{index}"
+        layers |= {f"{place}/filters": 8, f"{place}/kernel": 3, f"{place}/skip": True}
     found = words(drawn("convnet", layers, Shapes((8, 28, 28), 10)))
     assert "skip" in found
     assert "conv 1×1, 8 /2" in found

@@ -117,7 +117,7 @@ def test_shape_mistakes_say_where_in_the_network():
 def test_an_input_that_vanishes_says_where():
     space = load("space", "convnet").parse({"depth": (3, 3), "strides": (3, 3), "down_samplings": ["max_pool"]})
     decisions = space.sample(random.Random(0))
-    with pytest.raises(ShapeError, match=r"at layer3/pool2d: nothing is left of the input \(\d+, 1, 1\)"):
+    with pytest.raises(ShapeError, match=r"at stage1/layer3/pool2d: nothing is left of the input \(\d+, 1, 1\)"):
         space.graph(decisions, Shapes((1, 4, 4), 10))
 
 
