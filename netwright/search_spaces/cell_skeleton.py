@@ -1,0 +1,151 @@
+"""Blocks of networks made of cells that read the two cells before them: the cell, stems, heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from netwright.search_spaces.cell_operations import (
+    STYLES,
+    CellOperation,
+    StyleName,
+    cell_operation,
+    factorized_reduction,
+    relu_conv_norm,
+)
+from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.operations.activation import Activation
+from netwright.search_spaces.operations.add import Add
+from netwright.search_spaces.operations.batch_norm import BatchNorm
+from netwright.search_spaces.operations.concat import Concat
+from netwright.search_spaces.operations.conv2d import Conv2d
+from netwright.search_spaces.operations.drop_path import DropPath
+from netwright.search_spaces.operations.dropout import Dropout
+from netwright.search_spaces.operations.flatten import Flatten
+from netwright.search_spaces.operations.global_pool import GlobalPool
+from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.operations.pool2d import Pool2d
+
+Side: TypeAlias = tuple[CellOperation, int]
+"""An operation and the number of the state that it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """A cell: the two sides of every node, and the states whose concatenation is its result.
+
+    State 0 is the output of the cell before the last, 1 that of the last cell, 2 the first node.
+    """
+
+    nodes: tuple[tuple[Side, Side], ...]
+    concat: tuple[int, ...]
+
+
+def loose_ends(nodes: tuple[tuple[Side, Side], ...]) -> tuple[int, ...]:
+    """The nodes that no other node reads."""
+    read = {source for node in nodes for _, source in node}
+    return tuple(state for state in range(2, len(nodes) + 2) if state not in read)
+
+
+def connected(wiring: Wiring) -> bool:
+    """Whether something of the inputs reaches the cell's result."""
+    alive = [True, True]
+    for node in wiring.nodes:
+        alive.append(any(operation != "none" and alive[source] for operation, source in node))
+    return any(alive[state] for state in wiring.concat)
+
+
+def cell_body(
+    net: GraphBuilder,
+    previous: Tensor,
+    current: Tensor,
+    *,
+    wiring: Wiring,
+    filters: int,
+    stride: int,
+    style: StyleName,
+    drop_path: float,
+) -> Tensor:
+    """A cell whose inputs have been matched: two (filters, height, width) -> (concatenated, height / stride, ...).
+
+    Nodes are named by their state and side, and an operation's layers by the operation, so that a supernet
+    keeps apart the weights of each (node, side, operation).
+    """
+    states = [previous, current]
+    for number, node in enumerate(wiring.nodes, start=2):
+        terms = []
+        for side, (operation, source) in zip(("left", "right"), node, strict=True):
+            with net.scope(f"{number}-{side}"):
+                step = stride if source < 2 else 1
+                settings = {"operation": operation, "filters": filters, "stride": step, "style": style}
+                term = net.use(cell_operation, states[source], name=operation, **settings)
+                if drop_path and operation not in ("none", "skip_connect"):
+                    term = net.add(DropPath(probability=drop_path), term)
+                terms.append(term)
+        states.append(net.add(Add(), *terms, name=f"node{number}"))
+    shape = (filters, *(-(-size // stride) for size in current.shape[1:]))
+    parts = []
+    for state in wiring.concat:
+        part = states[state]
+        if part.shape != shape:
+            part = net.use(_brought_to, part, name=f"concat{state}", shape=shape, style=style)
+        parts.append(part)
+    return net.add(Concat(), *parts)
+
+
+def match_previous(net: GraphBuilder, x: Tensor, *, filters: int, size: tuple[int, ...], style: StyleName) -> Tensor:
+    """The output of the cell before the last, brought to the number of filters and to the size of the last one's."""
+    if x.shape[1:] == size:
+        return relu_conv_norm(net, x, filters=filters, style=style)
+    return factorized_reduction(net, x, filters=filters, style=style)
+
+
+def small_stem(net: GraphBuilder, x: Tensor, *, filters: int, style: StyleName) -> Tensor:
+    """A 3x3 convolution with normalisation; height and width stay."""
+    return net.chain(x, Conv2d(filters=filters, kernel=3), BatchNorm(epsilon=STYLES[style].epsilon))
+
+
+def strided_stem(net: GraphBuilder, x: Tensor, *, filters: int, style: StyleName) -> Tensor:
+    """A 3x3 convolution with stride 2 and without padding, and normalisation."""
+    conv = Conv2d(filters=filters, kernel=3, stride=2, padding="valid")
+    return net.chain(x, conv, BatchNorm(epsilon=STYLES[style].epsilon))
+
+
+def quarter_stem(net: GraphBuilder, x: Tensor, *, filters: int) -> Tensor:
+    """Two 3x3 convolutions with stride 2, the first with half the filters."""
+    half, whole = (Conv2d(filters=number, kernel=3, stride=2) for number in (filters // 2, filters))
+    return net.chain(x, half, BatchNorm(), Activation(), whole, BatchNorm())
+
+
+def eighth_stem(net: GraphBuilder, x: Tensor, *, filters: int) -> Tensor:
+    """One more 3x3 convolution with stride 2."""
+    return net.chain(x, Activation(), Conv2d(filters=filters, kernel=3, stride=2), BatchNorm())
+
+
+def head(net: GraphBuilder, x: Tensor, *, classes: int, relu: bool, dropout: float) -> Tensor:
+    """The mean over places and a linear layer: (channels, height, width) -> (classes,)."""
+    if relu:
+        x = net.add(Activation(), x)
+    x = net.add(GlobalPool(), x)
+    if dropout:
+        x = net.add(Dropout(probability=dropout), x)
+    return net.add(Linear(features=classes), x)
+
+
+def auxiliary_head(net: GraphBuilder, x: Tensor, *, classes: int, stride: int, last_norm: bool) -> Tensor:
+    """The classifier beside the network that helps to train it: (channels, height, width) -> (classes,)."""
+    pool = Pool2d(mode="average", kernel=5, stride=stride, padding="valid")
+    y = net.chain(x, Activation(), pool, Conv2d(filters=128, kernel=1), BatchNorm(), Activation())
+    _, height, width = y.shape
+    y = net.add(Conv2d(filters=768, kernel=(height, width), padding="valid"), y)
+    if last_norm:
+        y = net.add(BatchNorm(), y)
+    return net.chain(y, Activation(), Flatten(), Linear(features=classes))
+
+
+def _brought_to(net: GraphBuilder, x: Tensor, *, shape: tuple[int, int, int], style: StyleName) -> Tensor:
+    """A state of another size or number of filters than the nodes, made fit to stand beside them."""
+    if x.shape[1:] != shape[1:]:
+        return factorized_reduction(net, x, filters=shape[0], style=style, relu=False)
+    y = net.add(Conv2d(filters=shape[0], kernel=1), x, name="conv")
+    return net.add(BatchNorm(epsilon=STYLES[style].epsilon), y, name="norm")
