@@ -9,17 +9,8 @@ from pydantic import Field
 
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
+from netwright.search_spaces.dense_cell import dense_cell, head, residual_reduction, stem
 from netwright.search_spaces.graph import GraphBuilder, Tensor
-from netwright.search_spaces.operation import Operation
-from netwright.search_spaces.operations.activation import Activation
-from netwright.search_spaces.operations.add import Add
-from netwright.search_spaces.operations.batch_norm import BatchNorm
-from netwright.search_spaces.operations.conv2d import Conv2d
-from netwright.search_spaces.operations.global_pool import GlobalPool
-from netwright.search_spaces.operations.linear import Linear
-from netwright.search_spaces.operations.pool2d import Pool2d
-from netwright.search_spaces.operations.skip import Skip
-from netwright.search_spaces.operations.zero import Zero
 from netwright.search_spaces.space import SearchSpace
 
 EdgeOperation = Literal[
@@ -73,62 +64,15 @@ class Cells(SearchSpace):
         return Plan(edges, int(width), int(depth))
 
     def lower(self, plan: Plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
-        with net.scope("stem"):
-            x = net.chain(net.input, *self._conv(plan.width, kernel=3, stride=self.stem_stride, first=True))
+        edges = tuple((source, target, operation) for (source, target), operation in plan.edges.items())
+        x = net.use(stem, net.input, filters=plan.width, stride=self.stem_stride, activation=self.activation)
         for stage in range(self.stages):
             with net.scope(f"stage{stage + 1}"):
-                filters = plan.width * 2**stage
                 if stage:
-                    x = self._reduce(x, filters, net)
-                for cell in range(plan.depth):
-                    with net.scope(f"cell{cell + 1}"):
-                        x = self._cell(plan, x, filters, net)
-        with net.scope("head"):
-            if self.activation == "before":
-                x = net.chain(x, BatchNorm(), Activation())
-            return net.chain(x, GlobalPool(), Linear(features=shapes.classes))
-
-    def _cell(self, plan: Plan, x: Tensor, filters: int, net: GraphBuilder) -> Tensor:
-        nodes = [x]
-        for target in range(1, self.nodes):
-            terms = []
-            for source in range(target):
-                with net.scope(f"{source}-{target}"):
-                    terms.append(net.chain(nodes[source], *self._edge(plan.edges[source, target], filters)))
-            nodes.append(net.add(Add(), *terms, name=f"node{target}"))
-        return nodes[-1]
-
-    def _reduce(self, x: Tensor, filters: int, net: GraphBuilder) -> Tensor:
-        """Residual block with stride 2 between stages; with ReLU before convolutions, that of NAS-Bench-201."""
-        with net.scope("reduce"):
-            body = net.chain(x, *self._conv(filters, kernel=3, stride=2), *self._conv(filters, kernel=3))
-            with net.scope("shortcut"):
-                pooled = self.activation == "before" and all(size % 2 == 0 for size in x.shape[1:])
-                steps: list[Operation] = [Pool2d(mode="average", kernel=2, stride=2)] if pooled else []
-                short = net.chain(x, *steps, Conv2d(filters=filters, kernel=1, stride=1 if pooled else 2))
-            return net.add(Add(), body, short)
-
-    def _conv(
-        self, filters: int, *, kernel: int, stride: int = 1, separable: bool = False, first: bool = False
-    ) -> list[Operation]:
-        """Convolution and normalisation, with ReLU before or after them; the stem has none before."""
-        convolutions = [Conv2d(filters=filters, kernel=kernel, stride=stride)]
-        if separable:
-            convolutions = [Conv2d(filters=filters, kernel=kernel, groups=0), Conv2d(filters=filters, kernel=1)]
-        if self.activation == "after":
-            return [*convolutions, BatchNorm(), Activation()]
-        return [*([] if first else [Activation()]), *convolutions, BatchNorm()]
-
-    def _edge(self, name: str, filters: int) -> list[Operation]:
-        """The layers that an edge's operation stands for."""
-        family, _, size = name.rpartition("_")
-        kernel = int(size[0]) if size[:1].isdigit() else 0
-        if family in ("conv", "separable"):
-            return self._conv(filters, kernel=kernel, separable=family == "separable")
-        if family in ("average_pool", "max_pool"):
-            mode: Literal["average", "max"] = "average" if family == "average_pool" else "max"
-            return [Pool2d(mode=mode, kernel=kernel, stride=1)]
-        return [Zero() if name == "none" else Skip()]
+                    filters = plan.width * 2**stage
+                    x = net.use(residual_reduction, x, name="reduce", filters=filters, activation=self.activation)
+                x = net.repeat(dense_cell, x, times=plan.depth, name="cell", edges=edges, activation=self.activation)
+        return net.use(head, x, classes=shapes.classes, activation=self.activation)
 
     def _connected(self, edges: dict[tuple[int, int], str]) -> bool:
         reached = {0}

@@ -1,0 +1,165 @@
+"""NAS-Bench-101: cells that are small graphs with operations on their vertices, in the benchmark's network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from netwright.core.errors import SpaceError
+from netwright.core.records import Decisions
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.chooser import Chooser
+from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.labelled_cell import (
+    Edge,
+    LabelledCell,
+    as_published,
+    cell_block,
+    convolution,
+    labelled_cell,
+    live_edges,
+)
+from netwright.search_spaces.operations.global_pool import GlobalPool
+from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.space import SearchSpace
+
+Label = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
+EXAMPLE = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
+
+
+class NasBench101(SearchSpace):
+    """The cells of NAS-Bench-101 (Ying et al., 2019): up to 7 vertices and 9 edges, in its network of 3 stacks.
+
+    A cell is a graph from an input to an output vertex; every vertex between them sums what it reads and
+    carries one of three operations. Cells are stacked `cells_per_stack` times; between stacks a pooling halves
+    height and width and the channels double.
+
+    The output vertex is decided on first, then every vertex that something reads: so no drawn vertex is
+    dead, and none of the draws lacks a way from input to output. Cells that differ in numbering alone are built
+    as the one that the benchmark trained.
+
+    Genotypes are the benchmark's `{"matrix": ..., "ops": ...}`, dead vertices allowed, as an object or as text.
+    """
+
+    vertices: int = Field(default=7, ge=2, le=8, description="most vertices of a cell, input and output included")
+    edges: int = Field(default=9, ge=1, le=28, description="most edges of a cell")
+    operations: tuple[Label, ...] = Field(
+        default=("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"), min_length=1, description="what a vertex may do"
+    )
+    channels: int = Field(default=128, ge=8, description="channels of the stem and of the first stack")
+    stacks: int = Field(default=3, ge=1, le=6)
+    cells_per_stack: int = Field(default=3, ge=1)
+
+    def decide(self, choose: Chooser) -> LabelledCell:
+        output = self.vertices - 1
+        edges: list[Edge] = []
+        labels: dict[int, str] = {}
+        read: set[int] = set()
+        for target in range(output, 0, -1):
+            if target != output and target not in read:
+                continue
+            read.discard(target)
+            with choose.scope("output" if target == output else f"vertex{target}"):
+                if target != output:
+                    labels[target] = str(choose.one_of("operation", self.operations))
+                most = min(target, _most_sources(room=self.edges - len(edges) - len(read), known=len(read) + 1))
+                sources = [int(source) for source in choose.subset("inputs", range(target), least=1, most=most)]
+            edges += [(source, target) for source in sources]
+            read |= {source for source in sources if source}
+            enough = len(edges) + len(read) <= self.edges
+            choose.require(
+                enough, f"with one edge into every vertex that is read, they are more than {self.edges} edges"
+            )
+        return labelled_cell(edges, labels, output)
+
+    def lower(self, plan: LabelledCell, net: GraphBuilder, shapes: Shapes) -> Tensor:
+        cell = as_published(plan)
+        with net.scope("stem"):
+            x = net.chain(net.input, *convolution(self.channels, kernel=3))
+        for stack in range(self.stacks):
+            with net.scope(f"stack{stack + 1}"):
+                if stack:
+                    x = net.add(Pool2d(mode="max", kernel=2, stride=2, ceil=True), x, name="downsample")
+                for index in range(self.cells_per_stack):
+                    filters = self.channels * 2**stack
+                    x = net.use(cell_block, x, name=f"cell{index + 1}", cell=cell, filters=filters)
+        with net.scope("head"):
+            return net.chain(x, GlobalPool(), Linear(features=shapes.classes))
+
+    def genotype(self, decisions: Decisions) -> str:
+        """The cell as the benchmark's matrix and operations, in one line of JSON.
+
+        Vertices keep their numbers; one without edges stands in the place of a number that is not in use.
+        """
+        chosen = self.trace(decisions).decisions
+        inner = [int(name[6:-10]) for name in chosen if name.startswith("vertex") and name.endswith("/operation")]
+        output = max(inner, default=0) + 1
+        matrix = [[0] * (output + 1) for _ in range(output + 1)]
+        for target in [*inner, output]:
+            inputs = chosen["output/inputs" if target == output else f"vertex{target}/inputs"]
+            for source in inputs if isinstance(inputs, tuple) else ():
+                matrix[int(source)][target] = 1
+        labels = [str(chosen.get(f"vertex{vertex}/operation", self.operations[0])) for vertex in range(1, output)]
+        return json.dumps({"matrix": matrix, "ops": ["input", *labels, "output"]})
+
+    def from_genotype(self, genotype: Any) -> dict[str, Any]:
+        """The decisions for the benchmark's matrix and operations, or for `name=value` pairs.
+
+        Raises SpaceError when it is none of this space.
+        """
+        if isinstance(genotype, str) and not genotype.lstrip().startswith("{"):
+            return super().from_genotype(genotype)
+        edges, labels = self._read(genotype)
+        output = len(labels) + 1
+        decisions: dict[str, Any] = {}
+        for target in range(output, 0, -1):
+            sources = tuple(source for source, end in edges if end == target)
+            scope = "output" if target == output else f"vertex{target}"
+            if sources:
+                decisions[f"{scope}/inputs"] = sources
+            if sources and target != output:
+                decisions[f"{scope}/operation"] = labels[target - 1]
+        return dict(self.trace(decisions).decisions)
+
+    def _read(self, genotype: Any) -> tuple[list[Edge], list[str]]:
+        """The edges that matter and the inner vertices' operations of a published genotype."""
+        try:
+            given = json.loads(genotype) if isinstance(genotype, str) else genotype
+            matrix, names = [list(row) for row in given["matrix"]], list(given["ops"])
+        except (ValueError, KeyError, TypeError):
+            raise SpaceError(f"a NAS-Bench-101 genotype reads {EXAMPLE}, came {genotype!r:.300}") from None
+        count, most = len(names), self.vertices - 2
+        if not 2 <= count <= self.vertices or names[0] != "input" or names[-1] != "output":
+            raise SpaceError(
+                f"a NAS-Bench-101 genotype has the operations input, at most {most} others, output; came {names!r:.300}"
+            )
+        if not _is_adjacency(matrix, count):
+            raise SpaceError(
+                f"a NAS-Bench-101 genotype of {count} operations has a matrix of {count} rows of {count} times 0 or 1, "
+                f"with no edge back to an earlier vertex; came {matrix!r:.300}"
+            )
+        edges = [(source, target) for target in range(count) for source in range(target) if matrix[source][target]]
+        live = live_edges(edges, count - 1)
+        if not live:
+            raise SpaceError("no path leads from the input to the output of this NAS-Bench-101 genotype")
+        if len(live) > self.edges:
+            raise SpaceError(f"this NAS-Bench-101 genotype has {len(live)} edges, at most {self.edges} are allowed")
+        return live, [str(name) for name in names[1:-1]]
+
+
+def _most_sources(*, room: int, known: int) -> int:
+    """How many sources leave an edge for each new vertex among them; `known` ones are not new."""
+    return room if room <= known else (room + known) // 2
+
+
+def _is_adjacency(matrix: Sequence[Sequence[Any]], count: int) -> bool:
+    square = len(matrix) == count and all(len(row) == count for row in matrix)
+    return square and all(
+        value in (0, 1) and (value == 0 or source < target)
+        for source, row in enumerate(matrix)
+        for target, value in enumerate(row)
+    )

@@ -1,0 +1,122 @@
+"""NAS-Bench-201: the benchmark's cells in the benchmark's network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from netwright.core.cost import Cost
+from netwright.core.errors import SpaceError
+from netwright.core.records import Decisions
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.chooser import Chooser
+from netwright.search_spaces.dense_cell import Edges, dense_cell, head, residual_reduction, stem
+from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.space import SearchSpace
+
+EdgeOperation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+LAYERS = {
+    "none": "none",
+    "skip_connect": "skip",
+    "nor_conv_1x1": "conv_1x1",
+    "nor_conv_3x3": "conv_3x3",
+    "avg_pool_3x3": "average_pool_3x3",
+}
+"""What dense_cell calls the benchmark's operations."""
+NODES = 4
+STAGES = 3
+EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+
+
+class NasBench201(SearchSpace):
+    """The 15,625 cells of NAS-Bench-201 (Dong & Yang, 2020), in its network of three stages of five cells.
+
+    A cell has four nodes; each of its six edges carries one of five operations, and a node is the sum of its
+    edges. A residual block halves height and width and doubles the channels between stages. `cells` has the
+    same cells in a network of searched width and depth.
+
+    Genotypes are the benchmark's strings, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|`: for each node in
+    turn its incoming operations with the node that each comes from.
+    """
+
+    channels: int = Field(default=16, ge=1, description="channels of the stem and of the first stage")
+    cells_per_stage: int = Field(default=5, ge=1)
+    operations: tuple[EdgeOperation, ...] = Field(
+        default=("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
+        min_length=1,
+        description="what an edge may carry",
+    )
+    dead_operations: Literal["keep", "remove"] = Field(
+        default="keep",
+        description="whether operations that cannot reach the output are built and counted, as in the published table",
+    )
+    macs: Literal["published", "products"] = Field(
+        default="published",
+        description="published: one more per class, as the table counts the classifier's bias; "
+        "products: convolutions and matrix products alone, as for every other space",
+    )
+
+    @property
+    def keeps_dead(self) -> bool:
+        return self.dead_operations == "keep"
+
+    def decide(self, choose: Chooser) -> Edges:
+        with choose.scope("cell"):
+            return tuple(
+                (source, target, LAYERS[str(choose.one_of(f"{source}-{target}", self.operations))])
+                for target in range(1, NODES)
+                for source in range(target)
+            )
+
+    def lower(self, plan: Edges, net: GraphBuilder, shapes: Shapes) -> Tensor:
+        x = net.use(stem, net.input, filters=self.channels, stride=1, activation="before")
+        for stage in range(STAGES):
+            with net.scope(f"stage{stage + 1}"):
+                if stage:
+                    filters = self.channels * 2**stage
+                    x = net.use(residual_reduction, x, name="reduce", filters=filters, activation="before")
+                x = net.repeat(dense_cell, x, times=self.cells_per_stage, name="cell", edges=plan, activation="before")
+        return net.use(head, x, classes=shapes.classes, activation="before")
+
+    def counted(self, cost: Cost, shapes: Shapes) -> Cost:
+        """The cost as the benchmark's table counts it.
+
+        The table counts the classifier's bias as one multiply-accumulate per class. The layer graph, like that
+        of every other space, does not: its cost is what torch's counter finds in the built model. The setting
+        `macs: products` gives that here too.
+        """
+        return replace(cost, macs=cost.macs + shapes.classes) if self.macs == "published" else cost
+
+    def genotype(self, decisions: Decisions) -> str:
+        """The benchmark's string for a cell."""
+        chosen = self.trace(decisions).decisions
+        nodes = [
+            "".join(f"|{chosen[f'cell/{source}-{target}']}~{source}" for source in range(target)) + "|"
+            for target in range(1, NODES)
+        ]
+        return "+".join(nodes)
+
+    def from_genotype(self, genotype: Any) -> dict[str, Any]:
+        """The decisions for one of the benchmark's strings, or for `name=value` pairs.
+
+        Raises SpaceError when it is none of this space.
+        """
+        if not isinstance(genotype, str) or not genotype.lstrip().startswith("|"):
+            return super().from_genotype(genotype)
+        decisions: dict[str, Any] = {}
+        nodes = genotype.strip().split("+")
+        for target, node in enumerate(nodes, start=1):
+            edges = re.fullmatch(r"\|((\w+~\d\|)+)", node)
+            pairs = [edge.split("~") for edge in edges[1][:-1].split("|")] if edges else []
+            if sorted(source for _, source in pairs) != [str(source) for source in range(target)]:
+                raise SpaceError(f"node {target} of a NAS-Bench-201 genotype has one edge from every earlier node, "
+                                 f"as in {EXAMPLE!r}; came {node!r:.200}")  # fmt: skip
+            decisions |= {
+                f"cell/{source}-{target}": operation for operation, source in sorted(pairs, key=lambda p: p[1])
+            }
+        if len(nodes) != NODES - 1:
+            raise SpaceError(f"a NAS-Bench-201 genotype has three nodes, as in {EXAMPLE!r}; came {genotype!r:.200}")
+        return dict(self.trace(decisions).decisions)
