@@ -53,7 +53,8 @@ class Conv1d(Operation):
         holder = nn.Module()
         holder.weight_g = nn.Parameter(torch.linalg.vector_norm(layer.weight.detach(), dim=(1, 2), keepdim=True))
         holder.weight_v = layer.weight
-        holder.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach())
+        if layer.bias is not None:
+            holder.bias = layer.bias
         return holder
 
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
