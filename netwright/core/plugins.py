@@ -41,7 +41,7 @@ class Plugin(Settings):
     @model_validator(mode="before")
     @classmethod
     def _without_kind(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("kind") == name_of(cls):
+        if isinstance(data, Mapping) and "kind" in data and data["kind"] == name_of(cls):
             return {key: value for key, value in data.items() if key != "kind"}
         return data
 
@@ -120,7 +120,11 @@ def build(kind: str, spec: object) -> Plugin:
 
 def name_of(plugin: Plugin | type[Plugin]) -> str:
     """The name a plugin is known by: its file's name, or its dotted path."""
-    cls = plugin if isinstance(plugin, type) else type(plugin)
+    return _name_of_class(plugin if isinstance(plugin, type) else type(plugin))
+
+
+@cache
+def _name_of_class(cls: type[Plugin]) -> str:
     package, _, module = cls.__module__.rpartition(".")
     if any(kind.package == package for kind in KINDS.values()):
         return module

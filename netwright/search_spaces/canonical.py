@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 
-from netwright.core.files import canonical_json
-from netwright.core.plugins import spec_of
 from netwright.core.shapes import Shape
-from netwright.search_spaces.graph import INPUT, LayerGraph, Node
-from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.digest import digest_of
+from netwright.search_spaces.graph import INPUT, LayerGraph, Node, outline_of
 
 
 def simplify(graph: LayerGraph) -> LayerGraph:
@@ -43,38 +38,13 @@ def simplify(graph: LayerGraph) -> LayerGraph:
 
 
 def identity(graph: LayerGraph) -> str:
-    """A hash of the simplified graph that does not depend on names or on the order of commutative inputs.
+    """A hash that does not depend on names, on the order of commutative inputs, or on what cannot matter.
 
-    Every node is hashed from its operation and its inputs' hashes; the multiset of all node hashes is
-    hashed with the output's, so that two separate layers differ from one layer used twice. Operations
-    without weights that read the same inputs are the same value and count once; zeros are all alike, and
-    a sum of sums is one sum.
+    Every layer is hashed from its operation and its inputs' hashes; how often each hash occurs counts as
+    well, so that two separate layers differ from one used twice. Operations without weights that read the
+    same inputs are the same value and count once; zeros are all alike, and a sum of sums is one sum.
     """
-    simple = simplify(graph)
-    hashes = {INPUT: _digest("input", str(simple.input_shape))}
-    terms: dict[str, list[str]] = {}
-    weighted: Counter[str] = Counter()
-    shapes = simple.shapes()
-    live = _live({node.name: node for node in simple.nodes}, simple.output, through_zeros=False)
-    for node in simple.nodes:
-        inputs = [hashes[name] for name in node.inputs]
-        if node.operation.is_zero():
-            inputs = [str(node.shape)]
-        elif node.operation.associative:
-            inputs = [term for name in node.inputs for term in terms.get(name, [hashes[name]])]
-            terms[node.name] = inputs
-        if node.operation.commutative:
-            inputs = sorted(inputs)
-        own = _digest(_operation_key(node.operation), *inputs)
-        hashes[node.name] = own
-        counts = node.operation.random or node.operation.params([shapes[name] for name in node.inputs])
-        if counts and node.name in live:
-            weighted[own] += 1
-    shared: dict[str, set[str]] = defaultdict(set)
-    for node in simple.nodes:
-        shared[node.weights].add(hashes[node.name])
-    ties = sorted("=".join(sorted(group)) for group in shared.values() if len(group) > 1)
-    return _digest(hashes[simple.output], *(f"{key}*{count}" for key, count in sorted(weighted.items())), *ties)
+    return digest_of(outline_of(graph)).key
 
 
 def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape]) -> None:
@@ -102,12 +72,3 @@ def _live(nodes: Mapping[str, Node], output: str, *, through_zeros: bool = True)
         if through_zeros or not nodes[name].operation.is_zero():
             waiting.extend(nodes[name].inputs)
     return live
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
-
-
-@lru_cache(maxsize=65536)
-def _operation_key(operation: Operation) -> str:
-    return canonical_json(spec_of(operation))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Scalar
@@ -17,6 +18,9 @@ from netwright.search_spaces.domain import Categorical, Domain, Integer, Real, S
 
 class RejectedDecisionsError(SpaceError):
     """Decisions that break a constraint of their space."""
+
+
+BOOLEAN = Categorical((False, True))
 
 
 class Chooser(ABC):
@@ -38,7 +42,7 @@ class Chooser(ABC):
 
     def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
         """One of the options."""
-        value = self._answer(name, Categorical(tuple(options)))
+        value = self._answer(name, _categorical(tuple(options), tuple([type(option) for option in options])))
         assert not isinstance(value, tuple)
         return value
 
@@ -56,7 +60,7 @@ class Chooser(ABC):
 
     def boolean(self, name: str) -> bool:
         """True or False."""
-        return bool(self._answer(name, Categorical((False, True))))
+        return bool(self._answer(name, BOOLEAN))
 
     def subset(
         self, name: str, options: Sequence[Scalar], *, least: int = 0, most: int | None = None
@@ -91,3 +95,10 @@ class Chooser(ABC):
         self.decisions[path] = value
         self.domains[path] = domain
         return value
+
+
+@lru_cache(maxsize=4096)
+def _categorical(options: tuple[Scalar, ...], kinds: tuple[type, ...]) -> Categorical:
+    """The choice among these options; `kinds` tells 1 from True and 1.0, which Python calls equal."""
+    del kinds
+    return Categorical(options)

@@ -27,7 +27,10 @@ class RandomChooser(Chooser):
 
 
 class ReplayChooser(Chooser):
-    """Answers with given decisions; refuses a missing, foreign or left-over one."""
+    """Answers with given decisions; refuses a missing, foreign or left-over one.
+
+    A decision that has one option only need not be given.
+    """
 
     def __init__(self, decisions: Decisions) -> None:
         super().__init__()
@@ -35,6 +38,8 @@ class ReplayChooser(Chooser):
 
     def draw(self, name: str, domain: Domain) -> Value:
         if name not in self._given:
+            if domain.size == 1:
+                return domain.values()[0]
             raise SpaceError(f"the decision {name!r} is missing; expected {domain.describe()}")
         value = self._given[name]
         if isinstance(value, list):

@@ -56,11 +56,13 @@ def cost(graph: LayerGraph) -> Cost:
 
 def peak_activation_bytes(graph: LayerGraph) -> int:
     """The most bytes alive at once when operations run in order and a value dies after its last use."""
-    last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    last_use = {node.name: index for index, node in enumerate(graph.nodes)}
+    last_use |= {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    last_use.pop(graph.output, None)
     size = {name: FLOAT_BYTES * prod(shape) for name, shape in graph.shapes().items()}
     alive = peak = size[INPUT]
     for index, node in enumerate(graph.nodes):
         alive += size[node.name]
         peak = max(peak, alive)
-        alive -= sum(size[name] for name in set(node.inputs) if last_use[name] == index)
+        alive -= sum(size[name] for name in {node.name, *node.inputs} if last_use.get(name) == index)
     return peak

@@ -17,6 +17,7 @@ from netwright.search_spaces.operations.skip import Skip
 from netwright.search_spaces.operations.zero import Zero
 
 SUM = Add()
+ZERO = Zero()
 ActivationPlace: TypeAlias = Literal["before", "after"]
 """Whether ReLU runs before a convolution or after its normalisation."""
 Edges: TypeAlias = tuple[tuple[int, int, str], ...]
@@ -32,11 +33,16 @@ def dense_cell(net: GraphBuilder, x: Tensor, *, edges: Edges, activation: Activa
     """A cell whose node 0 is the input and whose last node is the result; the shape stays."""
     nodes = [x]
     for target in range(1, max(target for _, target, _ in edges) + 1):
-        terms = [
-            net.use(edge, nodes[source], name=f"{source}-{target}", operation=operation, activation=activation)
-            for source, end, operation in edges
-            if end == target
-        ]
+        terms = []
+        for source, end, operation in edges:
+            if end != target or operation == "none":
+                continue
+            x = nodes[source]
+            if operation != "skip":
+                x = net.use(edge, x, name=f"{source}-{target}", operation=operation, activation=activation)
+            terms.append(x)
+        # a node without any edge is zero
+        terms = terms or [net.add(ZERO, nodes[0], name=f"zero{target}")]
         nodes.append(net.add(SUM, *terms, name=f"node{target}"))
     return nodes[-1]
 

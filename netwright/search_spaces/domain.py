@@ -37,7 +37,8 @@ class Categorical:
         return self.options[rng.randrange(len(self.options))]
 
     def holds(self, value: object) -> bool:
-        return any(type(value) is type(option) and value == option for option in self.options)
+        # 1, 1.0 and True are equal in Python but not the same option
+        return value in self.options and any(type(value) is type(o) and value == o for o in self.options)
 
     def describe(self) -> str:
         return "one of " + ", ".join(repr(option) for option in self.options)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import build, name_of, spec_of
@@ -20,8 +20,7 @@ INPUT = "input"
 Block: TypeAlias = Callable[..., "Tensor"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """What flows between operations: its number, its per-sample shape, and who made it."""
 
     number: int
@@ -151,12 +150,30 @@ class GraphBuilder:
         so that equal blocks are worked out once. `name` is the scope, by default the function's name.
         """
         name = name or block.__name__.strip("_")
+        shapes = (inputs[0].shape,) if len(inputs) == 1 else tuple([tensor.shape for tensor in inputs])
         try:
-            outline = _outline_of(block, tuple(tensor.shape for tensor in inputs), tuple(settings.items()))
+            outline = _outline_of(block, shapes, tuple(settings.items()))
         except ShapeError as error:
             place = "/".join([*self._scopes, name])
             raise ShapeError(re.sub(r"^at ", f"at {place}/", str(error))) from None
         return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
+
+    def repeat(self, block: Block, tensor: Tensor, *, times: int, name: str = "", **settings: Hashable) -> Tensor:
+        """Use a block `times` in a row; from the second time on it reads what it gave, so its shape must not change.
+
+        The scopes are `name` with numbers from 1. No repetition gives the tensor back.
+        """
+        if times < 1:
+            return tensor
+        name = name or block.__name__.strip("_")
+        first = self.use(block, tensor, name=name if times > 1 else f"{name}1", **settings)
+        call = self._items[-1]
+        if times == 1 or not isinstance(call, Call):
+            return first
+        if call.block.output_shape != tensor.shape:
+            raise ShapeError(f"at {name}: a repeated block must keep the shape {tensor.shape}, it gives {first.shape}")
+        self._items[-1] = call._replace(times=times)
+        return first
 
     def outline(self, output: Tensor) -> Outline:
         """The network whose result is `output`, with its blocks."""
@@ -175,13 +192,13 @@ class GraphBuilder:
         for tensor in tensors:
             if tensor.owner is not self:
                 raise SpaceError("a block may use only the tensors it is given, and gives back one of its own")
-        return tuple(tensor.number for tensor in tensors)
+        return tuple([tensor.number for tensor in tensors])
 
     def _place(self, operation: Operation, name: str) -> str:
         return "/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()])
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=1024)
 def _outline_of(block: Block, shapes: tuple[Shape, ...], settings: tuple[tuple[str, Hashable], ...]) -> Outline:
     """What a block adds for inputs of these shapes."""
     net = GraphBuilder(*shapes)
@@ -198,15 +215,30 @@ def flatten(outline: Outline) -> LayerGraph:
     return _checked(LayerGraph(outline.input_shapes[0], tuple(nodes), values[outline.output]))
 
 
+def outline_of(graph: LayerGraph) -> Outline:
+    """The graph as an outline without blocks."""
+    number = {INPUT: 0, **{node.name: index for index, node in enumerate(graph.nodes, start=1)}}
+    sharers = Counter(node.weights for node in graph.nodes)
+    layers = []
+    for node, shapes in node_shapes(graph):
+        place = f"/{node.weights}" if sharers[node.weights] > 1 else ""
+        inputs = tuple(number[name] for name in node.inputs)
+        params, macs = node.operation.params(shapes), node.operation.macs(shapes)
+        layers.append(Layer((), node.name, node.operation, inputs, node.shape, place, params, macs))
+    return Outline((graph.input_shape,), tuple(layers), number[graph.output])
+
+
 def _write(outline: Outline, values: list[str], prefix: str, nodes: list[Node]) -> None:
     """Add an outline's layers to `nodes`; `values` holds its inputs' names and gets those of all its tensors."""
     for item, own in zip(outline.items, outline.names, strict=True):
         inputs = [values[number] for number in item.inputs]
         path = prefix + own
         if isinstance(item, Call):
-            inner = list(inputs)
-            _write(item.block, inner, path + "/", nodes)
-            values.append(inner[item.block.output])
+            for part in item.parts(path):
+                inner = list(inputs)
+                _write(item.block, inner, part + "/", nodes)
+                inputs = [inner[item.block.output]]
+            values.append(inputs[0])
             continue
         place = item.weights[1:] if item.weights.startswith("/") else prefix + (item.weights or own)
         nodes.append(Node(path, item.operation, tuple(inputs), item.shape, place))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
 from netwright.core.errors import ShapeError
-from netwright.core.plugins import Plugin
+from netwright.core.files import canonical_json
+from netwright.core.plugins import Plugin, spec_of
 from netwright.core.shapes import Shape
 
 if TYPE_CHECKING:
@@ -46,6 +48,11 @@ class Operation(Plugin):
     """What it belongs to, for the colours of a drawing."""
     accompanies: ClassVar[bool] = False
     """Whether it is drawn as a remark on the operation before or after it, as normalisation is."""
+
+    @cached_property
+    def key(self) -> str:
+        """One line that says the operation with all its attributes."""
+        return canonical_json(spec_of(self))
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:

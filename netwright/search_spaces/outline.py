@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 from netwright.core.plugins import name_of
 from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Operation
 
+FLOAT_BYTES = 4
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+
+class Layer(NamedTuple):
     """One operation at one place: scopes and name (empty: the operation's own), inputs, what comes out.
 
     `weights` is the place that it shares its weights with, counted from here or, with `/` before it, from the top.
@@ -32,15 +34,22 @@ class Layer:
     macs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A block at one place."""
+class Call(NamedTuple):
+    """A block at one place, `times` in a row; several are named with numbers from 1."""
 
     scopes: tuple[str, ...]
     name: str
     block: Outline
     inputs: tuple[int, ...]
     shape: Shape
+    times: int = 1
+
+    def parts(self, path: str) -> Iterator[str]:
+        """The path of each repetition."""
+        if self.times == 1:
+            yield path
+        else:
+            yield from (f"{path}{number + 1}" for number in range(self.times))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +66,16 @@ class Outline:
     def shapes(self) -> tuple[Shape, ...]:
         """The shape of every tensor."""
         return (*self.input_shapes, *(item.shape for item in self.items))
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether any layer here says where its weights are."""
+        return any(isinstance(item, Layer) and item.weights for item in self.items)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The bytes of every tensor, as 32-bit numbers for one sample."""
+        return tuple([FLOAT_BYTES * prod(shape) for shape in self.shapes])
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,11 +97,3 @@ class Outline:
     @property
     def output_shape(self) -> Shape:
         return self.shapes[self.output]
-
-    def layers(self) -> Iterator[Layer]:
-        """All layers, those of blocks included."""
-        for item in self.items:
-            if isinstance(item, Layer):
-                yield item
-            else:
-                yield from item.block.layers()

@@ -14,7 +14,7 @@ from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
-from netwright.search_spaces.canonical import identity, simplify
+from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
 from netwright.search_spaces.choosers import (
     CrossoverChooser,
@@ -24,8 +24,10 @@ from netwright.search_spaces.choosers import (
     enumerate_decisions,
 )
 from netwright.search_spaces.cost import cost
+from netwright.search_spaces.digest import cost_of, digest_of, written_digest_of
 from netwright.search_spaces.domain import Value
-from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
+from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor, flatten
+from netwright.search_spaces.outline import Outline
 
 if TYPE_CHECKING:
     from torch import fx
@@ -111,10 +113,31 @@ class SearchSpace(Plugin):
 
     def cost(self, decisions: Decisions, shapes: Shapes) -> Cost:
         """Parameters, multiply-accumulates and peak activation memory, without building anything."""
-        return cost(self.graph(decisions, shapes))
+        return self.describe(decisions, shapes)[1]
+
+    def describe(self, decisions: Decisions, shapes: Shapes) -> tuple[str, Cost]:
+        """The identity and the cost, for the price of one.
+
+        Raises SpaceError for decisions that are not of this space, ShapeError when the input does not fit.
+        """
+        outline = self.outline(decisions, shapes)
+        simple = digest_of(outline)
+        counted = written_digest_of(outline) if self.keeps_dead else simple
+        # zeros that have to be made take their shape from somewhere: only the graph knows
+        found = cost(simplify(flatten(outline))) if counted.makes_zeros else cost_of(counted)
+        return simple.key, self.counted(found, shapes)
+
+    def counted(self, cost: Cost, shapes: Shapes) -> Cost:
+        """The cost as this space reports it; one that stands for a published table counts as that does."""
+        del shapes
+        return cost
 
     def raw_graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
         """The layer graph exactly as `lower` wrote it, dead operations included."""
+        return flatten(self.outline(decisions, shapes))
+
+    def outline(self, decisions: Decisions, shapes: Shapes) -> Outline:
+        """The network as `lower` wrote it, with its blocks."""
         chooser = ReplayChooser(decisions)
         plan = self.decide(chooser)
         chooser.check_all_used()
@@ -124,11 +147,11 @@ class SearchSpace(Plugin):
             raise ShapeError(
                 f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {shapes.output_shape}"
             )
-        return net.finish(output)
+        return net.outline(output)
 
     def identity(self, decisions: Decisions, shapes: Shapes) -> str:
         """A hash that is equal for equal networks, however they are written."""
-        return identity(self.raw_graph(decisions, shapes))
+        return digest_of(self.outline(decisions, shapes)).key
 
     def canonical(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
         """The graph in its simplest form; the same as `graph`."""

@@ -1,0 +1,310 @@
+"""What an outline comes to: its simplest form, identity and cost, worked out block by block.
+
+A block's answer depends only on which of its inputs are equal and which are zero, so it is kept with the
+block: a network of many equal cells costs little more to describe than one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from netwright.core.cost import Cost
+from netwright.core.shapes import Shape
+from netwright.search_spaces.outline import Call, Layer, Outline
+
+ZERO = -1
+"""The number of a tensor that is zero whatever comes in."""
+
+NOTHING: frozenset[int] = frozenset()
+FIRST = frozenset({0})
+
+Pattern: TypeAlias = tuple[int, ...]
+"""For every input the number of the first input that is the same tensor, or ZERO."""
+
+
+class Kept(NamedTuple):
+    """An item that the result depends on.
+
+    `inputs` are its inputs after folding, `read` those that matter (a block may pass over some), `digest`
+    is what a block comes to for these inputs and `times` how often it runs in a row.
+    """
+
+    number: int
+    item: Layer | Call
+    inputs: tuple[int, ...]
+    read: tuple[int, ...]
+    digest: Digest | None
+    times: int
+
+
+class Tie(NamedTuple):
+    """A layer whose weights are shared from the top: the place, the layer's own hash, its parameters."""
+
+    place: str
+    key: str
+    params: int
+
+
+@dataclass(slots=True)
+class Digest:
+    """What an outline comes to when its inputs follow a pattern.
+
+    `output` is a tensor's number: below the number of inputs the result is that input, ZERO it is zero.
+    `key` is a hash of what is computed from the inputs; `own` parameters are those not shared from the top.
+    """
+
+    outline: Outline
+    kept: Sequence[Kept]
+    output: int
+    key: str
+    counts: bool
+    own: int
+    macs: int
+    ties: Sequence[Tie]
+    reads: tuple[int, ...]
+    """The inputs that the result depends on."""
+    makes_zeros: bool
+    """Whether something that matters reads a zero, which then has to be made."""
+    peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def params(self) -> int:
+        """All parameters, shared ones once."""
+        return self.own + sum({tie.place: tie.params for tie in self.ties}.values())
+
+
+def digest_of(outline: Outline, pattern: Pattern | None = None) -> Digest:
+    """What an outline comes to, without what cannot matter."""
+    found: Digest | None = outline.notes.get(pattern)
+    if found is None:
+        found = _digest(outline, pattern or tuple(range(len(outline.input_shapes))))
+        outline.notes[pattern] = found
+    return found
+
+
+def written_digest_of(outline: Outline) -> Digest:
+    """What an outline comes to with every operation kept, also those that cannot matter; it has no key."""
+    found: Digest | None = outline.notes.get("written")
+    if found is None:
+        found = outline.notes["written"] = _written(outline)
+    return found
+
+
+def cost_of(digest: Digest) -> Cost:
+    """Parameters, multiply-accumulates and peak activation memory of one inference at batch 1."""
+    held = digest.outline.sizes[0]
+    high, _ = _peak(digest, FIRST)
+    return Cost(params=digest.params, macs=digest.macs, peak_activation_bytes=held + max(high, 0))
+
+
+def _digest(outline: Outline, pattern: Pattern) -> Digest:
+    arity = len(pattern)
+    folded, output = _fold(outline, pattern)
+    kept = _needed(folded, output)
+    hashes, weighted, ties = _hashes(outline, kept, pattern)
+    own, macs = _counts(outline, kept)
+    parts = [hashes[output] if output != ZERO else _hash("zero", str(outline.output_shape))]
+    parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
+    if ties:
+        parts += _groups(ties)
+    reads = {output} if 0 <= output < arity else set()
+    makes_zeros = False
+    for entry in kept:
+        reads.update([n for n in entry.read if 0 <= n < arity])
+        makes_zeros = makes_zeros or ZERO in entry.read or (entry.digest is not None and entry.digest.makes_zeros)
+    key = _hash(*parts)
+    ties = [tie for tie in ties if tie.place[0] == "/"]
+    return Digest(outline, kept, output, key, bool(weighted), own, macs, ties, tuple(sorted(reads)), makes_zeros)
+
+
+def _written(outline: Outline) -> Digest:
+    arity = len(outline.input_shapes)
+    ties: list[Tie] = []
+    kept = []
+    for number, item in enumerate(outline.items, start=arity):
+        if isinstance(item, Call):
+            digest = written_digest_of(item.block)
+            kept.append(Kept(number, item, item.inputs, item.inputs, digest, item.times))
+            ties += digest.ties
+        else:
+            kept.append(Kept(number, item, item.inputs, item.inputs, None, 1))
+            if item.weights[:1] == "/":
+                ties.append(Tie(item.weights, "", item.params))
+    own, macs = _counts(outline, kept)
+    return Digest(outline, kept, outline.output, "", True, own, macs, ties, tuple(range(arity)), False)
+
+
+def _counts(outline: Outline, kept: Sequence[Kept]) -> tuple[int, int]:
+    """Parameters, but for those shared from the top, and multiply-accumulates."""
+    own = macs = 0
+    shared: dict[str, int] = {}
+    names = outline.names if outline.shares else ()
+    for number, item, _, _, digest, times in kept:
+        if digest is not None:
+            own += times * digest.own
+            macs += times * digest.macs
+        elif isinstance(item, Layer):
+            macs += item.macs
+            if not names:
+                own += item.params
+            elif item.weights[:1] != "/":
+                shared[item.weights or names[number - len(outline.input_shapes)]] = item.params
+    return own + sum(shared.values()), macs
+
+
+def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
+    """Every item that does something, reading what its inputs really are; and what the result really is."""
+    alias = list(pattern)
+    shapes = outline.shapes
+    kept = []
+    number = len(pattern)
+    for item in outline.items:
+        inputs = tuple([alias[n] for n in item.inputs])
+        if isinstance(item, Call):
+            digest = digest_of(item.block, _pattern(inputs))
+            same = digest.output
+            if same < len(inputs):
+                alias.append(ZERO if same == ZERO else inputs[same])
+            else:
+                alias.append(number)
+                read = inputs if len(digest.reads) == len(inputs) else tuple([inputs[n] for n in digest.reads])
+                kept.append(Kept(number, item, inputs, read, digest, item.times))
+        else:
+            folded, inputs = _folded(item, inputs, shapes)
+            alias.append(number if folded is None else folded)
+            if folded is None:
+                kept.append(Kept(number, item, inputs, inputs, None, 1))
+        number += 1
+    return kept, alias[outline.output]
+
+
+def _folded(item: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> tuple[int | None, tuple[int, ...]]:
+    """The tensor that a layer's result is anyway, if so; and the inputs that matter to it."""
+    operation = item.operation
+    if operation.drops_zeros and ZERO in inputs:
+        inputs = tuple([n for n in inputs if n != ZERO])
+        if not inputs:
+            return ZERO, inputs
+    if operation.is_zero():
+        return ZERO, inputs
+    if len(inputs) == 1:
+        shape = shapes[item.inputs[0]]
+        if inputs[0] == ZERO and operation.keeps_zeros() and shape == item.shape:
+            return ZERO, inputs
+        if operation.is_identity([shape]):
+            return inputs[0], inputs
+    return None, inputs
+
+
+def _pattern(inputs: Sequence[int]) -> Pattern:
+    if len(inputs) == 1:
+        return (ZERO,) if inputs[0] == ZERO else (0,)
+    first: dict[int, int] = {}
+    return tuple([ZERO if n == ZERO else first.setdefault(n, place) for place, n in enumerate(inputs)])
+
+
+def _needed(folded: Sequence[Kept], output: int) -> list[Kept]:
+    """The items that the result depends on."""
+    live = {output}
+    kept = []
+    for entry in reversed(folded):
+        if entry[0] in live:
+            kept.append(entry)
+            live.update(entry[3])
+    kept.reverse()
+    return kept
+
+
+def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[dict[int, str], Counter[str], list[Tie]]:
+    """A hash of every tensor, how often each weighted one is made, and the layers that share weights."""
+    hashes = {n: f"input {n} {outline.input_shapes[n]}" for n in pattern if n != ZERO}
+    terms: dict[int, list[str]] = {}
+    weighted: Counter[str] = Counter()
+    ties: list[Tie] = []
+    shapes = outline.shapes
+    for number, item, given, read, digest, times in kept:
+        if ZERO in read:
+            places = range(len(given)) if digest is None else digest.reads
+            zeros = [shapes[item.inputs[p]] for p in places]
+            inputs = [
+                hashes[n] if n != ZERO else _hash("zero", str(shape)) for n, shape in zip(read, zeros, strict=True)
+            ]
+        else:
+            inputs = [hashes[n] for n in read]
+        if digest is not None:
+            own = ""
+            for _ in range(times):
+                own = _hash(digest.key, *inputs)
+                inputs = [own]
+                if digest.counts:
+                    weighted[own] += 1
+                for tie in digest.ties:
+                    ties.append(Tie(tie.place, _hash(tie.key, own), tie.params))
+        else:
+            assert isinstance(item, Layer)
+            operation = item.operation
+            if operation.associative:
+                inputs = [term for n, text in zip(read, inputs, strict=True) for term in terms.get(n, [text])]
+                terms[number] = inputs
+            own = _hash(operation.key, *(sorted(inputs) if operation.commutative else inputs))
+            if operation.random or item.params:
+                weighted[own] += 1
+            if item.weights:
+                ties.append(Tie(item.weights, own, item.params))
+        hashes[number] = own
+    return hashes, weighted, ties
+
+
+def _groups(ties: Sequence[Tie]) -> list[str]:
+    """Which hashes share one place, in an order of its own."""
+    shared: dict[str, set[str]] = defaultdict(set)
+    for tie in ties:
+        shared[tie.place].add(tie.key)
+    return sorted("=".join(sorted(keys)) for keys in shared.values() if len(keys) > 1)
+
+
+def _peak(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
+    """The most bytes alive while the items run, and those alive at the end, both beyond what was alive before.
+
+    `dying` are the inputs that nobody needs after their last use here.
+    """
+    if dying not in digest.peaks:
+        digest.peaks[dying] = _run(digest, dying)
+    return digest.peaks[dying]
+
+
+def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
+    arity = len(digest.outline.input_shapes)
+    size = digest.outline.sizes
+    last: dict[int, int] = {}
+    for entry in digest.kept:
+        for tensor in entry[3]:
+            last[tensor] = entry[0]
+    last.pop(digest.output, None)
+    alive = peak = 0
+    for number, _, inputs, read, inner, times in digest.kept:
+        ending = {n for n in read if last.get(n) == number and (n >= arity or n in dying)}
+        if inner is None:
+            alive += size[number]
+            peak = max(peak, alive)
+            for tensor in ending:
+                alive -= size[tensor]
+        else:
+            inside = frozenset([inputs.index(n) for n in ending]) if ending else NOTHING
+            high, left = _peak(inner, inside)
+            peak = max(peak, alive + high)
+            alive += left
+            if times > 1:
+                peak = max(peak, alive + _peak(inner, FIRST)[0])
+        makes = inner is None or inner.output >= len(inputs)
+        if makes and number not in last and number != digest.output:
+            alive -= size[number]
+    return peak, alive
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
