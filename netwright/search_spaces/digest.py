@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from netwright.core.cost import Cost
 from netwright.core.shapes import Shape
 from netwright.search_spaces.outline import Call, Layer, Outline
+from netwright.search_spaces.wiring import Wire, wiring_key
 
 ZERO = -1
 """The number of a tensor that is zero whatever comes in."""
@@ -109,6 +110,9 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     own, macs = _counts(outline, kept)
     parts = [hashes[output] if output != ZERO else _hash("zero", str(outline.output_shape))]
     parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
+    if any(count > 1 for count in weighted.values()):
+        # layers that are alike: the hashes so far do not say which of them is read where
+        parts.append(wiring_key([_wire(entry, hashes) for entry in kept], output, hashes))
     if ties:
         parts += _groups(ties)
     reads = {output} if 0 <= output < arity else set()
@@ -257,6 +261,16 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
                 ties.append(Tie(item.weights, own, item.params))
         hashes[number] = own
     return hashes, weighted, ties
+
+
+def _wire(entry: Kept, hashes: Mapping[int, str]) -> Wire:
+    number, item, _, read, digest, _ = entry
+    if digest is not None:
+        return Wire(number, hashes[number], read, ordered=True, summed=False, weighted=digest.counts)
+    assert isinstance(item, Layer)
+    operation, weighted = item.operation, item.operation.random or item.params > 0
+    summed, ordered = operation.associative, not operation.commutative
+    return Wire(number, hashes[number], read, ordered=ordered, summed=summed, weighted=weighted)
 
 
 def _groups(ties: Sequence[Tie]) -> list[str]:
