@@ -55,11 +55,6 @@ class Style:
         )  # fmt: skip
         return [window, *self.norm(filters)]
 
-    def separable(self, filters: int, kernel: int, *, stride: int = 1, padding: Padding = "same") -> list[Operation]:
-        """A depthwise convolution, a pointwise one (Sifre, 2014) and their normalisation."""
-        depthwise = Conv2d(kernel=kernel, stride=stride, padding=padding, groups=0, bias=self.bias)
-        return [depthwise, Conv2d(filters=filters, kernel=1, bias=self.bias), *self.norm(filters)]
-
     @property
     def act(self) -> Activation:
         """The activation."""
@@ -104,12 +99,32 @@ def pooling(name: Pool, *, padding: Padding = "same") -> list[Operation]:
 
 def plain_layer(net: GraphBuilder, x: Tensor, *, layer: Layer, style: Style) -> Tensor:
     """Convolution, normalisation, a skip connection around them, activation, pooling."""
-    make = style.separable if layer.separable else style.conv
-    y = net.chain(x, *make(layer.filters, layer.kernel, stride=layer.stride, padding=layer.padding))
+    make = separable if layer.separable else full
+    y = make(
+        net, x, filters=layer.filters, kernel=layer.kernel, stride=layer.stride, padding=layer.padding, style=style
+    )
     if layer.skip:
         with net.scope("skip"):
             y = net.add(Add(), y, _projected(net, x, y, stride=layer.stride, style=style))
     return net.chain(y, style.act, *pooling(layer.pool, padding=layer.padding))
+
+
+def full(
+    net: GraphBuilder, x: Tensor, *, filters: int, kernel: int, style: Style, stride: int = 1, padding: Padding = "same"
+) -> Tensor:
+    """A convolution and its normalisation."""
+    return net.chain(x, *style.conv(filters, kernel, stride=stride, padding=padding))
+
+
+def separable(
+    net: GraphBuilder, x: Tensor, *, filters: int, kernel: int, style: Style, stride: int = 1, padding: Padding = "same"
+) -> Tensor:
+    """A depthwise convolution, a pointwise one (Sifre, 2014) and their normalisation."""
+    window = Conv2d(kernel=kernel, stride=stride, padding=padding, groups=0, bias=style.bias)
+    # names of their own: a supernet shares no weights between these and full convolutions
+    y = net.add(window, x, name="depthwise")
+    y = net.add(Conv2d(filters=filters, kernel=1, bias=style.bias), y, name="pointwise")
+    return net.chain(y, *style.norm(filters))
 
 
 def residual_block(net: GraphBuilder, x: Tensor, *, plan: Residual, style: Style) -> Tensor:
@@ -122,7 +137,7 @@ def residual_block(net: GraphBuilder, x: Tensor, *, plan: Residual, style: Style
         outer, middle = (stride, 1) if plan.strided_first else (1, stride)
         with net.scope("reduce"):
             y = net.chain(y, *style.conv(plan.inner, 1, stride=outer), style.act)
-        with net.scope("window"):
+        with net.scope("window" if plan.groups == 1 else f"window-{plan.groups}-groups"):
             grouped = style.conv(plan.inner, plan.kernel, stride=middle, groups=plan.groups)
             y = net.chain(y, *grouped, style.act)
         with net.scope("expand"):
@@ -158,7 +173,7 @@ def separable_block(
     y = x
     for index, width in enumerate(widths):
         with net.scope(f"separable{index + 1}"):
-            y = net.chain(y, style.act, *style.separable(width, kernel))
+            y = separable(net, net.add(style.act, y), filters=width, kernel=kernel, style=style)
     if stride > 1:
         y = net.add(Pool2d(mode="max", kernel=3, stride=stride), y)
     with net.scope("shortcut"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netwright.core.errors import ShapeError, SpaceError
+from netwright.core.errors import ConfigurationError, ShapeError, SpaceError
 from netwright.core.plugins import build
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.space import SearchSpace
@@ -134,6 +134,13 @@ def test_a_reducing_inception_block_without_padding_ends_its_branches_alike() ->
             if name.endswith("/steps"):
                 end = decisions[f"{name.removesuffix('steps')}step{count}/operation"]
                 assert end in ("3x3", "max_pool", "average_pool")
+
+
+def test_settings_that_leave_a_decision_without_options_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="bottleneck blocks need a number above 0"):
+        made(connections=["bottleneck"], bottlenecks=[0])
+    with pytest.raises(ConfigurationError, match="need one of 3x3, max_pool, average_pool"):
+        made(connections=["inception"], paddings=["valid"], branch_operations=["1x1"])
 
 
 def test_the_default_stays_small_for_every_image_size() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
@@ -32,6 +32,7 @@ from netwright.search_spaces.stages import (
 Connection = Literal["plain", "basic", "bottleneck", "separable", "dense", "inception"]
 DownSampling = Literal["stride", "max_pool", "average_pool", "max_pool_3x3", "average_pool_3x3"]
 Step = Literal["1x1", "3x3", "5x5", "7x7", "1x3", "3x1", "1x7", "7x1", "1x3+3x1", "max_pool", "average_pool"]
+Count = Annotated[int, Field(ge=0)]
 REDUCING = ("3x3", "max_pool", "average_pool")
 """Steps that leave the same size when they reduce without padding."""
 
@@ -65,23 +66,21 @@ class Convnet(SearchSpace):
     """
 
     stages: tuple[Size, Size] = Field(default=(1, 1), description="least and most stages")
-    connections: tuple[Connection, ...] = Field(
-        default=("plain",), min_length=1, description="what a stage is made of"
-    )  # fmt: skip
+    connections: tuple[Connection, ...] = Field(default=("plain",), min_length=1, description="what a stage is made of")
     depth: tuple[Size, Size] = Field(default=(2, 6), description="least and most convolutions or blocks of a stage")
-    kernels: tuple[int, ...] = Field(default=(3, 5), min_length=1, description="sides of the square windows")
-    filters: tuple[int, ...] = Field(
+    kernels: tuple[Size, ...] = Field(default=(3, 5), min_length=1, description="sides of the square windows")
+    filters: tuple[Size, ...] = Field(
         default=(8, 16, 24, 32, 48, 64), min_length=1, description="channels that come out"
     )
     rising: bool = Field(default=True, description="whether filters never fall from one layer to the next")
-    strides: tuple[int, int] = Field(
+    strides: tuple[Count, Count] = Field(
         default=(1, 3), description="least and most layers or blocks of a stage that reduce height and width"
     )
-    stride_sizes: tuple[int, ...] = Field(default=(2,), min_length=1, description="by how much a stride reduces them")
+    stride_sizes: tuple[Size, ...] = Field(default=(2,), min_length=1, description="by how much a stride reduces them")
     down_samplings: tuple[DownSampling, ...] = Field(
         default=("stride", "max_pool"), min_length=1, description="how plain layers reduce them"
     )
-    paddings: tuple[Literal["same", "valid"] | Annotated[int, Field(ge=0)], ...] = Field(
+    paddings: tuple[Literal["same", "valid"] | Count, ...] = Field(
         default=("same",), min_length=1,
         description="of plain convolutions and of reducing inception steps: same, valid or places at each side",
     )  # fmt: skip
@@ -96,7 +95,7 @@ class Convnet(SearchSpace):
     epsilon: float = Field(default=1e-5, gt=0, description="added to the variance in a normalisation")
     bias: bool | None = Field(default=None, description="of convolutions; by default where nothing is normalised")
     dropouts: tuple[float, ...] = Field(default=(0.0, 0.2), min_length=1)
-    bottlenecks: tuple[int, ...] = Field(
+    bottlenecks: tuple[Count, ...] = Field(
         default=(4,), min_length=1,
         description="by how much a bottleneck block is narrower inside; times the growth in dense layers, 0 for none",
     )  # fmt: skip
@@ -109,7 +108,7 @@ class Convnet(SearchSpace):
         min_length=1,
         description="how a residual block's input is brought to its output's shape",
     )
-    squeeze_excites: tuple[int, ...] = Field(
+    squeeze_excites: tuple[Count, ...] = Field(
         default=(0,), min_length=1, description="by how much squeeze-and-excitation is narrower inside; 0 for none"
     )
     repeats: tuple[Size, ...] = Field(default=(2,), min_length=1, description="convolutions of a separable block")
@@ -129,9 +128,22 @@ class Convnet(SearchSpace):
     poolings: tuple[Literal["average", "max", "flatten"], ...] = Field(
         default=("average",), min_length=1, description="how the last feature map becomes a vector"
     )
-    pool_sizes: tuple[Size, ...] = Field(default=(1,), min_length=1, description="height and width that pooling leaves")
-    hidden: tuple[int, int] = Field(default=(0, 0), description="least and most fully connected layers before the last")
+    pool_sizes: tuple[Size, ...] = Field(
+        default=(1,), min_length=1, description="height and width that average pooling leaves"
+    )
+    hidden: tuple[Count, Count] = Field(
+        default=(0, 0), description="least and most fully connected layers before the last"
+    )
     neurons: tuple[Size, ...] = Field(default=(64, 128, 256), min_length=1, description="of such a layer")
+
+    @model_validator(mode="after")
+    def _every_decision_has_an_option(self) -> Convnet:
+        if "bottleneck" in self.connections and not any(self.bottlenecks):
+            raise ValueError("bottleneck blocks need a number above 0 in bottlenecks")
+        unpadded = "inception" in self.connections and self.strides[1] and set(self.paddings) != {"same"}
+        if unpadded and not set(REDUCING) & set(self.branch_operations):
+            raise ValueError(f"inception blocks that reduce without padding need one of {', '.join(REDUCING)}")
+        return self
 
     def decide(self, choose: Chooser) -> Plan:
         stages: list[Stage] = []
@@ -165,7 +177,7 @@ class Convnet(SearchSpace):
             elif head.size == 1:
                 x = net.add(GlobalPool(mode=head.pooling), x)
             else:
-                x = net.chain(x, AdaptivePool2d(size=head.size, mode=head.pooling), Flatten())
+                x = net.chain(x, AdaptivePool2d(size=head.size), Flatten())
             for index, neurons in enumerate(head.neurons):
                 with net.scope(f"hidden{index + 1}"):
                     x = net.chain(x, Linear(features=neurons), plan.style.act, dropout)
@@ -289,7 +301,8 @@ class Convnet(SearchSpace):
     def _head(self, choose: Chooser) -> Head:
         with choose.scope("head"):
             pooling: Literal["average", "max", "flatten"] = choose.one_of("pooling", self.poolings)  # type: ignore[assignment]
-            size = 1 if pooling == "flatten" else int(choose.one_of("size", self.pool_sizes))
+            # ONNX has no adaptive pooling for the largest value, only a global one
+            size = int(choose.one_of("size", self.pool_sizes)) if pooling == "average" else 1
             hidden = choose.integer("hidden", *self.hidden)
             return Head(
                 pooling, size, tuple(int(choose.one_of(f"neurons{i + 1}", self.neurons)) for i in range(hidden))
