@@ -20,7 +20,7 @@ CellOperation: TypeAlias = Literal[
     "none", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5",
     "avg_pool_3x3", "max_pool_3x3", "conv_7x1_1x7", "conv_3x1_1x3", "conv_1x1", "conv_3x3",
 ]  # fmt: skip
-StyleName: TypeAlias = Literal["darts", "nasnet", "amoebanet"]
+StyleName: TypeAlias = Literal["darts", "nasnet", "nasnet_timm", "amoebanet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Style:
     `late_padding`: where a stride leaves an odd number of places to pad, the extra one is below and on the right,
     as TensorFlow's SAME does. `bottleneck`: windows of full convolutions work on a fraction of the filters.
     `middle_norm`: normalisation and ReLU between the two halves of a convolution such as 1x7, 7x1.
+    `counts_padding`: strided average pooling counts padded zeros, as in timm.
     """
 
     epsilon: float
@@ -38,11 +39,15 @@ class Style:
     late_padding: bool
     bottleneck: bool
     middle_norm: bool
+    counts_padding: bool = False
 
 
 STYLES: dict[StyleName, Style] = {
     "darts": Style(1e-5, split_skip=True, late_padding=False, bottleneck=False, middle_norm=False),
     "nasnet": Style(1e-3, split_skip=False, late_padding=True, bottleneck=False, middle_norm=True),
+    "nasnet_timm": Style(
+        1e-3, split_skip=False, late_padding=True, bottleneck=False, middle_norm=True, counts_padding=True
+    ),
     "amoebanet": Style(1e-3, split_skip=False, late_padding=True, bottleneck=True, middle_norm=True),
 }
 
@@ -128,12 +133,16 @@ def _separable(
 def _pool(
     net: GraphBuilder, x: Tensor, *, family: str, kernel: int, filters: int, stride: int, style: StyleName
 ) -> Tensor:
-    """Pooling that never counts padded places; other channels are matched after it."""
+    """Pooling; other channels are matched after it."""
     mode: Literal["average", "max"] = "average" if family == "avg_pool" else "max"
-    late = STYLES[style].late_padding and stride > 1
+    counts = STYLES[style].counts_padding and mode == "average" and stride > 1
+    late = STYLES[style].late_padding and stride > 1 and not counts
     # a last window that is partly filled stands for padding at the end alone
     padding: Padding = tuple(0 if late and size % 2 == 0 else kernel // 2 for size in x.shape[1:])  # type: ignore[assignment]  # two sides
-    y = net.add(Pool2d(mode=mode, kernel=kernel, stride=stride, padding=padding, ceil=late), x)
+    if counts:
+        x, padding = _padded(net, x, kernel=kernel, stride=stride, style=style)
+    window = Pool2d(mode=mode, kernel=kernel, stride=stride, padding=padding, ceil=late, count_padding=counts)
+    y = net.add(window, x)
     if y.shape[0] == filters:
         return y
     y = net.add(Conv2d(filters=filters, kernel=1), y, name="conv")

@@ -83,7 +83,8 @@ class NasnetCell(SearchSpace):
     stages: int = Field(default=3, ge=1, le=6)
     skeleton: StyleName = Field(
         default="darts",
-        description="how stems, strided skips and padding are written; amoebanet adds bottlenecks to nasnet",
+        description="how stems, strided skips and padding are written; nasnet_timm counts the zeros around strided "
+        "average pooling, amoebanet adds bottlenecks to nasnet",
     )
     stem: Literal["cifar", "imagenet"] = Field(
         default="cifar",
