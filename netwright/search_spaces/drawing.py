@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 from netwright.core.shapes import Shape
 from netwright.search_spaces import svg
@@ -14,6 +15,7 @@ from netwright.search_spaces.blocks import Block, Residual, Step, blocks_of, cha
 from netwright.search_spaces.graph import INPUT, LayerGraph
 from netwright.search_spaces.layered_layout import Edge, Point, layout
 from netwright.search_spaces.operation import Family
+from netwright.search_spaces.packing import lanes, shelves
 
 MARGIN = 16.0
 LINE = 19.0
@@ -22,6 +24,7 @@ HEAD = 26.0
 LANE = 20.0
 RADIUS = 14.0
 CIRCLE = (2 * RADIUS, 2 * RADIUS)
+Level = Literal["both", "macro", "cell"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -51,9 +54,11 @@ class Box:
 
     @property
     def counts(self) -> str:
-        """How often, and how many parameters each time."""
+        """How often, and how many parameters each time; from least to most where equal layers read different sizes."""
         times = f"{len(self.blocks)} × " if len(self.blocks) > 1 else ""
-        return f"{times}{_thousands(self.blocks[0].params)} params"
+        counts = [block.params for block in self.blocks]
+        least, most = _thousands(min(counts)), _thousands(max(counts))
+        return f"{times}{least if least == most else f'{least} to {most}'} params"
 
     @property
     def shape(self) -> Shape:
@@ -70,23 +75,26 @@ class Box:
         return max([_width(self.head, bold=True) + _width(self.counts) + 34, *lines]) + 12
 
 
-def draw_svg(graph: LayerGraph, *, title: str = "") -> str:
+def draw_svg(graph: LayerGraph, *, title: str = "", level: Level = "both") -> str:
     """The network as an SVG text that needs nothing else and follows the colours around it.
 
     Blocks run from top to bottom with the shape of what flows between them; equal blocks in a row are
-    drawn once with their number. A block with branches is drawn once in detail, at the right.
+    drawn once with their number. A block with branches is drawn once in detail, at the right. `level` leaves
+    out one of the two: `macro` the details, `cell` the column (when there is any detail).
     """
     blocks = blocks_of(graph)
     details = _details(blocks)
-    boxes = _boxes(blocks, graph.output, details)
     marker = "arrow-" + hashlib.blake2b(repr(graph).encode(), digest_size=4).hexdigest()
-    parts, width, height = _macro(graph, boxes, marker)
-    left = width + 28
-    for letter, members in details.items():
-        detail, detail_width, detail_height = _detail(letter, members, graph, (left, MARGIN), marker)
-        parts += detail
-        left += detail_width + 32
-        width, height = left - 16, max(height, detail_height + MARGIN)
+    parts: list[str] = []
+    width, height = 0.0, 0.0
+    if level != "cell" or not details:
+        parts, width, height = _macro(graph, _boxes(blocks, graph.output, details), marker)
+    if level != "macro" and details:
+        sizes = [_detail(letter, members, graph, (0.0, 0.0), marker)[1:] for letter, members in details.items()]
+        corners, (width, height) = shelves(sizes, beside=(width, height), gap=(36.0, 28.0))
+        for (letter, members), (x, y) in zip(details.items(), corners, strict=True):
+            parts += _detail(letter, members, graph, (x, y + MARGIN), marker)[0]
+        height += MARGIN
     legend, legend_width = _legend(blocks, height + 26)
     params = _thousands(sum(block.params for block in blocks))
     name = title or f"A network of {len(blocks)} blocks with {params} parameters"
@@ -118,17 +126,21 @@ def _letter(index: int) -> str:
 
 
 def _boxes(blocks: Sequence[Block], output: str, details: dict[str, list[Block]]) -> list[Box]:
-    readers = Counter(name for block in blocks for name in block.inputs)
+    reach = _reach(blocks)
+    farthest: Counter[str] = Counter()
+    for block in blocks:
+        for name, distance in zip(block.inputs, reach[block.name], strict=True):
+            farthest[name] = max(farthest[name], distance)
     groups: list[list[Block]] = []
     for block in blocks:
         last = groups[-1][-1] if groups else None
         if (
             last is not None
-            and block.inputs == (last.output.name,)
-            and readers[last.output.name] == 1
+            and reach[block.name] == reach[last.name]
+            and last.output.name in block.inputs
+            and farthest[last.output.name] <= max(reach[block.name])
             and last.signature(sizes=True) == block.signature(sizes=True)
-            and last.output.shape == block.output.shape
-            and last.params == block.params
+            and last.output.shape[1:] == block.output.shape[1:]
             and last.name.rpartition("/")[0] == block.name.rpartition("/")[0]
             and last.output.name != output
         ):
@@ -136,21 +148,32 @@ def _boxes(blocks: Sequence[Block], output: str, details: dict[str, list[Block]]
         else:
             groups.append([block])
     letters = {member.name: letter for letter, members in details.items() for member in members}
-    return [_box(tuple(group), letters.get(group[0].name, "")) for group in groups]
+    return [_box(tuple(group), letters.get(group[0].name, ""), reach[group[0].name]) for group in groups]
 
 
-def _box(blocks: tuple[Block, ...], letter: str) -> Box:
+def _reach(blocks: Sequence[Block]) -> dict[str, tuple[int, ...]]:
+    """How many blocks back each block's inputs come from: (1,) for a chain, (2, 1) for cells that read two."""
+    made = {INPUT: -1} | {block.output.name: index for index, block in enumerate(blocks)}
+    inner = {step.name: index for index, block in enumerate(blocks) for step in block.steps}
+    places = {**inner, **made}
+    return {block.name: tuple(index - places[name] for name in block.inputs) for index, block in enumerate(blocks)}
+
+
+def _box(blocks: tuple[Block, ...], letter: str, reach: Sequence[int]) -> Box:
     block = blocks[0]
     if letter:
         main = [o for step in block.steps if not step.merges for o in step.main if not o.is_zero()]
         family: Family = Counter(o.family for o in main).most_common(1)[0][0] if main else "wiring"
         count = f"{len(main)} operation{'' if len(main) == 1 else 's'}"
-        return Box(blocks, (Row(family, count, f"wired as in {letter}"),), None, 0)
+        rows = [Row(family, count, f"wired as in {letter}")]
+        if len(blocks) > 1 and max(reach) > 1:
+            rows.append(Row("wiring", f"each reads the {max(reach)} before it", ""))
+        return Box(blocks, tuple(rows), None, 0)
     residual = None if chain_of(block) else residual_of(block)
     if residual is None:
         return Box(blocks, tuple(_row(step) for step in block.steps), None, 0)
-    rows = [*residual.body, residual.merge, *residual.tail]
-    return Box(blocks, tuple(_row(step) for step in rows), residual, len(residual.body))
+    steps = [*residual.body, residual.merge, *residual.tail]
+    return Box(blocks, tuple(_row(step) for step in steps), residual, len(residual.body))
 
 
 def _row(step: Step) -> Row:
@@ -160,7 +183,8 @@ def _row(step: Step) -> Row:
 def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[str], float, float]:
     """The column of blocks: its parts, its width with the ways around, and its height."""
     far = _far_edges(boxes)
-    left = MARGIN + LANE * len(far)
+    lane = lanes([(source + 0.6, target + 0.0) for source, target in far])
+    left = MARGIN + LANE * (max(lane, default=-1) + 1)
     width = max([box.width for box in boxes] + [150.0])
     centre = left + width / 2
     parts = _pill((centre, MARGIN + 12), f"input {_shape(graph.input_shape)}")
@@ -181,7 +205,7 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
             parts += way
             reach = max(reach, way_reach)
         y += box.height
-    parts += _far_parts(far, boxes, tops, left, marker)
+    parts += _far_parts(dict(zip(far, lane, strict=True)), boxes, tops, left, marker)
     parts += [svg.curve([(centre, y), (centre, y + GAP)], marker=marker)]
     parts += _pill((centre, y + GAP + 12), f"output {_shape(graph.shape_of(graph.output))}")
     return parts, left + width + reach, y + GAP + 24
@@ -203,10 +227,10 @@ def _far_edges(boxes: Sequence[Box]) -> list[tuple[int, int]]:
 
 
 def _far_parts(
-    far: Sequence[tuple[int, int]], boxes: Sequence[Box], tops: Sequence[float], left: float, marker: str
+    far: Mapping[tuple[int, int], int], boxes: Sequence[Box], tops: Sequence[float], left: float, marker: str
 ) -> list[str]:
     parts = []
-    for lane, (source, target) in enumerate(far):
+    for (source, target), lane in far.items():
         start = tops[source] + boxes[source].height - 10 if source >= 0 else MARGIN + 12
         end, x = tops[target] + 12, left - LANE * (lane + 1)
         begin = left if source >= 0 else left + 40

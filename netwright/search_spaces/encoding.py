@@ -145,15 +145,17 @@ class PathEncoding:
         return [float(path in found) for path in self.paths]
 
 
-def neighbours(space: SearchSpace, decisions: Decisions) -> Iterator[dict[str, Value]]:
+def neighbours(space: SearchSpace, decisions: Decisions, *, of: str | None = None) -> Iterator[dict[str, Value]]:
     """Every set of decisions that gives one decision another value and keeps all others as far as it allows.
+
+    `of` names the decision to change; by default each is changed in turn.
 
     What the new value makes impossible or brings up takes the first option, so the answer is always the same.
     A number of many values moves a tenth of its range down and up, a subset of many gains or loses one member.
     Raises SpaceError for decisions that are not of the space.
     """
     traced = space.trace(decisions)
-    for name, domain in traced.domains.items():
+    for name, domain in traced.domains.items() if of is None else [(of, traced.domains[of])]:
         for value in _others(domain, traced.decisions[name]):
             chooser = _NeighbourChooser(traced.decisions, name, value)
             try:

@@ -7,10 +7,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from netwright.core.errors import SpaceError
-from netwright.search_spaces.chooser import RejectedDecisionsError
-from netwright.search_spaces.choosers import RandomChooser
+from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
+from netwright.search_spaces.choosers import RandomChooser, enumerate_decisions
 from netwright.search_spaces.domain import Real
 from netwright.search_spaces.space import SearchSpace
 
@@ -62,19 +63,36 @@ def size_of(
     likely = estimate.log10 - 1 <= math.log10(limit)
     if estimate.real or not likely:
         return estimate
-    count = space.size(limit=limit)
+    count = _counted(space, limit)
     if count is None:
         return estimate
     return SpaceSize(count, math.log10(count) if count else -math.inf, 0.0, 0)
 
 
-def everything(space: SearchSpace, *, limit: int) -> list[dict[str, object]] | None:
+def everything(space: SearchSpace, *, limit: int) -> list[dict[str, Any]] | None:
     """All sets of decisions of a space that has at most `limit`, else None."""
     try:
         found = list(islice(space.enumerate(), limit + 1))
     except SpaceError:
         return None
     return found if len(found) <= limit else None
+
+
+def _counted(space: SearchSpace, limit: int) -> int | None:
+    """The number of allowed sets of decisions, or None when there are more than `limit`."""
+    rejected = 0
+
+    def decide(choose: Chooser) -> None:
+        nonlocal rejected
+        try:
+            space.decide(choose)
+        except RejectedDecisionsError:
+            rejected += 1
+
+    for asked, _ in enumerate(enumerate_decisions(decide), start=1):
+        if asked - rejected > limit:
+            return None
+    return asked - rejected
 
 
 def _estimated(space: SearchSpace, rng: random.Random, walks: int) -> SpaceSize:

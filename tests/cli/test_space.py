@@ -156,6 +156,75 @@ def test_decisions_may_be_text_a_file_a_genotype_or_standard_input(speak: Speak,
         assert json.loads(shown)["identity"] == lines(row)[0]["identity"]
 
 
+def test_a_profile_says_first_what_cannot_be_kept_and_by_how_much(speak: Speak) -> None:
+    words = speak("profile", OWN, *CIFAR, "--bound", "params<=1e3", "--bound", "macs<=1e9")
+    space = space_of(OWN)
+    least = min(space.cost(d, Shapes((3, 32, 32), 10)).params for d in space.enumerate())
+    assert words.startswith(f"cannot be kept: params <= 1,000; the smallest is {least:,}, {least / 1000:.3g} times")
+    assert "0 % keep params <= 1,000 and macs <= 1,000,000,000" in words
+    found = json.loads(speak("profile", OWN, *CIFAR, "--bound", "params <= 1e3", "--json"))
+    assert found["size"]["size"] == found["looked_at"] == 19
+    assert found["bounds"][0]["reachable"] is False
+    assert found["bounds"][0]["best"] == found["costs"]["params"]["least"] == least
+
+
+def test_a_profile_of_a_large_space_gives_an_interval_and_a_standard_error(speak: Speak) -> None:
+    words = speak("profile", "convnet", *CIFAR, "--bound", "macs<=3e6", "--samples", "50")
+    assert "standard error" in words
+    assert "95 % interval" in words
+
+
+def test_a_recipe_is_profiled_for_its_task_with_its_bounds(speak: Speak, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"task: digits\nspace: '{OWN}'\nobjectives: [accuracy, {{metric: macs, bound: 700}}]\n"
+        "constraints: [{metric: peak_activation_bytes, bound: 1e6}]\n"
+    )
+    found = json.loads(speak("profile", str(recipe), "--json"))
+    assert found["shapes"] == "1x8x8 -> 10"
+    assert [row["bound"] for row in found["bounds"]] == ["macs <= 700", "activation_bytes <= 1,000,000"]
+    assert 0 < found["feasible"]["share"] < 1
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html"])
+@pytest.mark.parametrize("name", names("space"))
+def test_every_space_can_be_drawn(speak: Speak, tmp_path: Path, name: str, suffix: str) -> None:
+    out = tmp_path / f"network{suffix}"
+    assert "drawn with seed 2" in speak("draw", name, "--seed", "2", "--out", str(out))
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith("<svg" if suffix == ".svg" else "<!doctype html>")
+    assert f"{name}, drawn with seed 2" in text
+
+
+def test_levels_leave_out_the_column_or_the_details(speak: Speak, tmp_path: Path) -> None:
+    found = {}
+    for level in ("macro", "cell", "both"):
+        speak("draw", "nasbench201", "--seed", "2", "--level", level, "--out", str(tmp_path / f"{level}.svg"))
+        found[level] = (tmp_path / f"{level}.svg").read_text(encoding="utf-8")
+    assert ["input 3×" in text or "input 1×" in text for text in found.values()] == [True, False, True]
+    assert ["A: " in text for text in found.values()] == [False, True, True]
+
+
+def test_a_diff_names_decisions_costs_and_layers(speak: Speak) -> None:
+    left, right = '{"depth": 1, "layer1/width": 4}', '{"depth": 2, "layer1/width": 8, "layer2/width": 4}'
+    found = json.loads(speak("diff", OWN, left, right, *CIFAR, "--json"))
+    assert found["equal"] is False
+    assert {row["name"] for row in found["decisions"]} == {"depth", "layer1/width", "layer2/width"}
+    by_name = {row["metric"]: row for row in found["costs"]}
+    assert by_name["params"]["right"] - by_name["params"]["left"] == sum(
+        row["right_params"] - row["left_params"] for row in found["layers"]
+    )
+    assert "2 added" in speak("diff", OWN, left, right, *CIFAR)
+    assert "the two are the same network" in speak("diff", OWN, left, left, *CIFAR)
+
+
+def test_landmarks_are_compared_each_in_its_own_space(speak: Speak) -> None:
+    given = ("landmark:resnet-18", "landmark:resnet-18", "landmark:resnet-34")
+    found = json.loads(speak("diff", *given, "--json"))
+    assert next(row for row in found["costs"] if row["metric"] == "params")["right"] == 21_797_672
+    assert {row["change"] for row in found["layers"]} >= {"added"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -172,6 +241,11 @@ def test_decisions_may_be_text_a_file_a_genotype_or_standard_input(speak: Speak,
         (["show", "convnet", "--input", "20x6", "--classes", "3"], "image-like"),
         (["show", OWN, "--set", "depht=3"], "did you mean 'depth'?"),
         (["sho", "convnet"], "did you mean 'show'?"),
+        (["profile", OWN, "--bound", "macs"], "--bound expects something like 'macs<=5e6'"),
+        (["profile", OWN, "--bound", "macs<=nan"], "--bound expects"),
+        (["profile", OWN, "--bound", "mac<=5"], "did you mean 'macs'?"),
+        (["draw", OWN, "--out", "picture.png"], "ends in .svg or .html"),
+        (["diff", OWN, "{}", "{}"], "the decision 'depth' is missing"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(speak: Speak, arguments: list[str], sentence: str) -> None:
@@ -184,7 +258,7 @@ def test_none_of_it_imports_torch() -> None:
     code = f"""
 import sys
 from netwright.cli.main import run
-for words in (["list"], ["show", "convnet"], ["sample", "convnet"], ["size", "{OWN}"]):
+for words in (["list"], ["show", "convnet"], ["sample", "convnet"], ["size", "{OWN}"], ["profile", "mlp"]):
     assert run(["space", *words]) == 0
 assert "torch" not in sys.modules
 """
