@@ -32,6 +32,8 @@ from netwright.search_spaces.outline import Outline
 if TYPE_CHECKING:
     from torch import fx
 
+    from netwright.search_spaces.supernet import Supernet
+
 ATTEMPTS = 1000
 EXAMPLE_GENOTYPE = 'depth=2 layer1/kernel=3 activation="relu"'
 
@@ -162,6 +164,12 @@ class SearchSpace(Plugin):
         from netwright.search_spaces.compiler import compile_graph
 
         return compile_graph(self.graph(decisions, shapes), seed=seed)
+
+    def supernet(self, shapes: Shapes, *, seed: int = 0) -> Supernet:
+        """One network that holds the weights of every architecture, for weight sharing; see `Supernet`."""
+        from netwright.search_spaces.supernet import Supernet
+
+        return Supernet(self, shapes, seed=seed)
 
     def genotype(self, decisions: Decisions) -> str:
         """One line that says the architecture; the published notation where the space has one."""
