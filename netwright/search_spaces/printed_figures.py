@@ -12,16 +12,19 @@ FIGURE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKMBGT]?)$")
 
 
 def agrees(count: int, printed: int | str) -> bool:
-    """Whether a count is the printed figure: exactly for a plain number, else when rounded to its digits.
+    """Whether a count is the printed figure: exactly for a plain number, else rounded or cut off to its digits.
 
-    >>> agrees(23834568, "23.8M"), agrees(23834568, "23.9M"), agrees(61706, 61706)
-    (True, False, True)
+    >>> agrees(23834568, "23.8M"), agrees(23834568, "23.9M"), agrees(266610, "266K"), agrees(61706, 61706)
+    (True, False, True, True)
 
     Raises SpaceError for a text that is no figure.
     """
     digits, power = _parsed(printed)
+    if not power:
+        return count == digits
     last = Decimal(1).scaleb(int(digits.as_tuple().exponent) + power)
-    return abs(Decimal(count) - digits.scaleb(power)) * 2 <= (last if power or last < 1 else 0)
+    over = count - digits.scaleb(power)
+    return -last / 2 <= over < last
 
 
 def value_of(printed: int | str) -> float:
