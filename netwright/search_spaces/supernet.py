@@ -150,7 +150,9 @@ class Supernet(nn.Module):
             spread, mean = (weight.std(correction=0), weight.mean()) if weight.numel() else (0.0, 0.0)
             grown = torch.randn_like(grown) * spread + mean
         for part in [weight] if full is None else [weight, full]:
-            node.operation.shared_part(name, grown, tuple(part.shape)).copy_(part.detach())
+            places = torch.arange(grown.numel()).reshape(grown.shape)
+            places = node.operation.shared_part(name, places, tuple(part.shape))
+            grown.view(-1)[places] = part.detach()  # by place, since a part of stacked gates is no view
         self._register(node, name, grown, isinstance(weight, nn.Parameter))
         return True
 
