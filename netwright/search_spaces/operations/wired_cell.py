@@ -121,4 +121,4 @@ def _highway(graph: fx.Graph, gated: fx.Node, state: fx.Node | None, function: C
         value = graph.call_function(table[function], (value,))
     if state is None:
         return graph.call_function(torch.mul, (gate, value))
-    return graph.call_function(torch.lerp, (state, value, gate))
+    return graph.call_function(torch.addcmul, (state, gate, graph.call_function(torch.sub, (value, state))))

@@ -56,12 +56,12 @@ class RecurrentCell(SearchSpace):
 
     # short, as every step is written out
     example_inputs: ClassVar[tuple[Shapes, ...]] = (
-        Shapes((12, 5), 4),
-        Shapes((8, 4), (8, 3)),
-        Shapes((1, 14, 14), 10),
+        Shapes((8, 5), 4),
+        Shapes((6, 4), (6, 3)),
+        Shapes((1, 10, 10), 10),
     )
 
-    nodes: tuple[int, int] = Field(default=(3, 6), description="least and most nodes")
+    nodes: tuple[int, int] = Field(default=(2, 5), description="least and most nodes")
     functions: tuple[CellFunction, ...] = Field(default=("tanh", "relu", "sigmoid", "identity"), min_length=1)
     outputs: tuple[Literal["all", "loose"], ...] = Field(
         default=("all",), min_length=1, description="nodes whose mean is the new state"
