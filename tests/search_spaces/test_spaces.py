@@ -190,6 +190,79 @@ def test_the_simplified_graph_computes_what_the_written_one_does(name, seed):
         torch.testing.assert_close(simple(inputs), written(inputs), rtol=0, atol=1e-6)
 
 
+@cache
+def supernet_of(name: str):
+    return space_of(name).supernet(inputs_of(name)[0], seed=3)
+
+
+@few
+@given(seed=seeds)
+def test_a_cut_gives_what_the_supernet_gives(name, seed):
+    import torch
+
+    space, shapes, net = space_of(name), inputs_of(name)[0], supernet_of(name)
+    decisions = space.sample(random.Random(seed))
+    torch.manual_seed(seed)
+    inputs = torch.randn(4, *shapes.input)
+    net.choose(decisions)
+    net.train()(inputs).square().mean().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    net.zero_grad()
+    model = net.cut(decisions)
+    with torch.inference_mode():
+        torch.testing.assert_close(net.eval()(inputs), model.eval()(inputs), rtol=0, atol=1e-5)
+    assert all("netwright" not in type(module).__module__ for module in model.modules())
+    assert {p.data_ptr() for p in model.parameters()}.isdisjoint(p.data_ptr() for p in net.parameters())
+
+
+@few
+@given(seed=seeds)
+def test_what_two_architectures_have_in_common_they_share(name, seed):
+    import torch
+
+    space, net, rng = space_of(name), supernet_of(name), random.Random(seed)
+    left = space.sample(rng)
+    right = space.mutate(left, rng)
+    before, other = net.cut(left).state_dict(), net.cut(right)
+    for key, value in other.state_dict().items():
+        if key in before and before[key].shape == value.shape and not key.endswith("num_batches_tracked"):
+            kinds = [type(net.cut(d).get_submodule(key.rpartition(".")[0])) for d in (left, right)]
+            assert kinds[0] is not kinds[1] or torch.equal(before[key], value)
+
+
+@few
+@given(seed=seeds)
+def test_the_exported_network_agrees_at_two_batch_sizes(name, seed, tmp_path_factory):
+    import numpy as np
+    import torch
+
+    from netwright.export.onnx_runtime import Session
+    from netwright.export.to_onnx import export_onnx
+
+    space, shapes = space_of(name), inputs_of(name)[0]
+    model = space.build(space.sample(random.Random(seed)), shapes, seed=1).eval()
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export_onnx(model, path, example=np.zeros((2, *shapes.input), dtype=np.float32))
+    session = Session(path)
+    for batch in (1, 3):
+        inputs = torch.rand(batch, *shapes.input)
+        with torch.inference_mode():
+            expected = model(inputs).numpy()
+        np.testing.assert_allclose(session(inputs.numpy()), expected, rtol=1e-3, atol=1e-4)
+
+
+@quick
+@given(seed=seeds)
+def test_a_genotype_says_the_architecture(name, seed):
+    space, shapes = space_of(name), inputs_of(name)[0]
+    decisions = space.sample(random.Random(seed))
+    line = space.genotype(decisions)
+    assert "\n" not in line
+    assert space.identity(space.from_genotype(line), shapes) == space.identity(decisions, shapes)
+    with pytest.raises(SpaceError):
+        space.from_genotype("nonsense")
+
+
 @quick
 @given(seed=seeds)
 def test_different_costs_never_share_an_identity(name, seed):
