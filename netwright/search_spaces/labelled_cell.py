@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import permutations
 
 from netwright.search_spaces.graph import GraphBuilder, Tensor
-from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.batch_norm import BatchNorm
@@ -20,8 +18,9 @@ from netwright.search_spaces.operations.pool2d import Pool2d
 Edge = tuple[int, int]
 LABELS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 """What a vertex may do, in the benchmark's order."""
-MOMENTUM = 0.003
-"""Weight of the newest batch in the running mean: TensorFlow's 0.997, said torch's way."""
+ADD, CONCAT, NORM, RELU = Add(), Concat(), BatchNorm(momentum=0.003), Activation()
+"""The normalisation's momentum is TensorFlow's 0.997, said torch's way."""
+POOL = Pool2d(mode="max", kernel=3, stride=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +90,7 @@ def as_published(cell: LabelledCell) -> LabelledCell:
     output that come first take the channels that are left over.
     """
     ranks = [LABELS.index(label) for label in cell.labels]
-    best: tuple[int, tuple[int, ...]] | None = None
-    for order in permutations(range(1, cell.output)):
-        number = (0, *order, cell.output)
-        edges = [(number[source], number[target]) for source, target in cell.edges]
-        if any(source > target for source, target in edges):
-            continue
-        matrix = sum(1 << source + target * (target - 1) // 2 for source, target in edges)
-        labels = [0] * len(ranks)
-        for place, rank in zip(order, ranks, strict=True):
-            labels[place - 1] = rank
-        best = min(best or (matrix, tuple(labels)), (matrix, tuple(labels)))
-    assert best is not None
-    matrix, found = best
+    matrix, found = min(_written(cell, order, ranks) for order in _orders(cell))
     pairs = ((source, target) for target in range(1, cell.output + 1) for source in range(target))
     return LabelledCell(
         tuple(pair for place, pair in enumerate(pairs) if matrix >> place & 1), tuple(LABELS[rank] for rank in found)
@@ -120,31 +107,49 @@ def cell_block(net: GraphBuilder, x: Tensor, *, cell: LabelledCell, filters: int
     for vertex, (label, width) in enumerate(zip(cell.labels, widths, strict=True), start=1):
         with net.scope(f"vertex{vertex}"):
             terms = [_term(net, values[source], source=source, width=width) for source in cell.sources(vertex)]
-            total = terms[0] if len(terms) == 1 else net.add(Add(), *terms)
-            with net.scope(label):
-                values.append(net.chain(total, *_layers(label, width)))
+            total = terms[0] if len(terms) == 1 else net.add(ADD, *terms)
+            if label == "maxpool3x3":
+                values.append(net.add(POOL, total, name=label))
+            else:
+                kernel = 3 if label == "conv3x3-bn-relu" else 1
+                values.append(net.use(convolution, total, name=label, filters=width, kernel=kernel))
     with net.scope("output"):
         joined = [values[source] for source in cell.sources(cell.output) if source]
-        terms = [net.add(Concat(), *joined)] if joined else []
+        terms = [net.add(CONCAT, *joined)] if len(joined) > 1 else joined
         if 0 in cell.sources(cell.output):
             terms.append(_term(net, x, source=0, width=filters))
-        return terms[0] if len(terms) == 1 else net.add(Add(), *terms)
+        return terms[0] if len(terms) == 1 else net.add(ADD, *terms)
 
 
-def convolution(filters: int, *, kernel: int) -> list[Operation]:
-    """Convolution, normalisation, ReLU."""
-    return [Conv2d(filters=filters, kernel=kernel), BatchNorm(momentum=MOMENTUM), Activation()]
+def convolution(net: GraphBuilder, x: Tensor, *, filters: int, kernel: int) -> Tensor:
+    """Convolution, normalisation, ReLU: (channels, height, width) -> (filters, height, width)."""
+    return net.chain(x, Conv2d(filters=filters, kernel=kernel), NORM, RELU)
 
 
 def _term(net: GraphBuilder, value: Tensor, *, source: int, width: int) -> Tensor:
     """What a vertex reads of another one, with the vertex's own number of channels."""
-    if source:
-        return net.add(FirstChannels(count=width), value, name=f"from_vertex{source}")
-    with net.scope("from_input"):
-        return net.chain(value, *convolution(width, kernel=1))
+    if not source:
+        return net.use(convolution, value, name="from_input", filters=width, kernel=1)
+    if value.shape[0] == width:
+        return value
+    return net.add(FirstChannels(count=width), value, name=f"from_vertex{source}")
 
 
-def _layers(label: str, width: int) -> list[Operation]:
-    if label == "maxpool3x3":
-        return [Pool2d(mode="max", kernel=3, stride=1)]
-    return convolution(width, kernel=3 if label == "conv3x3-bn-relu" else 1)
+def _written(cell: LabelledCell, order: tuple[int, ...], ranks: list[int]) -> tuple[int, tuple[int, ...]]:
+    """A cell's matrix as a binary number and its labels when its inner vertices stand in this order."""
+    number = {0: 0, cell.output: cell.output, **{vertex: place for place, vertex in enumerate(order, start=1)}}
+    matrix = 0
+    for source, target in cell.edges:
+        end = number[target]
+        matrix |= 1 << number[source] + end * (end - 1) // 2
+    return matrix, tuple([ranks[vertex - 1] for vertex in order])
+
+
+def _orders(cell: LabelledCell, placed: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Every order of the inner vertices in which each comes after those that it reads."""
+    if len(placed) == cell.output - 1:
+        yield placed
+        return
+    for vertex in range(1, cell.output):
+        if vertex not in placed and all(source in placed or source == 0 for source in cell.sources(vertex)):
+            yield from _orders(cell, (*placed, vertex))

@@ -10,7 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Read: TypeAlias = tuple[bool, list[int]]
 """Whether the order means something, and the tensors that are read."""
@@ -38,22 +38,34 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
     `inputs` are the hashes of the tensors that come in from outside. Colours are refined from the inputs to the
     output and back until no more of them differ (Weisfeiler & Leman, 1968).
     """
-    reads, colours, result = _merged(wires, output)
+    reads, keys, result = _merged(wires, output)
     readers: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, (ordered, sources) in reads.items():
         for place, source in enumerate(sources):
             readers[source].append((number, place if ordered else 0))
-    colours = {number: colours[number] for number in reads}
-    known = -1
-    while len(set(colours.values())) > known:
-        known = len(set(colours.values()))
-        for number in reversed(reads):
-            context = sorted(f"{colours[reader]}.{place}" for reader, place in readers[number])
-            colours[number] = _hash(colours[number], "result" if number == result else "", *context)
+    outside = {source for _, sources in reads.values() for source in sources if source not in reads}
+    colours = _ranks({number: (keys[number], number == result) for number in reads})
+    colours.update({source: -1 - rank for source, rank in _ranks({n: inputs.get(n, "zero") for n in outside}).items()})
+    known = 0
+    while True:
+        looks: dict[int, tuple[object, ...]] = {}
         for number, (ordered, sources) in reads.items():
-            found = [colours.get(source) or inputs.get(source, "zero") for source in sources]
-            colours[number] = _hash(colours[number], *(found if ordered else sorted(found)))
-    return _hash(*sorted(colours.values()))
+            found = [colours[source] for source in sources]
+            around = sorted([(colours[reader], place) for reader, place in readers[number]])
+            looks[number] = (colours[number], found if ordered else sorted(found), around)
+        ranks = _ranks(looks)
+        count = len(set(ranks.values()))
+        if count == known:
+            marks = sorted(inputs.get(source, "zero") for source in outside)
+            return _hash(*marks, *sorted(f"{keys[number]} {number == result} {look}" for number, look in looks.items()))
+        colours.update(ranks)
+        known = count
+
+
+def _ranks(looks: Mapping[int, Any]) -> dict[int, int]:
+    """The place of every look among all that differ."""
+    place = {look: rank for rank, look in enumerate(sorted(set(map(repr, looks.values()))))}
+    return {number: place[repr(look)] for number, look in looks.items()}
 
 
 def _merged(wires: Iterable[Wire], output: int) -> tuple[dict[int, Read], dict[int, str], int]:

@@ -78,14 +78,13 @@ class NasBench101(SearchSpace):
 
     def lower(self, plan: LabelledCell, net: GraphBuilder, shapes: Shapes) -> Tensor:
         cell = as_published(plan)
-        with net.scope("stem"):
-            x = net.chain(net.input, *convolution(self.channels, kernel=3))
+        x = net.use(convolution, net.input, name="stem", filters=self.channels, kernel=3)
         for stack in range(self.stacks):
             with net.scope(f"stack{stack + 1}"):
                 if stack:
                     x = net.add(Pool2d(mode="max", kernel=2, stride=2, ceil=True), x, name="downsample")
+                filters = self.channels * 2**stack
                 for index in range(self.cells_per_stack):
-                    filters = self.channels * 2**stack
                     x = net.use(cell_block, x, name=f"cell{index + 1}", cell=cell, filters=filters)
         with net.scope("head"):
             return net.chain(x, GlobalPool(), Linear(features=shapes.classes))
