@@ -29,6 +29,9 @@ from netwright.search_spaces.operations.pool2d import Pool2d
 Side: TypeAlias = tuple[CellOperation, int]
 """An operation and the number of the state that it reads."""
 
+SUM = Add()
+CONCATENATION = Concat()
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -75,14 +78,16 @@ def cell_body(
     for number, node in enumerate(wiring.nodes, start=2):
         terms = []
         for side, (operation, source) in zip(("left", "right"), node, strict=True):
-            with net.scope(f"{number}-{side}"):
-                step = stride if source < 2 else 1
-                settings = {"operation": operation, "filters": filters, "stride": step, "style": style}
-                term = net.use(cell_operation, states[source], name=operation, **settings)
-                if drop_path and operation not in ("none", "skip_connect"):
-                    term = net.add(DropPath(probability=drop_path), term)
-                terms.append(term)
-        states.append(net.add(Add(), *terms, name=f"node{number}"))
+            place = f"{number}-{side}"
+            step = stride if source < 2 else 1
+            term = net.use(
+                cell_operation, states[source], name=f"{place}/{operation}",
+                operation=operation, filters=filters, stride=step, style=style,
+            )  # fmt: skip
+            if drop_path and operation not in ("none", "skip_connect"):
+                term = net.add(DropPath(probability=drop_path), term, name=f"{place}/drop_path")
+            terms.append(term)
+        states.append(net.add(SUM, *terms, name=f"node{number}"))
     shape = (filters, *(-(-size // stride) for size in current.shape[1:]))
     parts = []
     for state in wiring.concat:
@@ -90,7 +95,7 @@ def cell_body(
         if part.shape != shape:
             part = net.use(_brought_to, part, name=f"concat{state}", shape=shape, style=style)
         parts.append(part)
-    return net.add(Concat(), *parts)
+    return net.add(CONCATENATION, *parts)
 
 
 def match_previous(net: GraphBuilder, x: Tensor, *, filters: int, size: tuple[int, ...], style: StyleName) -> Tensor:

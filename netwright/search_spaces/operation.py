@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -49,10 +49,10 @@ class Operation(Plugin):
     accompanies: ClassVar[bool] = False
     """Whether it is drawn as a remark on the operation before or after it, as normalisation is."""
 
-    @cached_property
+    @property
     def key(self) -> str:
         """One line that says the operation with all its attributes."""
-        return canonical_json(spec_of(self))
+        return _key_of(type(self), tuple(self.__dict__.items()))
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -109,6 +109,11 @@ class Operation(Plugin):
     def label(self) -> str:
         """A few words for a drawing."""
         return type(self).__name__
+
+
+@lru_cache(maxsize=16384)
+def _key_of(kind: type[Operation], attributes: tuple[tuple[str, Hashable], ...]) -> str:
+    return canonical_json(spec_of(kind(**dict(attributes))))
 
 
 def require_image(shape: Shape, what: str) -> tuple[int, int, int]:
