@@ -175,6 +175,10 @@ class GraphBuilder:
         self._items[-1] = call._replace(times=times)
         return first
 
+    def embed(self, outline: Outline, *inputs: Tensor, name: str) -> Tensor:
+        """Add a whole network, with its inputs in place of its own, under a scope of that name."""
+        return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
+
     def outline(self, output: Tensor) -> Outline:
         """The network whose result is `output`, with its blocks."""
         return Outline(tuple(t.shape for t in self.inputs), tuple(self._items), self._numbers([output])[0])
