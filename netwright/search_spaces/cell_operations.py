@@ -17,8 +17,8 @@ from netwright.search_spaces.operations.skip import Skip
 from netwright.search_spaces.operations.zero import Zero
 
 CellOperation: TypeAlias = Literal[
-    "none", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5",
-    "avg_pool_3x3", "max_pool_3x3", "conv_7x1_1x7", "conv_3x1_1x3", "conv_1x1", "conv_3x3",
+    "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5", "conv_7x1_1x7", "conv_3x1_1x3",
+    "conv_1x1", "conv_3x3", "avg_pool_3x3", "max_pool_3x3", "skip_connect", "none",
 ]  # fmt: skip
 StyleName: TypeAlias = Literal["darts", "nasnet", "nasnet_timm", "amoebanet"]
 

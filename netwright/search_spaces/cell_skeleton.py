@@ -78,16 +78,19 @@ def cell_body(
     for number, node in enumerate(wiring.nodes, start=2):
         terms = []
         for side, (operation, source) in zip(("left", "right"), node, strict=True):
-            place = f"{number}-{side}"
-            step = stride if source < 2 else 1
             term = net.use(
-                cell_operation, states[source], name=f"{place}/{operation}",
-                operation=operation, filters=filters, stride=step, style=style,
-            )  # fmt: skip
+                cell_operation,
+                states[source],
+                name=f"{number}-{side}/{operation}",
+                operation=operation,
+                filters=filters,
+                stride=stride if source < 2 else 1,
+                style=style,
+            )
             if drop_path and operation not in ("none", "skip_connect"):
-                term = net.add(DropPath(probability=drop_path), term, name=f"{place}/drop_path")
+                term = net.add(DropPath(probability=drop_path), term, name=f"{number}-{side}/drop_path")
             terms.append(term)
-        states.append(net.add(SUM, *terms, name=f"node{number}"))
+        states.append(net.add(Add(), *terms, name=f"node{number}"))
     shape = (filters, *(-(-size // stride) for size in current.shape[1:]))
     parts = []
     for state in wiring.concat:

@@ -108,7 +108,7 @@ def test_what_is_no_genotype_is_refused(text):
 
 
 def test_a_genotype_outside_of_the_space_names_what_does_not_fit():
-    with pytest.raises(SpaceError, match="'normal/2/left/operation' is 'conv_9x9'; expected one of 'none'"):
+    with pytest.raises(SpaceError, match="'normal/2/left/operation' is 'conv_9x9'; expected one of 'sep_conv_3x3'"):
         with_normal([("conv_9x9", 0), *NORMAL[1:]])
     with pytest.raises(SpaceError, match="'normal/2/left/input' is 2; expected one of 0, 1"):
         with_normal([("skip_connect", 2), *NORMAL[1:]])
