@@ -38,7 +38,10 @@ WIDE = {
     "recurrent": {
         "windows": [0, 4], "layer_dropouts": [0.1], "summaries": ["last", "mean", "max", "attention"], "depth": [1, 4],
     },
-    "tcn": {"same_width": False, "summaries": ["last", "mean", "max", "attention"], "dilation_bases": [1, 2, 3]},
+    "tcn": {
+        "same_width": False, "summaries": ["last", "mean", "max", "attention"], "dilation_bases": [1, 2, 3],
+        "weight_norms": [False, True],
+    },
     "recurrent_cell": {"outputs": ["all", "loose"], "nodes": [1, 6]},
     "transformer": {"same_blocks": False, "causal": True, "summaries": ["mean", "last"]},
 }  # fmt: skip

@@ -46,7 +46,9 @@ class Tcn(SearchSpace):
     dilation_bases: tuple[Size, ...] = Field(default=(2,), min_length=1)
     widths: tuple[Size, ...] = Field(default=(16, 24, 32, 48, 64), min_length=1, description="features of a level")
     same_width: bool = Field(default=True, description="one width for all levels, or one for each")
-    weight_norms: tuple[bool, ...] = Field(default=(False, True), min_length=1)
+    weight_norms: tuple[bool, ...] = Field(
+        default=(False,), min_length=1, description="whether filters are normalised, which rules out structured pruning"
+    )
     dropouts: tuple[float, ...] = Field(default=(0.0, 0.1), min_length=1, description="after each convolution")
     summaries: tuple[Mode, ...] = Field(default=("last",), min_length=1)
     causal: bool = Field(default=True, description="whether no result may depend on a later step")
