@@ -110,7 +110,7 @@ class NasBench101(SearchSpace):
 
         Raises SpaceError when it is none of this space.
         """
-        if isinstance(genotype, str) and not genotype.lstrip().startswith("{"):
+        if isinstance(genotype, str) and "=" in genotype:
             return super().from_genotype(genotype)
         edges, labels = self._read(genotype)
         output = len(labels) + 1

@@ -104,8 +104,10 @@ class NasBench201(SearchSpace):
 
         Raises SpaceError when it is none of this space.
         """
-        if not isinstance(genotype, str) or not genotype.lstrip().startswith("|"):
+        if isinstance(genotype, str) and "=" in genotype:
             return super().from_genotype(genotype)
+        if not isinstance(genotype, str) or not genotype.lstrip().startswith("|"):
+            raise SpaceError(f"a NAS-Bench-201 genotype reads {EXAMPLE!r}, came {genotype!r:.200}")
         decisions: dict[str, Any] = {}
         nodes = genotype.strip().split("+")
         for target, node in enumerate(nodes, start=1):
