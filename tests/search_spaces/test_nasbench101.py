@@ -14,7 +14,7 @@ from benchmarks.nasbench_tables import NoTableError, nasbench101
 from netwright.core.plugins import build
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import RejectedDecisionsError
-from netwright.search_spaces.choosers import RandomChooser
+from netwright.search_spaces.choosers import RandomChooser, ReplayChooser
 from netwright.search_spaces.labelled_cell import LabelledCell, as_published, labelled_cell
 from netwright.search_spaces.space import SearchSpace
 
@@ -160,6 +160,35 @@ def width_of(genotype: dict[str, Any], vertex: int, filters: int) -> int:
     if vertex in joined:
         return len(range(joined.index(vertex), filters, len(joined)))
     return max(width_of(genotype, v, filters) for v in range(vertex + 1, last) if matrix[vertex][v])
+
+
+def test_decisions_reach_every_published_cell():
+    """423,624 cells, the benchmark's own number: all wirings, each with all ways to put operations on its vertices."""
+    one_operation = space(operations=["maxpool3x3"])
+    wirings = {as_published(one_operation.decide(ReplayChooser(d))) for d in one_operation.enumerate()}
+    assert sum(labellings(cell, kinds=3) for cell in wirings) == 423_624
+
+
+def labellings(cell: LabelledCell, *, kinds: int) -> int:
+    """How many cells that differ come of this wiring with so many operations (Burnside's lemma)."""
+    fixed = []
+    for order in permutations(range(1, cell.output)):
+        number = (0, *order, cell.output)
+        if {(number[source], number[target]) for source, target in cell.edges} == set(cell.edges):
+            fixed.append(kinds ** cycles(order))
+    return sum(fixed) // len(fixed)
+
+
+def cycles(order: tuple[int, ...]) -> int:
+    seen: set[int] = set()
+    count = 0
+    for start in order:
+        count += start not in seen
+        vertex = start
+        while vertex not in seen:
+            seen.add(vertex)
+            vertex = order[vertex - 1]
+    return count
 
 
 def test_most_draws_are_allowed_and_differ():
