@@ -224,10 +224,11 @@ def test_what_two_architectures_have_in_common_they_share(name, seed):
     space, net, rng = space_of(name), supernet_of(name), random.Random(seed)
     left = space.sample(rng)
     right = space.mutate(left, rng)
-    before, other = net.cut(left).state_dict(), net.cut(right)
-    for key, value in other.state_dict().items():
+    models = [net.cut(decisions) for decisions in (left, right)]
+    before, after = (model.state_dict() for model in models)
+    for key, value in after.items():
         if key in before and before[key].shape == value.shape and not key.endswith("num_batches_tracked"):
-            kinds = [type(net.cut(d).get_submodule(key.rpartition(".")[0])) for d in (left, right)]
+            kinds = [type(model.get_submodule(key.rpartition(".")[0])) for model in models]
             assert kinds[0] is not kinds[1] or torch.equal(before[key], value)
 
 
