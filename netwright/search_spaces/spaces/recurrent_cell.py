@@ -56,9 +56,9 @@ class RecurrentCell(SearchSpace):
 
     # short, as every step is written out
     example_inputs: ClassVar[tuple[Shapes, ...]] = (
-        Shapes((8, 5), 4),
-        Shapes((6, 4), (6, 3)),
-        Shapes((1, 10, 10), 10),
+        Shapes((5, 4), 4),
+        Shapes((4, 3), (4, 2)),
+        Shapes((1, 6, 6), 10),
     )
 
     nodes: tuple[int, int] = Field(default=(2, 5), description="least and most nodes")
