@@ -7,8 +7,8 @@ that was added under one scope, such as `stem`, `stage1/cell1` or `head`.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netwright.core.files import canonical_json
@@ -28,6 +28,8 @@ class Step:
     inputs: tuple[str, ...]
     shape: Shape
     params: int
+    words: str = ""
+    """What several operations together are called, where they have a name of their own."""
 
     @property
     def merges(self) -> bool:
@@ -42,11 +44,13 @@ class Step:
     @property
     def label(self) -> str:
         """Its main operations in words."""
-        return " + ".join(operation.label() for operation in self.main)
+        return self.words or " + ".join(operation.label() for operation in self.main)
 
     @property
     def remark(self) -> str:
         """What accompanies them: `after relu, then batch norm`."""
+        if self.words:
+            return ""
         places = [index for index, o in enumerate(self.operations) if o in self.main]
         before = ", ".join(o.label() for o in self.operations[: places[0]])
         after = ", ".join(o.label() for o in self.operations[places[-1] + 1 :])
@@ -75,7 +79,7 @@ class Block:
     @property
     def kind(self) -> str:
         """The last part of its name without its number: `cell` for `stage1/cell2`."""
-        return re.sub(r"[\d_-]+$", "", self.name.rpartition("/")[2]) or self.name
+        return _kind(self.name.rpartition("/")[2]) or self.name
 
     def signature(self, *, sizes: bool) -> str:
         """Equal for blocks of equal operations wired alike; without `sizes` numbers of filters may differ."""
@@ -83,7 +87,7 @@ class Block:
         parts = []
         for index, step in enumerate(self.steps):
             places[step.name] = f"step{index}"
-            what = [canonical_json(spec_of(o)) if sizes else o.label().split(",")[0] for o in step.operations]
+            what = [canonical_json(spec_of(o)) if sizes else _without_sizes(o.label()) for o in step.operations]
             parts.append([what, [places[name] for name in step.inputs]])
         return canonical_json([self.kind, parts])
 
@@ -100,9 +104,9 @@ class Residual:
 
 def blocks_of(graph: LayerGraph) -> list[Block]:
     """The blocks of a graph in the order in which they start to run."""
-    steps = _steps(graph)
+    steps = _with_gates(_steps(graph))
     grouped: dict[str, list[Step]] = defaultdict(list)
-    direct = {_scopes(node.name)[0] for node in graph.nodes if len(_scopes(node.name)) == 1}
+    direct = {_scopes(node.name)[0] for node in graph.nodes if len(_scopes(node.name)) == 1} - _rows(graph)
     for step in steps:
         grouped[_block_name(step.name, direct)].append(step)
     found = []
@@ -143,7 +147,7 @@ def _follows(steps: Sequence[Step], before: str) -> bool:
     return True
 
 
-def _way_back(by_name: dict[str, Step], name: str, start: str) -> tuple[Step, ...] | None:
+def _way_back(by_name: Mapping[str, Step], name: str, start: str) -> tuple[Step, ...] | None:
     """The steps from the block's input to a step, when each has one input."""
     way: list[Step] = []
     while name != start:
@@ -178,6 +182,70 @@ def _steps(graph: LayerGraph) -> list[Step]:
         )
         for run in runs
     ]
+
+
+def _with_gates(steps: Sequence[Step]) -> list[Step]:
+    """The steps with every squeeze-and-excitation, channels times what their means say, folded into one."""
+    by_name = {step.name: step for step in steps}
+    readers = Counter(name for step in steps for name in step.inputs)
+    folded: dict[str, Step] = {}
+    gone: set[str] = set()
+    for step in steps:
+        way = _gate(step, by_name, readers)
+        if way is None:
+            continue
+        inside = (*way, step)
+        operations = tuple(operation for part in way[1:] for operation in part.operations)
+        widths = [part.shape[0] for part in way[:-1]]
+        folded[step.name] = Step(
+            step.name,
+            operations + way[0].operations + step.operations,
+            way[0].inputs,
+            step.shape,
+            sum(part.params for part in inside),
+            f"squeeze-excite {min(widths)}",
+        )
+        gone |= {part.name for part in way}
+    return [folded.get(step.name, step) for step in steps if step.name not in gone]
+
+
+def _gate(step: Step, by_name: Mapping[str, Step], readers: Mapping[str, int]) -> tuple[Step, ...] | None:
+    """The steps from a tensor to the product with that tensor, when they begin with a pooling and nobody else reads."""
+    if len(step.operations) != 1 or step.operations[0].inputs != 2 or len(set(step.inputs)) != 2:
+        return None
+    for source, end in (step.inputs, step.inputs[::-1]):
+        way = _way_back(by_name, end, source)
+        small = way and len(way) > 1 and way[0].operations[0].family == "pooling" and set(way[-1].shape[1:]) == {1}
+        if way and small and all(readers[part.name] == 1 for part in way):
+            return way
+    return None
+
+
+def _rows(graph: LayerGraph) -> set[str]:
+    """The scopes that are no block but hold a row of branching ones, `cell1` read by `cell2` and so on."""
+    reads: set[str] = set()
+    branches: set[str] = set()
+    for node in graph.nodes:
+        scopes = _scopes(node.name)
+        if len(scopes) < 2:
+            continue
+        if node.operation.inputs is None and len(set(node.inputs)) > 1:
+            branches.add(scopes[0])
+        for other in map(_scopes, node.inputs):
+            alike = len(other) > 1 and other[0] == scopes[0] and _kind(other[1]) == _kind(scopes[1]) != scopes[1]
+            if alike and other[1] != scopes[1]:
+                reads.add(scopes[0])
+    return reads & branches
+
+
+def _without_sizes(label: str) -> str:
+    """`conv 3×3` for `conv 3×3, 64`, `linear #` for `linear 64`."""
+    return re.sub(r"(?<=\s)\d+(?=\s|$)", "#", label.split(",")[0])
+
+
+def _kind(name: str) -> str:
+    """A name without its number: `cell` for `cell2`."""
+    return re.sub(r"[\d_-]+$", "", name)
 
 
 def _joins(run: Sequence[Node], node: Node, readers: Sequence[str]) -> bool:

@@ -61,11 +61,6 @@ class Box:
         return f"{times}{least if least == most else f'{least} to {most}'} params"
 
     @property
-    def shape(self) -> Shape:
-        """The shape of what comes out."""
-        return self.blocks[-1].output.shape
-
-    @property
     def height(self) -> float:
         return HEAD + LINE * len(self.rows) + 6
 
@@ -192,11 +187,12 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
     tops: list[float] = []
     reach = 0.0
     for index, box in enumerate(boxes):
-        if _next_to(boxes, index):
+        read = _next_to(boxes, index) if index else None
+        if read or (not index and INPUT in box.blocks[0].inputs):
             parts.append(svg.curve([(centre, y), (centre, y + GAP)], marker=marker))
-        if index and _next_to(boxes, index):
+        if read:
             at = (centre - 8, y + GAP / 2 + 4)
-            parts.append(svg.text(at, _shape(boxes[index - 1].shape), size=11, anchor="end", faint=True))
+            parts.append(svg.text(at, _shape(read.shape), size=11, anchor="end", faint=True))
         y += GAP
         tops.append(y)
         parts += _box_parts(box, (left, y), width)
@@ -211,10 +207,10 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
     return parts, left + width + reach, y + GAP + 24
 
 
-def _next_to(boxes: Sequence[Box], index: int) -> bool:
-    """Whether a box reads what the one right before it gives out (or, the first one, the input)."""
-    before = boxes[index - 1].blocks[-1].output.name if index else INPUT
-    return before in boxes[index].blocks[0].inputs
+def _next_to(boxes: Sequence[Box], index: int) -> Step | None:
+    """What a box reads of the one right before it, if anything."""
+    made = {step.name: step for step in boxes[index - 1].blocks[-1].steps}
+    return next((made[name] for name in reversed(boxes[index].blocks[0].inputs) if name in made), None)
 
 
 def _far_edges(boxes: Sequence[Box]) -> list[tuple[int, int]]:

@@ -126,5 +126,5 @@ def _power(log10: float) -> str:
         return "0"
     power = math.floor(log10)
     if power < 6:
-        return f"{10**log10:,.0f}"
+        return f"{float(f'{10**log10:.3g}'):,.0f}"
     return f"{10 ** (log10 - power):.2g}e{power}"

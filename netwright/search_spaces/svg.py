@@ -86,3 +86,8 @@ def document(parts: Sequence[str], *, width: float, height: float, title: str, m
         'style="max-width:100%;height:auto" font-family="system-ui, sans-serif">'
     )
     return f'{head}<title id="{marker}-title">{escape(title)}</title>{arrow}{"".join(parts)}</svg>'
+
+
+def on_paper(picture: str) -> str:
+    """The same picture for a file of its own: dark on white, wherever it is shown."""
+    return picture.replace('style="max-width', 'style="background:#fff;color:#1f2328;max-width', 1)

@@ -240,6 +240,7 @@ def test_landmarks_are_compared_each_in_its_own_space(speak: Speak) -> None:
         (["show", "convnet", "--decisions", "nothing.json"], "cannot be read"),
         (["show", "convnet", "--input", "20x6", "--classes", "3"], "image-like"),
         (["show", OWN, "--set", "depht=3"], "did you mean 'depth'?"),
+        (["cost", OWN, "nothing.jsonl"], "nothing.jsonl cannot be read: No such file"),
         (["sho", "convnet"], "did you mean 'show'?"),
         (["profile", OWN, "--bound", "macs"], "--bound expects something like 'macs<=5e6'"),
         (["profile", OWN, "--bound", "macs<=nan"], "--bound expects"),

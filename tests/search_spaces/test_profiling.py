@@ -156,7 +156,9 @@ def test_intervals_of_shares_hold_zero_and_one_and_shrink():
     [
         (23834568, "23.8M", True), (23834568, "23.9M", False),
         (5713216096, "5.72B", False), (5715000001, "5.72B", True),
-        (61706, 61706, True), (61707, 61706, False), (266610, "267K", True), (266610, "266K", True), (266610, "268K", False), (0, 0, True),
+        (61706, 61706, True), (61707, 61706, False), (266610, "267K", True), (266610, "266K", True),
+        (266610, "268K", False),
+        (0, 0, True),
         (714188480, "0.714G", True),
     ],
 )  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -27,11 +29,11 @@ Examples:
   netwright space cost convnet --task digits architectures.jsonl --json""",
 )
 @click.argument("space")
-@click.argument("file", type=click.File("rb"), default="-")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
 @settings_option
 @shape_options
 @json_option
-def command(space: str, file: IO[bytes], overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def command(space: str, file: Path, overrides: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Identity, parameters, MACs and peak activation bytes of architectures, from their decisions alone.
 
     FILE (- is standard input) holds one JSON object per line, {"decisions": {...}} or {"genotype": ...}. With
@@ -41,13 +43,14 @@ def command(space: str, file: IO[bytes], overrides: tuple[str, ...], as_json: bo
     """
     chosen = chosen_space(space, overrides)
     shapes, _ = chosen_shapes(chosen, **given)
-    found = answers(chosen.space, shapes, file)
-    if not as_json:
-        print_table(list(found), columns=("identity", "params", "macs", "activation_bytes", "error"))
-        return
-    for answer in found:
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    with _opened(file) as lines:
+        found = answers(chosen.space, shapes, lines)
+        if not as_json:
+            print_table(list(found), columns=("identity", "params", "macs", "activation_bytes", "error"))
+            return
+        for answer in found:
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
 
 
 def answers(space: SearchSpace, shapes: Shapes, lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
@@ -57,8 +60,7 @@ def answers(space: SearchSpace, shapes: Shapes, lines: Iterable[bytes]) -> Itera
     for line in lines:
         try:
             decisions = _decisions(space, json.loads(line))
-            cost = space.cost(decisions, shapes)
-            identity = space.identity(decisions, shapes)
+            identity, cost = space.describe(decisions, shapes)
         except NetwrightError as error:
             yield {"error": str(error)}
         except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
@@ -72,6 +74,17 @@ def answers(space: SearchSpace, shapes: Shapes, lines: Iterable[bytes]) -> Itera
                 "macs": cost.macs,
                 "activation_bytes": cost.peak_activation_bytes,
             }
+
+
+def _opened(file: Path) -> AbstractContextManager[IO[bytes]]:
+    from netwright.core.errors import SpaceError
+
+    if str(file) == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise SpaceError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def _decisions(space: SearchSpace, document: object) -> Decisions:

@@ -73,6 +73,7 @@ def command(
 
     from netwright.core.files import write_atomic
     from netwright.search_spaces.drawing import draw_svg
+    from netwright.search_spaces.svg import on_paper
 
     if out.suffix not in (".svg", ".html"):
         raise click.UsageError(f"--out expects a file that ends in .svg or .html, came {out}")
@@ -86,8 +87,9 @@ def command(
         picked, what = chosen.space.sample(random.Random(seed)), f"{space}, drawn with seed {seed}"
     picture = draw_svg(chosen.space.graph(picked, shapes), title=what, level=level)  # type: ignore[arg-type]  # a choice
     if out.suffix == ".html":
-        picture = _page(picture, what, chosen.space.cost(picked, shapes), dict(picked))
-    write_atomic(out, picture)
+        write_atomic(out, _page(picture, what, chosen.space.cost(picked, shapes), dict(picked)))
+    else:
+        write_atomic(out, on_paper(picture))
     print(f"{out}: {what}, {shape_text(shapes)} ({where})")
 
 

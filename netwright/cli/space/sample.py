@@ -36,11 +36,11 @@ def command(space: str, count: int, seed: int, overrides: tuple[str, ...], as_js
     rng = random.Random(seed)
     for _ in range(count):
         decisions = chosen.space.sample(rng)
-        cost = chosen.space.cost(decisions, shapes)
+        identity, cost = chosen.space.describe(decisions, shapes)
         row = {
             "decisions": decisions,
             "genotype": chosen.space.genotype(decisions),
-            "identity": chosen.space.identity(decisions, shapes),
+            "identity": identity,
             "params": cost.params,
             "macs": cost.macs,
             "activation_bytes": cost.peak_activation_bytes,
