@@ -110,7 +110,7 @@ def _share(found: SpaceProfile) -> str:
     feasible = found.feasible
     words = f"{100 * feasible.share:.3g} % keep {bounds}"
     if not found.exhaustive:
-        words += f" (95 % interval {100 * feasible.low:.2g} to {100 * feasible.high:.2g} %)"
+        words += f" (95 % interval {100 * feasible.low:.3g} to {100 * feasible.high:.3g} %)"
     if feasible.share == 0 and feasible.example is not None:
         words += "; none of those drawn, but the search found one: see example in --json"
     elif feasible.example is None and all(verdict.reachable for verdict in found.verdicts):
