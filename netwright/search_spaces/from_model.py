@@ -1,0 +1,41 @@
+"""A search space from a network in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netwright.search_spaces.model_source import Source
+from netwright.search_spaces.spaces.from_model import FromModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def space_from_model(
+    model: nn.Module,
+    example: torch.Tensor,
+    *,
+    widths: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
+    round_to: int = 8,
+    depths: bool = True,
+) -> FromModel:
+    """The widths and depths of a network as a search space whose architectures inherit its weights.
+
+    `model` is any torch module that torch.fx traces and that is made of layers known here, `example` a batch of
+    its inputs, (batch, *shape). Neither is changed. The space decides and counts without torch; its networks
+    are plain torch modules. It goes into files with `save`, see `FromModel`.
+
+    Raises SpaceError that names the layer which cannot be read.
+
+    >>> space = space_from_model(model, inputs[:8])                      # doctest: +SKIP
+    >>> decisions = space.sample(random.Random(0))                       # doctest: +SKIP
+    >>> space.cost(decisions, space.shapes).macs                         # doctest: +SKIP
+    >>> smaller = space.inherit(decisions)                               # doctest: +SKIP
+    """
+    from netwright.search_spaces.model_reading import read_model
+
+    read = read_model(model, example)
+    space = FromModel(model=read.graph.to_json(), widths=tuple(widths), round_to=round_to, depths=depths)
+    return space.with_source(Source(read.graph, state=read.state))

@@ -1,0 +1,137 @@
+"""Recurrent modules of torch as recurrent operations, one for each of their layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from netwright.search_spaces.graph import Tensor
+from netwright.search_spaces.model_layers import dropout, expect
+from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.recurrent import Recurrent
+from netwright.search_spaces.operations.summary import Summary
+
+Cell: TypeAlias = Literal["rnn", "lstm", "gru"]
+RECURRENT: Mapping[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+Layers: TypeAlias = list[tuple[str, Operation, dict[str, torch.Tensor]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The last hidden state of each layer, as torch gives it: (layers, batch, width); of one direction only."""
+
+    layers: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayersRead:
+    """What a recurrent module gives: the sequence of its last layer, and its states."""
+
+    sequence: Tensor
+    hidden: Hidden | None
+    cells: bool
+
+    @classmethod
+    def of(cls, module: nn.Module, layers: Layers, tensors: Sequence[Tensor]) -> LayersRead:
+        """The result of the module's layers, each of which gave a tensor."""
+        assert isinstance(module, nn.RNNBase)
+        recurrent = [
+            t for (_, operation, _), t in zip(layers, tensors, strict=True) if isinstance(operation, Recurrent)
+        ]
+        return cls(tensors[-1], None if module.bidirectional else Hidden(tuple(recurrent)), isinstance(module, nn.LSTM))
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The hidden state of an LSTM; that of its cells is beside it."""
+
+    hidden: Hidden
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A state that no operation gives; an error only when it is used."""
+
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Values and where they were found, as a maximum along an axis gives them."""
+
+    values: Tensor
+
+
+PARTLY = (LayersRead, Hidden, States, Unread, Pair)
+"""Results of which a part is a tensor of the network."""
+
+
+def recurrent_layers(module: nn.Module, arguments: Any, named: Mapping[str, Any]) -> Layers:
+    """The layers of a recurrent module with their weights, dropout between them."""
+    assert isinstance(module, nn.RNNBase)
+    expect(module.batch_first, "a recurrent layer with batch_first=True")
+    expect(not module.proj_size, "a recurrent layer without projection")
+    expect(bool(module.bias), "a recurrent layer with biases")
+    expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
+    expect(isinstance(arguments[0], Tensor), "a sequence that the network computes")
+    starts = [*arguments[1:], *named.values()]
+    expect(all(_is_zero(start) for start in starts), "a recurrent layer that starts from zeros")
+    layers: Layers = []
+    for number in range(module.num_layers):
+        operation = Recurrent(
+            cell=RECURRENT[type(module)], width=module.hidden_size, bidirectional=module.bidirectional
+        )
+        state = {
+            name.replace(f"_l{number}", "_l0"): weight
+            for name, weight in module.state_dict().items()
+            if name.removesuffix("_reverse").endswith(f"_l{number}")
+        }
+        layers.append((f"layer{number}", operation, state))
+        if module.dropout and number < module.num_layers - 1:
+            layers.append((f"dropout{number}", dropout(module.dropout), {}))
+    return layers
+
+
+def taken(name: str, arguments: Sequence[Any]) -> Any:
+    """What is taken out of a recurrent result or a pair: a tensor, a state, or an operation with what it reads.
+
+    None when the first argument is neither.
+    """
+    source = arguments[0] if arguments else None
+    if isinstance(source, Pair):
+        first = (name == "getitem" and arguments[1] == 0) or (name == "getattr" and arguments[1] == "values")
+        expect(first, "the values of a maximum, not where they are")
+        return source.values
+    if isinstance(source, LayersRead):
+        expect(name == "getitem" and arguments[1] in (0, 1, -1), "the sequence or the state of a recurrent layer")
+        if arguments[1] == 0:
+            return source.sequence
+        if source.hidden is None:
+            return Unread("the sequence that a bidirectional layer gives, not its state")
+        return States(source.hidden) if source.cells else source.hidden
+    if isinstance(source, States):
+        expect(name == "getitem", "the hidden state of an LSTM")
+        return source.hidden if arguments[1] in (0, -2) else Unread("the hidden state of an LSTM, not its cells'")
+    if isinstance(source, Unread):
+        expect(False, source.expected)
+    if isinstance(source, Hidden):
+        return Summary(mode="last"), source.layers[_layer_index(name, arguments, source)]
+    return None
+
+
+def _layer_index(name: str, arguments: Sequence[Any], hidden: Hidden) -> int:
+    """Which layer's state is taken: `h[-1]`, or `h.squeeze(0)` of a single layer."""
+    index = arguments[1] if len(arguments) > 1 else None
+    single = name == "squeeze" and index in (0, None) and len(hidden.layers) == 1
+    expect(single or (name == "getitem" and isinstance(index, int)), "the last state of one layer, such as h[-1]")
+    return 0 if single else int(index) if index is not None else 0
+
+
+def _is_zero(start: Any) -> bool:
+    if isinstance(start, (tuple, list)):
+        return all(_is_zero(part) for part in start)
+    return start is None or (isinstance(start, torch.Tensor) and not bool(start.any()))
