@@ -160,6 +160,8 @@ def _graph_from(text: str, source: str) -> LayerGraph:
         return LayerGraph.from_json(data)
     except ValueError as error:
         raise SpaceError(f"{source} holds no JSON: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise SpaceError(f"{source} is no layer graph: {type(error).__name__} at {error}") from None
 
 
 def _checked(state: Mapping[str, torch.Tensor], graph: LayerGraph, path: Path) -> Mapping[str, torch.Tensor]:

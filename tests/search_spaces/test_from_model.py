@@ -1,0 +1,463 @@
+"""A user's trained network as a space: read, proven, narrowed and shortened with its own weights."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from netwright.cli.main import run
+from netwright.core.errors import CheckpointError, ShapeError, SpaceError
+from netwright.core.plugins import build, spec_of
+from netwright.core.shapes import Shapes
+from netwright.search_spaces.channels import places
+from netwright.search_spaces.from_model import space_from_model
+from netwright.search_spaces.spaces.from_model import FromModel
+from tests.search_spaces.user_networks import NETWORKS, Vgg
+from tests.search_spaces.weight_copy import randomize
+
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+# for every layer with weights the groups that its rows belong to, in order, each with rows per unit
+ROWS: dict[str, dict[str, list[tuple[str, int]]]] = {
+    "vgg": {
+        "features.0": [("features/0", 1)],
+        "features.1": [("features/0", 1)],
+        "features.4": [("features/4", 1)],
+        "features.5": [("features/4", 1)],
+        "fc1": [("fc1", 1)],
+    },
+    "resnet": {
+        **{path: [("conv1", 1)] for path in ("conv1", "bn1")},
+        **{f"layer1.{i}.{kind}2": [("conv1", 1)] for i in (0, 1) for kind in ("conv", "bn")},
+        **{f"layer1.{i}.{kind}1": [(f"layer1/{i}/conv1", 1)] for i in (0, 1) for kind in ("conv", "bn")},
+        **{f"layer2.{i}.{kind}1": [(f"layer2/{i}/conv1", 1)] for i in (0, 1) for kind in ("conv", "bn")},
+        **{f"layer2.{i}.{kind}2": [("layer2/0/downsample/0", 1)] for i in (0, 1) for kind in ("conv", "bn")},
+        **{f"layer2.0.downsample.{i}": [("layer2/0/downsample/0", 1)] for i in (0, 1)},
+    },
+    "dense": {
+        **{path: [("stem", 1)] for path in ("stem", "norm1")},
+        "conv1": [("conv1", 1)],
+        "norm2": [("stem", 1), ("conv1", 1)],
+        "conv2": [("conv2", 1)],
+    },
+    "squeeze_excite": {
+        "expand": [("expand", 1)],
+        **{path: [("expand", 2)] for path in ("depthwise", "norm", "excite")},
+        "squeeze": [("squeeze", 1)],
+    },
+    "mlp": {"1": [("1", 1)], "2": [("1", 1)], "4": [("4", 1)]},
+    "lstm": {"lstm": [("lstm/layer0", 4), ("lstm/layer1", 4)], "gru": [("gru", 3)]},
+}
+
+
+@cache
+def network(name: str) -> nn.Module:
+    torch.manual_seed(1)
+    return randomize(NETWORKS[name][0]())
+
+
+def inputs_of(name: str, batch: int = 4) -> torch.Tensor:
+    return torch.randn(batch, *NETWORKS[name][1], generator=torch.Generator().manual_seed(2))
+
+
+@cache
+def space_of(name: str) -> FromModel:
+    return space_from_model(network(name), inputs_of(name))
+
+
+def largest(space: FromModel) -> dict[str, object]:
+    """Everything at its largest: the network itself."""
+    depths = {f"depth/{run.name}": len(run.blocks) for run in space.runs}
+    return {**depths, **{f"width/{group.name}": 1.0 for group in space.groups}}
+
+
+def narrower(space: FromModel, seed: int) -> dict[str, object]:
+    """All blocks; of every group less than all, other shares for other seeds."""
+    given = largest(space)
+    domains = space.trace(given).domains
+    widths = [name for name in given if name.startswith("width/")]
+    shares = {name: domains[name].values()[:-1] for name in widths}
+    return {**given, **{name: shares[name][(i + seed) % len(shares[name])] for i, name in enumerate(widths)}}
+
+
+def outputs(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(inputs)
+
+
+def same(left: torch.Tensor, right: torch.Tensor) -> None:
+    torch.testing.assert_close(left, right, rtol=0, atol=1e-5)
+
+
+def with_zeros(name: str, kept: dict[str, tuple[int, ...]]) -> nn.Module:
+    """The user's network in which the removed units are made from zeros, so that they hold nothing but zeros."""
+    model = copy.deepcopy(network(name))
+    for path, pieces in ROWS[name].items():
+        for key, tensor in model.get_submodule(path).named_parameters():
+            if name == "lstm":
+                layer = int(key.removesuffix("_reverse")[-1])
+                group, gates = pieces[layer]
+                mask = torch.zeros(tensor.shape[0] // gates)
+                mask[list(kept[group])] = 1
+                mask = mask.repeat(gates)
+            else:
+                mask = torch.cat([_mask(space_of(name), group, kept[group], rows) for group, rows in pieces])
+            tensor.data.mul_(mask.reshape(-1, *[1] * (tensor.dim() - 1)))
+    return model
+
+
+def _mask(space: FromModel, group: str, kept: tuple[int, ...], rows: int) -> torch.Tensor:
+    mask = torch.zeros(next(g.units for g in space.groups if g.name == group))
+    mask[list(kept)] = 1
+    return mask.repeat_interleave(rows)
+
+
+@every_network
+def test_at_its_largest_the_space_is_the_users_network(name):
+    space, model, inputs = space_of(name), network(name), inputs_of(name)
+    whole = largest(space)
+    assert space.cost(whole, space.shapes).params == sum(p.numel() for p in model.parameters())
+    same(outputs(space.inherit(whole), inputs), outputs(model, inputs))
+    supernet = space.supernet(space.shapes)
+    supernet.choose(whole)
+    same(outputs(supernet, inputs), outputs(model, inputs))
+
+
+@every_network
+@pytest.mark.parametrize("seed", range(3))
+def test_a_narrowed_network_is_the_users_with_the_removed_channels_zeroed(name, seed):
+    space, inputs = space_of(name), inputs_of(name)
+    decisions = narrower(space, seed)
+    kept = space.supernet(space.shapes).kept(decisions)
+    assert any(len(kept[group.name]) < group.units for group in space.groups)
+    narrowed = space.inherit(decisions)
+    expected = outputs(with_zeros(name, kept), inputs)
+    assert (expected - outputs(network(name), inputs)).abs().max() > 1e-3
+    same(outputs(narrowed, inputs), expected)
+    assert sum(p.numel() for p in narrowed.parameters()) == space.cost(decisions, space.shapes).params
+
+
+@every_network
+@pytest.mark.parametrize("seed", range(3))
+def test_costs_are_those_of_the_built_network(name, seed):
+    space = space_of(name)
+    decisions = space.sample(random.Random(seed))
+    cost = space.cost(decisions, space.shapes)
+    model = space.build(decisions, space.shapes).to("meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, *space.shapes.input, device="meta"))
+    assert counter.get_total_flops() == 2 * cost.macs
+    assert sum(p.numel() for p in model.parameters()) == cost.params
+
+
+def test_blocks_are_left_out_from_the_end_and_without_them_the_rest_is_the_same():
+    space, inputs = space_of("resnet"), inputs_of("resnet")
+    assert [(run.name, len(run.blocks)) for run in space.runs] == [("layer1/0-1", 2), ("layer2/1", 1)]
+    for depth, gone in ((1, [("layer1", 1)]), (0, [("layer1", 0), ("layer1", 1)])):
+        decisions = {**largest(space), "depth/layer1/0-1": depth, "depth/layer2/1": 0}
+        # widths inside dropped blocks do not exist
+        decisions = {key: value for key, value in decisions.items() if not _inside(key, [*gone, ("layer2", 1)])}
+        shorter = copy.deepcopy(network("resnet"))
+        for layer, index in [*gone, ("layer2", 1)]:
+            shorter.get_submodule(layer)[index] = nn.Identity()
+        same(outputs(space.inherit(decisions), inputs), outputs(shorter, inputs))
+
+
+def _inside(key: str, blocks: list[tuple[str, int]]) -> bool:
+    return any(key.startswith(f"width/{layer}/{index}/") for layer, index in blocks)
+
+
+def test_dead_channels_go_first():
+    model = copy.deepcopy(network("vgg"))
+    alive = sorted(random.Random(0).sample(range(32), 16))
+    dead = [channel for channel in range(32) if channel not in alive]
+    with torch.no_grad():
+        for tensor in (model.features[4].weight, model.features[5].weight, model.features[5].bias):
+            tensor[dead] = 0
+    space = space_from_model(model, inputs_of("vgg"))
+    decisions = {**largest(space), "width/features/4": 0.5}
+    assert space.supernet(space.shapes).kept(decisions)["features/4"] == tuple(alive)
+    same(outputs(space.inherit(decisions), inputs_of("vgg")), outputs(model, inputs_of("vgg")))
+
+
+def test_training_a_narrow_architecture_changes_only_what_it_has():
+    space = space_of("vgg")
+    supernet = space.supernet(space.shapes)
+    decisions = {**largest(space), "width/features/4": 0.5}
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    supernet.choose(decisions)
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    supernet.train()(inputs_of("vgg", 8)).square().sum().backward()
+    optimizer.step()
+    kept = list(supernet.kept(decisions)["features/4"])
+    others = [channel for channel in range(32) if channel not in kept]
+    key = {name.partition(".")[2]: name for name in before}
+    for name in ("features.4.weight", "features.5.weight", "features.5.running_mean", "features.5.running_var"):
+        after, first = supernet.state_dict()[key[name]], before[key[name]]
+        assert torch.equal(after[others], first[others])
+        assert not torch.equal(after[kept], first[kept])
+    same(outputs(supernet, inputs_of("vgg")), outputs(supernet.cut(decisions), inputs_of("vgg")))
+
+
+def test_widths_are_rounded_and_repeated_ones_left_out():
+    space = space_from_model(Vgg(), inputs_of("vgg"), widths=(0.1, 0.12, 0.5, 1.0), round_to=4)
+    decisions = {**largest(space), "width/features/4": 0.12, "width/fc1": 0.5}
+    with pytest.raises(SpaceError, match=r"'width/features/0' is 0\.1; expected one of 0\.12, 0\.5, 1\.0"):
+        space.trace({**decisions, "width/features/0": 0.1})
+    plan = space.plan(decisions)
+    assert (plan.kept["features/4"], plan.kept["fc1"], plan.kept["features/0"]) == (4, 20, 16)
+
+
+def test_neither_the_network_nor_the_example_is_changed():
+    model, inputs = Vgg().train(), inputs_of("vgg")
+    before, given = copy.deepcopy(model.state_dict()), inputs.clone()
+    space = space_from_model(model, inputs)
+    space.inherit(space.sample(random.Random(0)))(inputs)
+    assert model.training
+    assert torch.equal(inputs, given)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_it_is_saved_and_decides_without_torch(tmp_path):
+    space = space_of("resnet")
+    saved = space.save(tmp_path / "mine")
+    decisions = saved.sample(random.Random(3))
+    assert decisions == space.sample(random.Random(3))
+    again = build("space", json.loads(json.dumps(spec_of(saved))))
+    same(
+        outputs(again.build(decisions, space.shapes), inputs_of("resnet")),
+        outputs(space.inherit(decisions), inputs_of("resnet")),
+    )
+    code = (
+        "import json, random, sys; from netwright.core.plugins import build;"
+        "s = build('space', json.loads(sys.argv[1]));"
+        "d = s.sample(random.Random(3)); print('torch' in sys.modules, s.cost(d, s.shapes).macs)"
+    )
+    command = [sys.executable, "-c", code, json.dumps(spec_of(saved))]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert printed == ["False", str(space.cost(decisions, space.shapes).macs)]
+
+
+def test_as_data_it_keeps_its_architectures_but_not_its_weights():
+    space = space_of("dense")
+    again = build("space", json.loads(json.dumps(spec_of(space))))
+    decisions = space.sample(random.Random(1))
+    assert again.trace(decisions).domains == space.trace(decisions).domains
+    assert again.describe(decisions, again.shapes) == space.describe(decisions, space.shapes)
+    assert again.trained_state() is None
+
+
+def test_a_function_and_weights_make_the_space(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    save_file(network("resnet").state_dict(), weights)
+    spec = {"kind": "from_model", "model": "tests.search_spaces.user_networks:build_resnet", "weights": str(weights)}
+    space = build("space", json.loads(json.dumps(spec)))
+    decisions = space_of("resnet").sample(random.Random(4))
+    shapes = space_of("resnet").shapes
+    same(
+        outputs(space.build(decisions, shapes), inputs_of("resnet")),
+        outputs(space_of("resnet").inherit(decisions), inputs_of("resnet")),
+    )
+    # other sizes of images are served as well
+    assert space.build(decisions, Shapes((3, 48, 40), 7))(torch.randn(2, 3, 48, 40)).shape == (2, 7)
+
+
+def test_a_network_of_one_input_size_is_told_it(tmp_path):
+    function = "tests.search_spaces.user_networks:build_vgg"
+    with pytest.raises(SpaceError, match=r"give the space's input.*takes none of the usual shapes \(3×224×224"):
+        FromModel(model=function).sample(random.Random(0))
+    space = FromModel(model=function, input=(3, 16, 16))
+    assert space.examples() == [Shapes((3, 16, 16), 5)]
+    decisions = space.sample(random.Random(0))
+    with pytest.raises(ShapeError, match=r"at fc1: the network was read with the input .* do not fit the input"):
+        space.graph(decisions, Shapes((3, 32, 32), 5))
+    with pytest.raises(ShapeError, match=r"ends in the shape \(5,\), the task needs \(6,\)"):
+        space.graph(decisions, Shapes((3, 16, 16), 6))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"model": "nonsense"}, SpaceError, "'nonsense' is none of package.module:function, a .json file"),
+        ({"model": "missing.json"}, SpaceError, "the network missing.json cannot be read"),
+        ({"model": {"nodes": []}}, SpaceError, "the space's model is no layer graph"),
+        ({"model": "random:Random"}, SpaceError, "must make a torch.nn.Module, came a Random"),
+        (
+            {"model": "tests.search_spaces.user_networks:build_resnet", "weights": "missing.safetensors"},
+            CheckpointError,
+            "the weights missing.safetensors cannot be read",
+        ),
+    ],
+)
+def test_what_is_no_network_is_refused(settings, error, words):
+    with pytest.raises(error, match=words):
+        FromModel(**settings).sample(random.Random(0))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    save_file(network("vgg").state_dict(), weights)
+    space = FromModel(model="tests.search_spaces.user_networks:build_resnet", weights=str(weights))
+    with pytest.raises(
+        CheckpointError, match=r"do not fit the network that .*build_resnet' makes: they lack 'conv1\.weight'"
+    ):
+        space.sample(random.Random(0))
+    saved = space_of("dense").save(tmp_path / "dense")
+    other = FromModel(model=saved.model, weights=str(weights))
+    with pytest.raises(CheckpointError, match=r"the file lacks 'conv1\.bias'"):
+        other.build(largest(other), other.shapes)
+
+
+class Forward(nn.Module):
+    """A layer `conv`, and whatever `forward` is given."""
+
+    def __init__(self, function, **layers: nn.Module) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
+
+
+def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
+    y = net.conv(x)
+    z = y.sigmoid()
+    y.relu_()
+    return z * y
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            Forward(lambda net, x: net.last(net.conv(x)), last=nn.Softmax(1)),
+            r"the layer 'last' \(Softmax\) cannot be read: expected one of the layers",
+        ),
+        (
+            Forward(lambda net, x: net.conv(x) + 1),
+            "the step 'add' of forward cannot be read: expected a sum of two values",
+        ),
+        (Forward(lambda net, x: net.conv(x).permute(0, 2, 3, 1)), "the step 'permute' of forward cannot be read"),
+        (Forward(lambda net, x: net.conv(x).mean(1)), "'mean' .* expected a mean or maximum over height and width"),
+        (Forward(lambda net, x: net.conv(x)[1:]), "'getitem' .* expected a tensor whose first axis is the batch"),
+        (
+            Forward(lambda net, x: net.conv(x)[:, 1:3]),
+            "'getitem' .* expected the first, the last or the last few steps",
+        ),
+        (Forward(lambda net, x: net.conv(x) if x.sum() > 0 else x), "cannot be traced"),
+        (Forward(lambda net, x: (net.conv(x), x)), "expected one tensor as the network's result"),
+        (Forward(lambda net, x: net.missing(x)), "cannot be traced"),
+        (Forward(lambda net, x: net.last(x), last=nn.Conv2d(4, 4, 3)), "does not run on the example"),
+        (
+            Forward(lambda net, x: net.last(x), last=nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
+            "padded with zeros, came 'reflect'",
+        ),
+        (Forward(lambda net, x: net.last(net.conv(x)), last=nn.LeakyReLU(0.3)), "came another negative_slope"),
+        (Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4)), "cannot be read"),
+        (Forward(_written_then_read), "gives other values here than in the network: is a tensor written in place"),
+    ],
+)
+def test_a_layer_that_cannot_be_read_is_named(model, words):
+    with pytest.raises(SpaceError, match=words):
+        space_from_model(model, torch.randn(2, 3, 8, 8))
+
+
+def test_a_recurrent_layer_must_have_the_batch_first():
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(6, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lstm(x)[0][:, -1]
+
+    with pytest.raises(SpaceError, match=r"the layer 'lstm' \(LSTM\) cannot be read: expected .* batch_first=True"):
+        space_from_model(Classifier(), torch.randn(2, 7, 6))
+
+
+def test_a_layer_that_is_used_twice_is_narrowed_once():
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 16, 3, padding=1)
+            self.body = nn.Conv2d(16, 16, 3, padding=1)
+            self.head = nn.Conv2d(16, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.stem(x))
+            return self.head(torch.relu(self.body(torch.relu(self.body(x))))).mean((2, 3))
+
+    model, inputs = Twice(), torch.randn(2, 3, 8, 8)
+    space = space_from_model(model, inputs)
+    assert [group.producers for group in space.groups] == [("stem", "body")]
+    assert space.cost(largest(space), space.shapes).params == sum(p.numel() for p in model.parameters())
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+    narrowed = space.inherit({"width/stem": 0.5})
+    assert narrowed.body.weight.shape == (8, 8, 3, 3)
+    assert outputs(narrowed, inputs).shape == (2, 4)
+
+
+@pytest.mark.parametrize("landmark", ["resnet-18", "mobilenet-v2", "densenet-121", "se-resnet-50", "lstm-jsb", "u-net"])
+def test_landmarks_are_narrowed_too(landmark):
+    space = FromModel(model=f"landmark:{landmark}")
+    whole = space.cost(largest(space), space.shapes)
+    for seed in range(2):
+        decisions = narrower(space, seed)
+        cost = space.cost(decisions, space.shapes)
+        assert cost.params < whole.params
+        with torch.device("meta"):
+            model = space.build(decisions, space.shapes)
+        assert sum(p.numel() for p in model.parameters()) == cost.params
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121"])
+def test_networks_of_torchvision_are_read_exactly(name):
+    models = pytest.importorskip("torchvision").models
+    torch.manual_seed(0)
+    model = randomize(getattr(models, name)(num_classes=10))
+    inputs = torch.randn(2, 3, 64, 64)
+    space = space_from_model(model, inputs)
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+    decisions = narrower(space, 0)
+    kept = space.supernet(space.shapes).kept(decisions)
+    same(outputs(space.inherit(decisions), inputs), outputs(_zeroed(space, model, kept), inputs))
+    assert len(space.runs) == {"resnet18": 4, "mobilenet_v2": 5, "mobilenet_v3_small": 4, "densenet121": 0}[name]
+
+
+def _zeroed(space: FromModel, model: nn.Module, kept: dict[str, tuple[int, ...]]) -> nn.Module:
+    """The network with zeros for the rows of every removed unit."""
+    graph, channels = space.network_at(space.shapes)
+    zeroed = copy.deepcopy(model)
+    for node in graph.nodes:
+        for key, axes in channels.flows[node.name].weights.items():
+            tensor = getattr(zeroed.get_submodule(node.weights.replace("/", ".")), key, None)
+            if isinstance(tensor, nn.Parameter) and axes[0] is not None:
+                mask = torch.zeros(len(tensor))
+                mask[places(axes[0], kept)] = 1
+                tensor.data.mul_(mask.reshape(-1, *[1] * (tensor.dim() - 1)))
+    return zeroed
+
+
+def test_the_command_line_profiles_it(tmp_path, capsys):
+    weights = tmp_path / "weights.safetensors"
+    save_file(network("resnet").state_dict(), weights)
+    spec = {"kind": "from_model", "model": "tests.search_spaces.user_networks:build_resnet", "weights": str(weights)}
+    (tmp_path / "mine.yaml").write_text(json.dumps({"space": spec}))
+    line = ["space", "profile", str(tmp_path / "mine.yaml"), "--input", "3x32x32", "--classes", "7", "--samples", "20"]
+    assert run([*line, "--bound", "params<=20000", "--json"]) == 0
+    profile = json.loads(capsys.readouterr().out)
+    assert profile["costs"]["params"]["most"] == sum(p.numel() for p in network("resnet").parameters())
+    assert profile["bounds"][0]["reachable"]
