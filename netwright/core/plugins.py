@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind("task", "tasks", "netwright.tasks.kinds", "netwright.tasks.task:Task"),
         Kind("metric", "metrics", "netwright.evaluation.metrics", "netwright.evaluation.metric:Metric"),
+        Kind("proxy", "proxies", "netwright.evaluation.proxies", "netwright.evaluation.proxy:Proxy"),
         Kind("strategy", "strategies", "netwright.nas.strategies", "netwright.nas.strategy:Strategy"),
         Kind("stopper", "stoppers", "netwright.nas.stoppers", "netwright.nas.stopper:Stopper"),
         Kind("executor", "executors", "netwright.runs.executors", "netwright.runs.executor:Executor"),
