@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import CheckpointError, ShapeError, SpaceError
+from netwright.core.files import file_hash
 from netwright.core.plugins import import_dotted
 from netwright.core.shapes import Shape, Shapes
 from netwright.search_spaces.canonical import simplify
@@ -65,6 +67,21 @@ class Source:
             self._state = _checked(read_weights(self._weights), self.graph, self._weights)
         return self._state
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the trained weights, the same in memory and in a file; empty without weights."""
+        if self._state is not None:
+            from safetensors.torch import save
+
+            content = save({name: tensor.detach().cpu().contiguous() for name, tensor in self._state.items()})
+            return sha256(content).hexdigest()
+        if self._weights is None:
+            return ""
+        try:
+            return file_hash(self._weights)
+        except OSError as error:
+            raise _unreadable(self._weights, error) from None
+
     def _for(self, shapes: Shapes) -> LayerGraph:
         if self.landmark is not None:
             return _landmark_graph(self.landmark, shapes)
@@ -108,9 +125,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"the weights {path} cannot be read ({error}); save weights with safetensors.torch.save_file"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the weights {path} cannot be read ({error}); save weights with safetensors.torch.save_file"
+    )
 
 
 @lru_cache(maxsize=16)

@@ -253,8 +253,19 @@ def test_as_data_it_keeps_its_architectures_but_not_its_weights():
     again = build("space", json.loads(json.dumps(spec_of(space))))
     decisions = space.sample(random.Random(1))
     assert again.trace(decisions).domains == space.trace(decisions).domains
-    assert again.describe(decisions, again.shapes) == space.describe(decisions, space.shapes)
+    assert again.cost(decisions, again.shapes) == space.cost(decisions, space.shapes)
     assert again.trained_state() is None
+
+
+def test_an_identity_tells_inherited_weights_apart(tmp_path):
+    space = space_of("vgg")
+    decisions = space.sample(random.Random(1))
+    plain = build("space", spec_of(space)).identity(decisions, space.shapes)
+    other = space_from_model(Vgg(), inputs_of("vgg")).identity(decisions, space.shapes)
+    saved = space.save(tmp_path / "vgg")
+    assert saved.identity(decisions, space.shapes) == space.identity(decisions, space.shapes)
+    assert len({plain, other, space.identity(decisions, space.shapes)}) == 3
+    assert space.describe(decisions, space.shapes)[0] == space.identity(decisions, space.shapes)
 
 
 def test_a_function_and_weights_make_the_space(tmp_path):

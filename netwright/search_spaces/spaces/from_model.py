@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
+from netwright.core.cost import Cost
+from netwright.core.files import content_hash
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.channels import ChannelMap, Group
@@ -96,6 +98,15 @@ class FromModel(SearchSpace):
         """The network of these decisions as a plain module, cut from the whole one, weights included."""
         return self.supernet(shapes or self.shapes).cut(decisions)
 
+    def identity(self, decisions: Decisions, shapes: Shapes) -> str:
+        """A hash of the architecture and of the weights that it inherits."""
+        return self.describe(decisions, shapes)[0]
+
+    def describe(self, decisions: Decisions, shapes: Shapes) -> tuple[str, Cost]:
+        """The identity and the cost, for the price of one."""
+        identity, cost = super().describe(decisions, shapes)
+        return self._with_weights(identity), cost
+
     def supernet(self, shapes: Shapes, *, seed: int = 0) -> InheritingSupernet:
         """The whole network with its weights, of which every architecture is a part."""
         from netwright.search_spaces.inheritance import InheritingSupernet
@@ -150,6 +161,11 @@ class FromModel(SearchSpace):
     @cached_property
     def _source(self) -> Source:
         return self._live or source_of(self.model, self.weights, self.input)
+
+    def _with_weights(self, identity: str) -> str:
+        # the same architecture with other weights to begin with is another candidate
+        fingerprint = self._source.fingerprint
+        return content_hash([identity, fingerprint])[: len(identity)] if fingerprint else identity
 
     def _places(self, gone: set[str]) -> set[str]:
         """The places of the layers that are left when these nodes are gone."""
