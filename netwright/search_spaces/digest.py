@@ -320,5 +320,10 @@ def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
     return peak, alive
 
 
+def key_of_text(text: str) -> str:
+    """A hash of a text, of the form that every identity has."""
+    return _hash(text)
+
+
 def _hash(*parts: str) -> str:
     return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()

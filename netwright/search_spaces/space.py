@@ -153,7 +153,7 @@ class SearchSpace(Plugin):
 
     def identity(self, decisions: Decisions, shapes: Shapes) -> str:
         """A hash that is equal for equal networks, however they are written."""
-        return digest_of(self.outline(decisions, shapes)).key
+        return self.describe(decisions, shapes)[0]
 
     def canonical(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
         """The graph in its simplest form; the same as `graph`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,10 +13,12 @@ from pydantic import Field
 from netwright.core.cost import Cost
 from netwright.core.errors import SpaceError
 from netwright.core.records import Decisions
-from netwright.core.shapes import Shapes
+from netwright.core.shapes import Shape, Shapes
 from netwright.search_spaces.chooser import Chooser
+from netwright.search_spaces.choosers import ReplayChooser
 from netwright.search_spaces.dense_cell import Edges, dense_cell, head, residual_reduction, stem
-from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.digest import cost_of, digest_of, key_of_text, written_digest_of
+from netwright.search_spaces.graph import Block, GraphBuilder, Tensor
 from netwright.search_spaces.space import SearchSpace
 
 EdgeOperation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
@@ -81,6 +85,29 @@ class NasBench201(SearchSpace):
                 x = net.repeat(dense_cell, x, times=self.cells_per_stage, name="cell", edges=plan, activation="before")
         return net.use(head, x, classes=shapes.classes, activation="before")
 
+    def describe(self, decisions: Decisions, shapes: Shapes) -> tuple[str, Cost]:
+        """The identity and the cost; one cell is worked out, as all cells are equal and costs add up.
+
+        Raises SpaceError for decisions that are not of this space, ShapeError when the input does not fit.
+        """
+        chooser = ReplayChooser(decisions)
+        edges = self.decide(chooser)
+        chooser.check_all_used()
+        base, layers = _additive(self, shapes)
+        cell = GraphBuilder((self.channels, *shapes.input[1:]))
+        outline = cell.outline(dense_cell(cell, cell.input, edges=edges, activation="before"))
+        key = f"{digest_of(outline).key} {self.channels} {self.cells_per_stage} {shapes.input} {shapes.output_shape}"
+        if not self.keeps_dead:
+            return key_of_text(key), super().describe(decisions, shapes)[1]
+        written = cost_of(written_digest_of(outline))
+        params, macs = base.params, base.macs
+        for _, _, operation in edges:
+            layer = layers[operation]
+            params, macs = params + layer.params, macs + layer.macs
+        # the cells of the first stage hold the largest maps
+        peak = max(base.peak_activation_bytes, written.peak_activation_bytes)
+        return key_of_text(key), self.counted(Cost(params, macs, peak), shapes)
+
     def counted(self, cost: Cost, shapes: Shapes) -> Cost:
         """The cost as the benchmark's table counts it.
 
@@ -122,3 +149,32 @@ class NasBench201(SearchSpace):
         if len(nodes) != NODES - 1:
             raise SpaceError(f"a NAS-Bench-201 genotype has three nodes, as in {EXAMPLE!r}; came {genotype!r:.200}")
         return dict(self.trace(decisions).decisions)
+
+
+@lru_cache(maxsize=64)
+def _additive(space: NasBench201, shapes: Shapes) -> tuple[Cost, dict[str, Cost]]:
+    """The cost of all but the cells, and what each operation on one edge of all cells adds."""
+
+    def network(operation: str) -> Cost:
+        edges = tuple((s, t, operation if (s, t) == (0, 1) else "none") for t in range(1, NODES) for s in range(t))
+        net = GraphBuilder(shapes.input)
+        return cost_of(written_digest_of(net.outline(space.lower(edges, net, shapes))))
+
+    def peak_of(block: Block, shape: Shape, **settings: Hashable) -> int:
+        net = GraphBuilder(shape)
+        return cost_of(written_digest_of(net.outline(block(net, net.input, **settings)))).peak_activation_bytes
+
+    first = GraphBuilder(shapes.input)
+    x = first.use(stem, first.input, filters=space.channels, stride=1, activation="before")
+    peaks = [peak_of(stem, shapes.input, filters=space.channels, stride=1, activation="before")]
+    for stage in range(1, STAGES):
+        filters = space.channels * 2**stage
+        peaks.append(peak_of(residual_reduction, x.shape, filters=filters, activation="before"))
+        x = first.use(residual_reduction, x, filters=filters, activation="before")
+    peaks.append(peak_of(head, x.shape, classes=shapes.classes, activation="before"))
+    base = replace(network("none"), peak_activation_bytes=max(peaks))
+    added = {}
+    for operation in LAYERS.values():
+        found = network(operation)
+        added[operation] = Cost(found.params - base.params, found.macs - base.macs, 0)
+    return base, added
