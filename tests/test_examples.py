@@ -14,6 +14,7 @@ BUDGETS = {
     "search_and_export": ("--trials", "2"),
     "own_space": ("--trials", "2"),
     "own_model": ("--epochs", "2"),
+    "space_from_model": ("--epochs", "1", "--trials", "2"),
 }
 
 
@@ -65,3 +66,11 @@ def test_an_own_network_gets_smaller_and_is_handed_over(tmp_path: Path) -> None:
     assert view.winner["model"] == "own_model:build"
     assert (view.path / "bundle" / "load.py").exists()
     assert "bundle:" in printed
+
+
+def test_an_own_network_becomes_a_space_that_is_searched(tmp_path: Path) -> None:
+    printed = run("space_from_model", tmp_path / "mine")
+    view = open_run(tmp_path / "mine" / "run")
+    assert view.counts["done"] == 2
+    assert view.specification["space"]["model"].endswith("network.json")
+    assert "4 groups of channels, 2 runs of residual blocks; 420 sets" in printed
