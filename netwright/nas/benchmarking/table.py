@@ -1,0 +1,192 @@
+"""A benchmark table: recorded results of many architectures, which answer at once instead of a training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from netwright.core.errors import DataError, MissingPackageError, SpaceError, UnknownNameError
+from netwright.core.records import Decisions
+from netwright.core.shapes import Shapes
+from netwright.nas.evidence import Key, key_of
+from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    import pandas
+
+Same = Literal["row", "network"]
+"""What makes two proposals the same architecture: one row of the table, or one network however it is written."""
+
+
+@dataclass(slots=True)
+class BenchmarkTable:
+    """The architectures of a space that were measured, and what was measured of each.
+
+    `rows` maps decisions to a row, `columns` a name to one value per row (nan where none was recorded).
+    Architectures are told apart by row, or by the identity of their network for `shapes`, which finds a row
+    also for decisions that write its network in another way.
+    """
+
+    name: str
+    space: SearchSpace
+    rows: Mapping[Key, int]
+    columns: Mapping[str, Sequence[float]]
+    same: Same = "row"
+    shapes: Shapes | None = None
+    skipped: int = 0
+    """Rows of the file that are none of the space."""
+    _identities: dict[Key, str] = field(default_factory=dict)
+    _by_identity: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def identity(self, decisions: Decisions) -> str:
+        """A name that is equal for architectures that count as the same one."""
+        key = key_of(decisions)
+        if self.same == "row" and key in self.rows:
+            return f"row {self.rows[key]}"
+        if self.same == "row" or self.shapes is None:
+            return f"absent {key}"
+        return self._network(key)
+
+    def row(self, decisions: Decisions) -> int | None:
+        """The row that answers for the decisions, or None."""
+        key = key_of(decisions)
+        found = self.rows.get(key)
+        if found is not None or self.same == "row":
+            return found
+        if self._by_identity is None:
+            self._by_identity = {}
+            for known, row in self.rows.items():
+                self._by_identity.setdefault(self._network(known), row)
+        return self._by_identity.get(self._network(key))
+
+    def value(self, row: int, column: str) -> float | None:
+        """A recorded value, or None where there is none."""
+        value = self.columns[column][row]
+        return value if isfinite(value) else None
+
+    def known(self, column: str) -> list[float]:
+        """All values of a column that were recorded."""
+        return [value for value in self.columns[column] if isfinite(value)]
+
+    def _network(self, key: Key) -> str:
+        assert self.shapes is not None
+        if key not in self._identities:
+            try:
+                self._identities[key] = self.space.identity(dict(key), self.shapes)
+            except SpaceError:
+                self._identities[key] = f"unbuildable {key}"
+        return self._identities[key]
+
+
+def read_frame(path: Path) -> pandas.DataFrame:
+    """The content of a .csv or .parquet file; raises DataError when it cannot be read."""
+    import pandas
+
+    if not path.is_file():
+        raise DataError(f"there is no table {path}; give the path of a .csv or .parquet file, or the name of a table")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            return pandas.read_parquet(path)
+        return pandas.read_csv(path)
+    except ImportError:
+        raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
+    except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
+
+
+def make_table(
+    frame: pandas.DataFrame,
+    *,
+    name: str,
+    space: SearchSpace,
+    architecture: str,
+    values: Iterable[str],
+    same: Same = "row",
+    shapes: Shapes | None = None,
+) -> BenchmarkTable:
+    """The table in a data frame: `architecture` is the column of decisions or genotypes, `values` are numbers.
+
+    Rows of one architecture are averaged; rows that are none of the space are skipped and counted. Raises
+    UnknownNameError for a column that is not there, DataError when a column is no number or no row is of the space.
+    """
+    wanted = list(dict.fromkeys(values))
+    for column in (architecture, *wanted):
+        if column not in frame.columns:
+            raise UnknownNameError(f"column of {name}", column, map(str, frame.columns))
+    if same == "network" and shapes is None:
+        shapes = _example_shapes(space, name)
+    rows: dict[Key, int] = {}
+    places: list[int] = []
+    skipped, reason = 0, ""
+    for number, text in enumerate(frame[architecture]):
+        try:
+            key = key_of(read_architecture(space, text))
+        except SpaceError as error:
+            skipped, reason = skipped + 1, reason or f"row {number + 1}: {error}"
+            places.append(-1)
+            continue
+        places.append(rows.setdefault(key, len(rows)))
+    if not rows:
+        raise DataError(f"no row of {name} is an architecture of the space; {reason or 'the table is empty'}")
+    columns = {column: _averaged(_numbers(frame, column, name), places, len(rows)) for column in wanted}
+    return BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped)
+
+
+def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
+    """The decisions in a cell of the architecture column: JSON decisions, or a genotype that the space reads.
+
+    Raises SpaceError when they are none of this space.
+    """
+    document = given
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            document = json.loads(given)
+        except ValueError as error:
+            raise SpaceError(f"not a JSON object of decisions: {error}") from None
+    if isinstance(document, Mapping):
+        if isinstance(document.get("decisions"), Mapping):
+            document = document["decisions"]
+        try:
+            return dict(space.trace(document).decisions)
+        except SpaceError:
+            return _genotype_or_raise(space, document)
+    return space.from_genotype(given)
+
+
+def _genotype_or_raise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Some genotypes are JSON objects too; decisions that fail as both are told what is wrong with them."""
+    try:
+        return space.from_genotype(document)
+    except SpaceError:
+        return dict(space.trace(document).decisions)
+
+
+def _numbers(frame: pandas.DataFrame, column: str, name: str) -> list[float]:
+    try:
+        return [float(value) for value in frame[column]]
+    except (TypeError, ValueError):
+        raise DataError(f"the column {column!r} of {name} holds values that are no numbers") from None
+
+
+def _averaged(values: Sequence[float], places: Sequence[int], count: int) -> tuple[float, ...]:
+    """The mean of what was recorded for each architecture; nan where nothing was."""
+    sums, numbers = [0.0] * count, [0] * count
+    for value, place in zip(values, places, strict=True):
+        if place >= 0 and isfinite(value):
+            sums[place] += value
+            numbers[place] += 1
+    return tuple(total / n if n else nan for total, n in zip(sums, numbers, strict=True))
+
+
+def _example_shapes(space: SearchSpace, name: str) -> Shapes:
+    examples = space.examples()
+    if not examples:
+        raise SpaceError(f"the space of {name} serves none of its example inputs, so its networks cannot be compared")
+    return examples[0]
