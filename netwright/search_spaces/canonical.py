@@ -30,6 +30,7 @@ def simplify(graph: LayerGraph) -> LayerGraph:
         if operation.is_zero():
             zero.add(node.name)
         alias[node.name] = node.name
+        inputs = _with_zeros_at_hand(node, inputs, zero, shapes, kept)
         kept[node.name] = Node(node.name, operation, inputs, node.shape, node.weights)
     output = alias[graph.output]
     _feed_zeros(kept, output, shapes)
@@ -45,6 +46,24 @@ def identity(graph: LayerGraph) -> str:
     same inputs are the same value and count once; zeros are all alike, and a sum of sums is one sum.
     """
     return digest_of(outline_of(graph)).key
+
+
+def _with_zeros_at_hand(
+    node: Node, inputs: tuple[str, ...], zero: set[str], shapes: Mapping[str, Shape], kept: dict[str, Node]
+) -> tuple[str, ...]:
+    """The inputs, with zeros made right before from another input of their shape where there is one."""
+    beside = {shapes[name]: name for name in reversed(inputs) if name not in zero}
+    made: dict[Shape, str] = {}
+    found = []
+    for name in inputs:
+        shape = shapes[name]
+        if name in zero and shape in beside:
+            if shape not in made:
+                own = made[shape] = f"{node.name}_zeros{len(made) + 1}"
+                kept[own] = Node(own, kept[name].operation, (beside[shape],), shape, own)
+            name = made[shape]  # instead of those from far away
+        found.append(name)
+    return tuple(found)
 
 
 def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape]) -> None:

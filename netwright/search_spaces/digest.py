@@ -10,11 +10,12 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 from netwright.core.cost import Cost
 from netwright.core.shapes import Shape
-from netwright.search_spaces.outline import Call, Layer, Outline
+from netwright.search_spaces.outline import FLOAT_BYTES, Call, Layer, Outline
 from netwright.search_spaces.wiring import Wire, wiring_key
 
 ZERO = -1
@@ -31,7 +32,8 @@ class Kept(NamedTuple):
     """An item that the result depends on.
 
     `inputs` are its inputs after folding, `read` those that matter (a block may pass over some), `digest`
-    is what a block comes to for these inputs and `times` how often it runs in a row.
+    is what a block comes to for these inputs and `times` how often it runs in a row. `zeros` are the bytes
+    of zeros that a layer reads, when they can be made from another of its inputs; else -1.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Kept(NamedTuple):
     read: tuple[int, ...]
     digest: Digest | None
     times: int
+    zeros: int = 0
 
 
 class Tie(NamedTuple):
@@ -69,7 +72,7 @@ class Digest:
     reads: tuple[int, ...]
     """The inputs that the result depends on."""
     makes_zeros: bool
-    """Whether something that matters reads a zero, which then has to be made."""
+    """Whether something that matters reads a zero that nothing beside it can be made into."""
     peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -119,7 +122,10 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     makes_zeros = False
     for entry in kept:
         reads.update([n for n in entry.read if 0 <= n < arity])
-        makes_zeros = makes_zeros or ZERO in entry.read or (entry.digest is not None and entry.digest.makes_zeros)
+        if entry.digest is not None:
+            makes_zeros = makes_zeros or entry.digest.makes_zeros or ZERO in entry.read
+        elif entry.zeros < 0:
+            makes_zeros = True
     key = _hash(*parts)
     ties = [tie for tie in ties if tie.place[0] == "/"]
     return Digest(outline, kept, output, key, bool(weighted), own, macs, ties, tuple(sorted(reads)), makes_zeros)
@@ -147,7 +153,7 @@ def _counts(outline: Outline, kept: Sequence[Kept]) -> tuple[int, int]:
     own = macs = 0
     shared: dict[str, int] = {}
     names = outline.names if outline.shares else ()
-    for number, item, _, _, digest, times in kept:
+    for number, item, _, _, digest, times, _ in kept:
         if digest is not None:
             own += times * digest.own
             macs += times * digest.macs
@@ -181,9 +187,20 @@ def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
             folded, inputs = _folded(item, inputs, shapes)
             alias.append(number if folded is None else folded)
             if folded is None:
-                kept.append(Kept(number, item, inputs, inputs, None, 1))
+                zeros = _zeros(item, inputs, outline) if ZERO in inputs else 0
+                kept.append(Kept(number, item, inputs, inputs, None, 1, zeros))
         number += 1
     return kept, alias[outline.output]
+
+
+def _zeros(item: Layer, inputs: tuple[int, ...], outline: Outline) -> int:
+    """The bytes of the zeros that a layer reads, one tensor per shape; -1 when no other input has that shape."""
+    shapes, zeros = outline.shapes, set()
+    beside = {shapes[n] for n, real in zip(item.inputs, inputs, strict=False) if real != ZERO}
+    for place, real in zip(item.inputs, inputs, strict=False):
+        if real == ZERO:
+            zeros.add(shapes[place])
+    return FLOAT_BYTES * sum(prod(shape) for shape in zeros) if zeros <= beside else -1
 
 
 def _folded(item: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> tuple[int | None, tuple[int, ...]]:
@@ -230,7 +247,7 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
     weighted: Counter[str] = Counter()
     ties: list[Tie] = []
     shapes = outline.shapes
-    for number, item, given, read, digest, times in kept:
+    for number, item, given, read, digest, times, _ in kept:
         if ZERO in read:
             places = range(len(given)) if digest is None else digest.reads
             zeros = [shapes[item.inputs[p]] for p in places]
@@ -264,7 +281,7 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
 
 
 def _wire(entry: Kept, hashes: Mapping[int, str]) -> Wire:
-    number, item, _, read, digest, _ = entry
+    number, item, _, read, digest, _, _ = entry
     if digest is not None:
         return Wire(number, hashes[number], read, ordered=True, summed=False, weighted=digest.counts)
     assert isinstance(item, Layer)
@@ -300,11 +317,11 @@ def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
             last[tensor] = entry[0]
     last.pop(digest.output, None)
     alive = peak = 0
-    for number, _, inputs, read, inner, times in digest.kept:
+    for number, _, inputs, read, inner, times, zeros in digest.kept:
         ending = {n for n in read if last.get(n) == number and (n >= arity or n in dying)}
         if inner is None:
             alive += size[number]
-            peak = max(peak, alive)
+            peak = max(peak, alive + zeros)
             for tensor in ending:
                 alive -= size[tensor]
         else:

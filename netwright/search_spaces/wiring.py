@@ -51,8 +51,10 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
         looks: dict[int, tuple[object, ...]] = {}
         for number, (ordered, sources) in reads.items():
             found = [colours[source] for source in sources]
+            if not ordered:
+                found.sort()
             around = sorted([(colours[reader], place) for reader, place in readers[number]])
-            looks[number] = (colours[number], found if ordered else sorted(found), around)
+            looks[number] = (colours[number], tuple(found), tuple(around))
         ranks = _ranks(looks)
         count = len(set(ranks.values()))
         if count == known:
@@ -64,8 +66,8 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
 
 def _ranks(looks: Mapping[int, Any]) -> dict[int, int]:
     """The place of every look among all that differ."""
-    place = {look: rank for rank, look in enumerate(sorted(set(map(repr, looks.values()))))}
-    return {number: place[repr(look)] for number, look in looks.items()}
+    place = {look: rank for rank, look in enumerate(sorted(set(looks.values())))}
+    return {number: place[look] for number, look in looks.items()}
 
 
 def _merged(wires: Iterable[Wire], output: int) -> tuple[dict[int, Read], dict[int, str], int]:
