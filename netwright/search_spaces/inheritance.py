@@ -58,12 +58,12 @@ def orders(graph: LayerGraph, channels: ChannelMap, state: State) -> dict[str, t
     for name, axes in _weights(graph, channels).items():
         if name not in state or not name.rpartition(".")[2].startswith("weight"):
             continue
-        weight = state[name].detach().abs().to("cpu", torch.float64)
+        weight = state[name].detach().abs().cpu()
         for axis, segments in enumerate(axes):
             if segments is None or not is_touched(segments, sums):
                 continue
             others = [other for other in range(weight.dim()) if other != axis]
-            totals = weight.sum(dim=others) if others else weight
+            totals = weight.sum(dim=others, dtype=torch.float64) if others else weight.to(torch.float64)
             shares = totals / totals.sum().clamp_min(torch.finfo(torch.float64).tiny)
             start = 0
             for segment in segments:
@@ -101,7 +101,7 @@ class InheritingSupernet(Supernet):
         self._shapes = shapes
         self._graph, self._channels = space.network_at(shapes)
         self._whole = inherited(space, shapes, seed=seed)
-        self._orders = orders(self._graph, self._channels, self._whole.state_dict())
+        self._orders = space.orders() or orders(self._graph, self._channels, self._whole.state_dict())
         self._cuts: OrderedDict[str, tuple[fx.GraphModule, dict[str, Part]]] = OrderedDict()
         self._now: str | None = None
 
@@ -124,15 +124,12 @@ class InheritingSupernet(Supernet):
     def cut(self, decisions: Decisions) -> fx.GraphModule:
         """The architecture by itself, a plain module with a copy of its weights."""
         _, found = self._cuts[self._key_of(decisions)]
-        model = compile_graph(self._parent_space.graph(decisions, self._shapes))
-        state = {name: part.of(self._tensor(name)).detach().clone() for name, part in found.items()}
-        model.load_state_dict(state, strict=True)
-        return model
+        graph = self._parent_space.graph(decisions, self._shapes)
+        return loaded(graph, {name: part.of(self._tensor(name)).detach().clone() for name, part in found.items()})
 
     def kept(self, decisions: Decisions) -> dict[str, tuple[int, ...]]:
         """Of every group of channels the units that the architecture keeps, in order."""
-        plan = self._parent_space.plan(decisions)
-        return {name: tuple(sorted(self._orders[name][:units])) for name, units in plan.kept.items()}
+        return _kept(self._parent_space, decisions, self._orders)
 
     def _key_of(self, decisions: Decisions) -> str:
         key = canonical_json(decisions)
@@ -163,13 +160,35 @@ class InheritingSupernet(Supernet):
 
 
 def inherited(space: FromModel, shapes: Shapes, *, seed: int = 0) -> fx.GraphModule:
-    """The whole network with its weights; without a trained network they are drawn from `seed`."""
+    """The whole network with a copy of its weights; without a trained network they are drawn from `seed`."""
     graph, _ = space.network_at(shapes)
-    whole = compile_graph(graph, seed=seed)
     state = space.trained_state()
-    if state is not None:
-        whole.load_state_dict(dict(state), strict=True)
-    return whole
+    if state is None:
+        return compile_graph(graph, seed=seed)
+    return loaded(graph, {name: tensor.detach().clone() for name, tensor in state.items()})
+
+
+def inherit(space: FromModel, decisions: Decisions, shapes: Shapes, state: State) -> fx.GraphModule:
+    """The network of these decisions with its part of the trained weights."""
+    graph = space.graph(decisions, shapes)
+    with torch.device("meta"):
+        names = compile_graph(graph).state_dict()
+    whole, channels = space.network_at(shapes)
+    kept = _kept(space, decisions, space.orders() or {})
+    found = parts(whole, channels, {name: state[name] for name in names}, kept)
+    return loaded(graph, {name: part.of(state[name]).detach().clone() for name, part in found.items()})
+
+
+def loaded(graph: LayerGraph, state: State) -> fx.GraphModule:
+    """The network of a graph that holds these tensors themselves."""
+    with torch.device("meta"):  # weights need not be drawn only to be replaced
+        model = compile_graph(graph)
+    model.load_state_dict(dict(state), strict=True, assign=True)
+    return model
+
+
+def _kept(space: FromModel, decisions: Decisions, ranked: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(sorted(ranked[name][:units])) for name, units in space.plan(decisions).kept.items()}
 
 
 def _weights(graph: LayerGraph, channels: ChannelMap) -> dict[str, Axes]:

@@ -281,8 +281,9 @@ def _prove(
 
 
 def _run(graph: LayerGraph, state: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-    model = compile_graph(graph).eval()
-    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    with torch.device("meta"):
+        model = compile_graph(graph).eval()
+    model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
     with torch.inference_mode():
         outputs: torch.Tensor = model(inputs.clone())
     return outputs

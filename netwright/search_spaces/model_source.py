@@ -43,6 +43,7 @@ class Source:
         self.landmark = landmark
         self._weights = weights
         self._state = state
+        self._orders: Mapping[str, tuple[int, ...]] | None = None
         self._known: dict[Shapes, tuple[LayerGraph, ChannelMap]] = {}
 
     @cached_property
@@ -66,6 +67,15 @@ class Source:
         if self._state is None and self._weights is not None:
             self._state = _checked(read_weights(self._weights), self.graph, self._weights)
         return self._state
+
+    def orders(self) -> Mapping[str, tuple[int, ...]] | None:
+        """The units of every group of channels, the most important first; None without trained weights."""
+        state = self.state()
+        if self._orders is None and state is not None:
+            from netwright.search_spaces.inheritance import orders
+
+            self._orders = orders(self.graph, self.channels, state)
+        return self._orders
 
     @cached_property
     def fingerprint(self) -> str:

@@ -268,6 +268,17 @@ def test_an_identity_tells_inherited_weights_apart(tmp_path):
     assert space.describe(decisions, space.shapes)[0] == space.identity(decisions, space.shapes)
 
 
+def test_without_weights_there_is_nothing_to_inherit():
+    space = FromModel()
+    decisions = space.sample(random.Random(0))
+    with pytest.raises(SpaceError, match="there are no weights to inherit"):
+        space.inherit(decisions)
+    supernet = space.supernet(space.shapes, seed=1)
+    supernet.choose(decisions)
+    inputs = torch.randn(2, 3, 32, 32)
+    same(outputs(supernet, inputs), outputs(supernet.cut(decisions), inputs))
+
+
 def test_a_function_and_weights_make_the_space(tmp_path):
     weights = tmp_path / "weights.safetensors"
     save_file(network("resnet").state_dict(), weights)

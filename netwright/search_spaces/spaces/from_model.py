@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
 from netwright.core.cost import Cost
+from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
@@ -90,13 +91,21 @@ class FromModel(SearchSpace):
 
     def build(self, decisions: Decisions, shapes: Shapes, *, seed: int = 0) -> fx.GraphModule:
         """The network of these decisions with the weights it inherits; drawn from `seed` where there are none."""
-        if self.trained_state() is None:
+        state = self.trained_state()
+        if state is None:
             return super().build(decisions, shapes, seed=seed)
-        return self.inherit(decisions, shapes)
+        from netwright.search_spaces.inheritance import inherit
+
+        return inherit(self, decisions, shapes, state)
 
     def inherit(self, decisions: Decisions, shapes: Shapes | None = None) -> fx.GraphModule:
-        """The network of these decisions as a plain module, cut from the whole one, weights included."""
-        return self.supernet(shapes or self.shapes).cut(decisions)
+        """The network of these decisions as a plain module with its part of the weights.
+
+        Raises SpaceError when the network has no trained weights.
+        """
+        if self.trained_state() is None:
+            raise SpaceError("there are no weights to inherit: the space has no trained network, give it `weights`")
+        return self.build(decisions, shapes or self.shapes)
 
     def identity(self, decisions: Decisions, shapes: Shapes) -> str:
         """A hash of the architecture and of the weights that it inherits."""
@@ -158,6 +167,10 @@ class FromModel(SearchSpace):
         """The trained weights by their names in the compiled network, or None."""
         return self._source.state()
 
+    def orders(self) -> Mapping[str, tuple[int, ...]] | None:
+        """The units of every group, the most important first; None without trained weights."""
+        return self._source.orders()
+
     @cached_property
     def _source(self) -> Source:
         return self._live or source_of(self.model, self.weights, self.input)
@@ -177,6 +190,7 @@ class FromModel(SearchSpace):
         return tuple(by_units.values())
 
 
+@lru_cache(maxsize=4096)
 def _units(units: int, share: float, round_to: int) -> int:
     """A share of so many channels, in steps of `round_to` or of a power of two that fits at least twice."""
     wanted = units * share
