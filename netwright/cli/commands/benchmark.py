@@ -104,7 +104,8 @@ def strategies_command(
             row["curve"] = [_without_name(point) for point in curves if point["strategy"] == row["strategy"]]
         print_json({"table": about, "budget": budget, "seeds": seeds, "strategies": rows})
         return
-    print_table([_readable(row) for row in rows], title=f"{table.name}, {seeds} searches each; {_words(about)}")
+    print(f"{table.name}: {_words(about)}; {_count(seeds, 'search', 'searches')} of each\n")
+    print_table([_readable(row) for row in rows])
     if plot is not None:
         print(f"\nCurves: {plot}")
 
@@ -237,6 +238,10 @@ def _readable(row: Mapping[str, Any]) -> dict[str, str]:
     return shown
 
 
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def _is_coarse(value: float | None) -> bool:
     return value is not None and 10 <= abs(value) < 1000
 
@@ -266,7 +271,7 @@ def _write_page(
     from netwright.dashboards.regret_page import regret_page
 
     remarks = [
-        f"{_words(about)}. {about['architectures']:,} architectures in the table, {seeds} searches of each strategy.",
+        f"{_words(about)}. {about['architectures']:,} architectures in the table, {_count(seeds, 'search', 'searches')} of each.",
         "Lines are means over the searches, bands their 95 % intervals by resampling the searches.",
     ]
     page = regret_page(curves, summary=[_readable(row) for row in rows], title=str(about["name"]), remarks=remarks)
