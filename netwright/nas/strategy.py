@@ -6,11 +6,14 @@ import random
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netwright.core.plugins import Plugin
 from netwright.core.records import Objective, Trial
 from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from netwright.nas.context import SearchContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class Strategy(Plugin):
 
     All it knows is in `trials`, so a search that was interrupted goes on exactly as it would have.
     """
+
+    def prepare(self, context: SearchContext) -> Strategy:
+        """This strategy for one task; called once before a search, and again when it is resumed.
+
+        Only strategies that look at data, such as those that score networks or train a supernet, differ from
+        what they were. Nothing expensive happens here. A strategy asked without it does as well as it can.
+        """
+        del context
+        return self
 
     @abstractmethod
     def ask(

@@ -15,6 +15,7 @@ from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
 from netwright.core.text import readable
+from netwright.nas.context import SearchContext
 from netwright.nas.strategy import Proposal
 from netwright.runs.executor import Outcome, TrialJob
 from netwright.runs.optuna_mirror import OptunaMirror
@@ -53,6 +54,9 @@ class SearchLoop:
         self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
         self._shapes = specification.task.shapes()
+        self._strategy = specification.search.strategy.prepare(
+            SearchContext(specification.task, folder / "scratch" / "strategy", specification.seed, specification.device)
+        )
         self._trials: dict[int, Trial] = {trial.number: trial for trial in record.all_trials()}
         self._attempts: dict[int, int] = {}
         self._again: deque[int] = deque()
@@ -163,11 +167,11 @@ class SearchLoop:
         """A proposal whose architecture is new to this run, with its identity; None when none is left."""
         known = {trial.identity for trial in self._trials.values()}
         number = len(self._trials)
-        space, search = self._spec.searched, self._spec.search
+        space = self._spec.searched
         for draw in range(ASKS + DRAWS):
             rng = generator(self._spec.seed, "ask", number, draw)
             if draw < ASKS:
-                proposal = search.strategy.ask(space, self.trials, self._spec.objectives, rng)
+                proposal = self._strategy.ask(space, self.trials, self._spec.objectives, rng)
             else:
                 proposal = Proposal(decisions=space.sample(rng), origin="random, the strategy repeats itself")
             identity = self._identity(proposal)
