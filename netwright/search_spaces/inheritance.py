@@ -58,12 +58,13 @@ def orders(graph: LayerGraph, channels: ChannelMap, state: State) -> dict[str, t
     for name, axes in _weights(graph, channels).items():
         if name not in state or not name.rpartition(".")[2].startswith("weight"):
             continue
-        weight = state[name].detach().abs().cpu()
+        weight = state[name].detach().cpu()
         for axis, segments in enumerate(axes):
             if segments is None or not is_touched(segments, sums):
                 continue
             others = [other for other in range(weight.dim()) if other != axis]
-            totals = weight.sum(dim=others, dtype=torch.float64) if others else weight.to(torch.float64)
+            norms = torch.linalg.vector_norm(weight, 1, dim=others) if others else weight.abs()
+            totals = norms.to(torch.float64)
             shares = totals / totals.sum().clamp_min(torch.finfo(torch.float64).tiny)
             start = 0
             for segment in segments:
@@ -78,6 +79,8 @@ def orders(graph: LayerGraph, channels: ChannelMap, state: State) -> dict[str, t
 def parts(graph: LayerGraph, channels: ChannelMap, state: State, kept: Mapping[str, Sequence[int]]) -> dict[str, Part]:
     """What a network that keeps these units takes of every weight of the whole one."""
     axes_of = _weights(graph, channels)
+    units = {group.name: group.units for group in channels.groups}
+    kept = {name: some for name, some in kept.items() if len(some) < units[name]}
     found = {}
     for name, weight in state.items():
         axes = axes_of.get(name, ())
