@@ -12,6 +12,7 @@ from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.adaptive_pool2d import AdaptivePool2d
 from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.batch_norm import BatchNorm
+from netwright.search_spaces.operations.class_token import ClassToken
 from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv1d import Conv1d
 from netwright.search_spaces.operations.conv2d import Conv2d
@@ -27,11 +28,13 @@ from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.multiply import Multiply
 from netwright.search_spaces.operations.pad2d import Pad2d
 from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.operations.positions import Positions
 from netwright.search_spaces.operations.recurrent import GATES, Recurrent
 from netwright.search_spaces.operations.reshape import Reshape
 from netwright.search_spaces.operations.resize import Resize
 from netwright.search_spaces.operations.subsample2d import Subsample2d
 from netwright.search_spaces.operations.summary import Summary
+from netwright.search_spaces.operations.tokens import Tokens
 
 Rule: TypeAlias = Callable[[Step], Flow]
 NORMED = ("weight", "bias", "running_mean", "running_var")
@@ -118,6 +121,14 @@ def _batch_norm(step: Step) -> Flow:
     return Flow(step.reads[0], dict.fromkeys(NORMED, (step.reads[0],)))
 
 
+def _positions(step: Step) -> Flow:
+    return Flow(step.reads[0], {"positions": (None, step.reads[0])})
+
+
+def _class_token(step: Step) -> Flow:
+    return Flow(step.reads[0], {"token": (step.reads[0],)})
+
+
 def _layer_norm(step: Step) -> Flow:
     return Flow(step.reads[0]) if len(step.shapes[0]) > 2 else _batch_norm(step)
 
@@ -182,6 +193,7 @@ RULES: dict[type[Operation], Rule] = {
     AdaptivePool2d: _same,
     Add: _add,
     BatchNorm: _batch_norm,
+    ClassToken: _class_token,
     Concat: _concat,
     Conv1d: _conv1d,
     Conv2d: _conv2d,
@@ -197,9 +209,11 @@ RULES: dict[type[Operation], Rule] = {
     Multiply: _multiply,
     Pad2d: _pad2d,
     Pool2d: _same,
+    Positions: _positions,
     Recurrent: _recurrent,
     Reshape: _reshape,
     Resize: _same,
     Subsample2d: _same,
     Summary: _same,
+    Tokens: _same,
 }

@@ -7,7 +7,7 @@ in `forward` become operations under the name of the module that calls them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,18 @@ from netwright.core.errors import CheckpointError, ShapeError, SpaceError
 from netwright.core.shapes import Shape
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.graph import INPUT, GraphBuilder, LayerGraph, Tensor
+from netwright.search_spaces.model_attention import (
+    Turned,
+    is_flattened,
+    transformer,
+    turned_back,
+    with_parameter,
+)
 from netwright.search_spaces.model_calls import Call, call_operation
 from netwright.search_spaces.model_layers import UnreadableError, expect, layer_operation
 from netwright.search_spaces.model_recurrent import PARTLY, RECURRENT, LayersRead, Pair, recurrent_layers, taken
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.tokens import Tokens
 
 BATCH = 3
 """A batch of its own size tells it from the axes of a sample."""
@@ -183,8 +191,12 @@ class _Reading:
         arguments, named = self._given(node.args), self._given(node.kwargs)
         flat = [*_flat(arguments), *_flat(named)]
         result = self._results[node]
-        if not any(isinstance(value, (Tensor, *PARTLY)) for value in flat):
+        if not any(isinstance(value, (Tensor, Turned, *PARTLY)) for value in flat):
             return result
+        if node.op != "call_module":
+            special = self._special(node, arguments)
+            if special is not None:
+                return special
         found = taken(_name(node), arguments)
         if found is not None:
             return self._add_if_operation(node, found)
@@ -198,6 +210,17 @@ class _Reading:
         tensor = call.tensors[0] if operation is None else self._add(node, operation, call.tensors)
         expect(tensor.shape == after, f"a result of the shape {tensor.shape}, came {after}")
         return tensor if isinstance(result, torch.Tensor) else Pair(tensor)
+
+    def _special(self, node: fx.Node, arguments: Any) -> Any:
+        """What is written around transformers, or None."""
+        learned = with_parameter(node, arguments)
+        if learned is not None:
+            operation, tensor, state = learned
+            path = self._unused(self._path(node))
+            return self._put(path, operation, [tensor], state)
+        if is_flattened(_name(node), arguments):
+            return Turned(self._add(node, Tokens(), [arguments[0]]))
+        return turned_back(_name(node), arguments)
 
     def _placeholder(self, node: fx.Node) -> Any:
         if not self._values:
@@ -222,6 +245,8 @@ class _Reading:
                 tensors.append(self._net.add(layer, tensors[-1], name=name, weights=f"/{path}"))
             return LayersRead.of(module, layers, tensors[1:])
         expect(len(arguments) == 1 and not named, "a layer of one input")
+        if isinstance(module, (nn.TransformerEncoder, nn.TransformerEncoderLayer)):
+            return transformer(module, place, arguments[0], self._put)
         operation = layer_operation(module)
         if operation is None:
             return arguments[0]
@@ -239,8 +264,19 @@ class _Reading:
         return found
 
     def _add(self, node: fx.Node, operation: Operation, tensors: list[Tensor]) -> Tensor:
-        name = self._unused("/".join(part for part in (_place(_owner(node)), _name(node).rstrip("_")) if part))
-        return self._net.add(operation, *tensors, name=name)
+        return self._net.add(operation, *tensors, name=self._unused(self._path(node)))
+
+    def _put(
+        self, path: str, operation: Operation, tensors: Sequence[Tensor], state: Mapping[str, torch.Tensor]
+    ) -> Tensor:
+        """Add an operation with its weights; used again, it is the same layer."""
+        self._keep(path, state)
+        weights = f"/{path}" if state else ""
+        return self._net.add(operation, *tensors, name=self._first_or_unused(path), weights=weights)
+
+    def _path(self, node: fx.Node) -> str:
+        """Where an operation that is no module lives: in the module whose `forward` calls it."""
+        return "/".join(part for part in (_place(_owner(node)), _name(node).rstrip("_")) if part)
 
     def _first_or_unused(self, place: str) -> str:
         """The place itself for the first call of a layer, else a name with a number."""

@@ -56,6 +56,7 @@ ROWS: dict[str, dict[str, list[tuple[str, int]]]] = {
         "squeeze": [("squeeze", 1)],
     },
     "mlp": {"1": [("1", 1)], "2": [("1", 1)], "4": [("4", 1)]},
+    "vit": {f"encoder.layers.{i}.linear1": [(f"encoder/layers/{i}/linear1", 1)] for i in range(3)},
     "lstm": {"lstm": [("lstm/layer0", 4), ("lstm/layer1", 4)], "gru": [("gru", 3)]},
 }
 
@@ -173,6 +174,15 @@ def test_blocks_are_left_out_from_the_end_and_without_them_the_rest_is_the_same(
         same(outputs(space.inherit(decisions), inputs), outputs(shorter, inputs))
 
 
+def test_attention_and_neurons_are_left_out_together():
+    space, inputs = space_of("vit"), inputs_of("vit")
+    assert [(run.name, len(run.blocks)) for run in space.runs] == [("encoder/layers/0-2", 3)]
+    decisions = {"depth/encoder/layers/0-2": 2, **{f"width/encoder/layers/{i}/linear1": 1.0 for i in range(2)}}
+    shorter = copy.deepcopy(network("vit"))
+    shorter.encoder.layers = shorter.encoder.layers[:2]
+    same(outputs(space.inherit(decisions), inputs), outputs(shorter, inputs))
+
+
 def _inside(key: str, blocks: list[tuple[str, int]]) -> bool:
     return any(key.startswith(f"width/{layer}/{index}/") for layer, index in blocks)
 
@@ -207,6 +217,17 @@ def test_training_a_narrow_architecture_changes_only_what_it_has():
         assert torch.equal(after[others], first[others])
         assert not torch.equal(after[kept], first[kept])
     same(outputs(supernet, inputs_of("vgg")), outputs(supernet.cut(decisions), inputs_of("vgg")))
+
+
+@every_network
+def test_an_inherited_network_can_be_trained(name):
+    space = space_of(name)
+    model = space.inherit(space.sample(random.Random(5))).train()
+    before = copy.deepcopy(model.state_dict())
+    model(inputs_of(name)).square().sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert all(p.grad is not None for p in model.parameters())
+    assert any(not torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 def test_widths_are_rounded_and_repeated_ones_left_out():

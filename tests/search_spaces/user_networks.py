@@ -140,6 +140,24 @@ class Lstm(nn.Module):
         return self.fc(torch.cat([steps[:, -1, :], hidden[-1]], dim=1))
 
 
+class Vit(nn.Module):
+    """A small vision transformer: patches, a class token, learned positions, torch's encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 24, 4, 4)
+        self.token = nn.Parameter(torch.randn(1, 1, 24))
+        self.positions = nn.Parameter(torch.randn(1, 10, 24))
+        layer = nn.TransformerEncoderLayer(24, 4, 48, dropout=0.1, activation="gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3, norm=nn.LayerNorm(24), enable_nested_tensor=False)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.size(0), -1, -1), x], dim=1) + self.positions
+        return self.head(self.encoder(x)[:, 0])
+
+
 NETWORKS: dict[str, tuple[type[nn.Module], tuple[int, ...]]] = {
     "vgg": (Vgg, (3, 16, 16)),
     "resnet": (ResNet, (3, 32, 32)),
@@ -147,6 +165,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], tuple[int, ...]]] = {
     "squeeze_excite": (SqueezeExcite, (3, 9, 9)),
     "mlp": (Mlp, (4, 5)),
     "lstm": (Lstm, (7, 6)),
+    "vit": (Vit, (3, 12, 12)),
 }
 
 
