@@ -1,0 +1,140 @@
+"""Supernets are trained the same way each time, rank paths by what they learnt, and lead a search."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netwright.core.plugins import build
+from netwright.core.records import Objective, Trial
+from netwright.nas.context import SearchContext
+from netwright.nas.strategies.one_shot import OneShot, cut_winner
+from netwright.nas.supernet_training import SupernetTraining
+from netwright.nas.weight_sharing import calibrated, extremes, score_path, train_supernet
+from netwright.search_spaces.supernet import Supernet
+from netwright.tasks.kinds.image_classification import ImageClassification
+from tests.nas.searching import done
+
+ACCURACY = Objective(metric="accuracy", direction="maximize")
+MACS = Objective(metric="macs", direction="minimize")
+QUICK = SupernetTraining(epochs=3, batch_size=16, learning_rate=0.05, calibration_samples=48)
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """Bars that lie or stand, in noise: edges tell them, single pixels do not."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(160) % 2
+    images = rng.normal(0, 0.3, (160, 1, 8, 8))
+    for image, target in zip(images, targets, strict=True):
+        place = rng.integers(0, 8)
+        image[0, place if target else slice(None), slice(None) if target else place] += 2
+    return ImageClassification.from_arrays(images.astype(np.float32), targets, folder=tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture(scope="module")
+def space():
+    return build("space", {"kind": "cells", "nodes": 3, "widths": [4], "depths": [1], "stages": 1})
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.mark.parametrize("sandwich", [False, True], ids=["single path", "sandwich"])
+def test_the_same_seed_gives_the_same_supernet_also_when_it_was_interrupted(task, space, tmp_path, sandwich):
+    training = QUICK.model_copy(update={"sandwich": sandwich})
+    before = torch.get_rng_state()
+    whole = weights(train_supernet(space, task, training=training, seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+    def stop(epoch: int, loss: float) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_supernet(space, task, training=training, seed=1, checkpoint=tmp_path / "net", on_epoch=stop)
+    resumed = train_supernet(space, task, training=training, seed=1, checkpoint=tmp_path / "net")
+    assert same(weights(resumed), whole)
+    assert not same(weights(train_supernet(space, task, training=training, seed=2)), whole)
+
+
+def test_paths_of_a_trained_supernet_do_well_without_training_of_their_own(task, space):
+    training = QUICK.model_copy(update={"epochs": 10})
+    trained, rng = train_supernet(space, task, training=training, seed=0), random.Random(0)
+    before, paths = weights(trained), [space.sample(rng) for _ in range(6)]
+
+    def accuracy(supernet: Supernet) -> float:
+        scores = [score_path(supernet, decisions, task, training=training) for decisions in paths]
+        return sum(score["accuracy"] for score in scores) / len(scores)
+
+    assert accuracy(trained) > 0.85
+    assert accuracy(space.supernet(task.shapes())) < 0.7
+    assert same(weights(trained), before)
+
+
+def test_calibration_finds_the_statistics_of_the_training_data(task):
+    model = nn.Sequential(nn.BatchNorm2d(1, momentum=0.2), nn.Flatten(), nn.Linear(64, 2))
+    model[0].running_mean.fill_(7.0)
+    calibrated(model, task, samples=96, batch_size=32)
+    # inputs are preprocessed to mean 0 and variance 1
+    assert float(model[0].running_mean) == pytest.approx(0.0, abs=0.1)
+    assert float(model[0].running_var) == pytest.approx(1.0, abs=0.15)
+    assert model[0].momentum == 0.2
+    assert not model.training
+
+
+def test_extremes_are_the_cheapest_and_the_dearest(task, space):
+    shapes = task.shapes()
+    costs = sorted(space.cost(decisions, shapes).macs for decisions in space.enumerate())
+    smallest, largest = extremes(space, shapes)
+    assert space.cost(smallest, shapes).macs == costs[0]
+    assert space.cost(largest, shapes).macs == costs[-1]
+
+
+def test_one_shot_proposes_by_rank_in_the_supernet_and_goes_on_from_its_folder(task, space, tmp_path):
+    strategy = OneShot(training=QUICK, pool=12, inner="random_search")
+    bound = strategy.prepare(SearchContext(task, tmp_path, seed=3))
+    trials: list[Trial] = []
+    for number in range(4):
+        proposal = bound.ask(space, trials, [ACCURACY], random.Random(number))
+        assert proposal.origin == f"place {number + 1} of 12 in the supernet"
+        trials.append(done(number, proposal.decisions, {"accuracy": 0.5}))
+    (scores,) = tmp_path.glob("one_shot-*/scores-*.json")
+    scored = [Trial.from_json(data) for data in json.loads(scores.read_text())]
+    best = max(trial.value("accuracy") for trial in scored)
+    first = next(t for t in scored if dict(t.decisions) == dict(trials[0].decisions))
+    assert first.value("accuracy") == best
+    again = OneShot(training=QUICK, pool=12, inner="random_search").prepare(SearchContext(task, tmp_path, seed=3))
+    assert again.ask(space, trials[:2], [ACCURACY], random.Random(9)).decisions == trials[2].decisions
+
+
+def test_one_shot_spreads_over_the_front_of_two_objectives(task, space, tmp_path):
+    bound = OneShot(training=QUICK, pool=20, inner="random_search").prepare(SearchContext(task, tmp_path))
+    first = bound.ask(space, [], [ACCURACY, MACS], random.Random(0)).decisions
+    second = bound.ask(space, [done(0, first, {"accuracy": 0.5})], [ACCURACY, MACS], random.Random(0)).decisions
+    sizes = [space.cost(decisions, task.shapes()).macs for decisions in (first, second)]
+    assert sizes[0] != sizes[1]
+
+
+def test_winners_start_from_the_cut_weights(task, space, tmp_path):
+    context = SearchContext(task, tmp_path)
+    strategy = OneShot(training=QUICK, pool=2)
+    decisions = space.sample(random.Random(1))
+    model = cut_winner(strategy, space, context, decisions)
+    fresh = space.build(decisions, task.shapes())
+    assert weights(model).keys() == weights(fresh).keys()
+    assert not same(weights(model), weights(fresh))
+
+
+def test_without_a_task_it_draws_at_random(space):
+    assert OneShot().ask(space, [], [ACCURACY], random.Random(0)).origin == "random"
