@@ -271,7 +271,8 @@ def _write_page(
     from netwright.dashboards.regret_page import regret_page
 
     remarks = [
-        f"{_words(about)}. {about['architectures']:,} architectures in the table, {_count(seeds, 'search', 'searches')} of each.",
+        f"{_words(about)}. The table has {about['architectures']:,} architectures.",
+        f"{_count(seeds, 'search', 'searches')} of each strategy.",
         "Lines are means over the searches, bands their 95 % intervals by resampling the searches.",
     ]
     page = regret_page(curves, summary=[_readable(row) for row in rows], title=str(about["name"]), remarks=remarks)

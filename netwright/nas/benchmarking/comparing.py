@@ -61,6 +61,7 @@ def compare(
 
     A program of your own that asks for more than one worker needs the usual `if __name__ == "__main__":`.
     """
+    contest.table.prepare()
     jobs = [(place, seed) for seed in range(len(seeds)) for place in range(len(contestants))]
     found: dict[tuple[int, int], TableSearch] = {}
     for job, search in _done(contest, contestants, seeds, jobs, workers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
@@ -18,6 +19,8 @@ from netwright.search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     import pandas
 
+DRAWS = 20
+"""Architectures drawn to see whether a table holds its space as it is written."""
 Same = Literal["row", "network"]
 """What makes two proposals the same architecture: one row of the table, or one network however it is written."""
 
@@ -60,11 +63,17 @@ class BenchmarkTable:
         found = self.rows.get(key)
         if found is not None or self.same == "row":
             return found
-        if self._by_identity is None:
-            self._by_identity = {}
-            for known, row in self.rows.items():
-                self._by_identity.setdefault(self._network(known), row)
-        return self._by_identity.get(self._network(key))
+        return self._index().get(self._network(key))
+
+    def prepare(self) -> None:
+        """Work out now what looking up will need, where architectures drawn at random are not found as written.
+
+        Takes milliseconds per row, and is else done at the first such look-up.
+        """
+        rng = random.Random(0)
+        drawn = (key_of(self.space.sample(rng)) for _ in range(DRAWS))
+        if self.same == "network" and any(key not in self.rows for key in drawn):
+            self._index()
 
     def value(self, row: int, column: str) -> float | None:
         """A recorded value, or None where there is none."""
@@ -74,6 +83,14 @@ class BenchmarkTable:
     def known(self, column: str) -> list[float]:
         """All values of a column that were recorded."""
         return [value for value in self.columns[column] if isfinite(value)]
+
+    def _index(self) -> Mapping[str, int]:
+        """The rows by the identity of their network; of equal networks the first."""
+        if self._by_identity is None:
+            self._by_identity = {}
+            for known, row in self.rows.items():
+                self._by_identity.setdefault(self._network(known), row)
+        return self._by_identity
 
     def _network(self, key: Key) -> str:
         assert self.shapes is not None
