@@ -1,10 +1,12 @@
-"""Networks as a user might write them in plain torch; what `space_from_model` is tried on."""
+"""Networks as a user might write them in plain torch, on which `space_from_model` is tried, and how they are compared."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from netwright.search_spaces.spaces.from_model import FromModel
 
 
 class Vgg(nn.Module):
@@ -175,3 +177,27 @@ def build_vgg() -> nn.Module:
 
 def build_resnet() -> nn.Module:
     return ResNet()
+
+
+def largest(space: FromModel) -> dict[str, object]:
+    """Everything at its largest: the network itself."""
+    depths = {f"depth/{run.name}": len(run.blocks) for run in space.runs}
+    return {**depths, **{f"width/{group.name}": 1.0 for group in space.groups}}
+
+
+def narrower(space: FromModel, seed: int) -> dict[str, object]:
+    """All blocks; of every group less than all, other shares for other seeds."""
+    given = largest(space)
+    domains = space.trace(given).domains
+    widths = [name for name in given if name.startswith("width/")]
+    shares = {name: domains[name].values()[:-1] for name in widths}
+    return {**given, **{name: shares[name][(i + seed) % len(shares[name])] for i, name in enumerate(widths)}}
+
+
+def outputs(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(inputs)
+
+
+def same(left: torch.Tensor, right: torch.Tensor) -> None:
+    torch.testing.assert_close(left, right, rtol=0, atol=1e-5)

@@ -1,0 +1,114 @@
+"""Reading a user's torch network: what cannot be read is named, and torchvision's networks are read exactly."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from netwright.core.errors import SpaceError
+from netwright.search_spaces.channels import places
+from netwright.search_spaces.from_model import space_from_model
+from netwright.search_spaces.spaces.from_model import FromModel
+from tests.search_spaces.user_networks import largest, narrower, outputs, same
+from tests.search_spaces.weight_copy import randomize
+
+
+class Forward(nn.Module):
+    """A layer `conv`, and whatever `forward` is given."""
+
+    def __init__(self, function, **layers: nn.Module) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
+
+
+def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
+    y = net.conv(x)
+    z = y.sigmoid()
+    y.relu_()
+    return z * y
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            Forward(lambda net, x: net.last(net.conv(x)), last=nn.Softmax(1)),
+            r"the layer 'last' \(Softmax\) cannot be read: expected one of the layers",
+        ),
+        (
+            Forward(lambda net, x: net.conv(x) + 1),
+            "the step 'add' of forward cannot be read: expected a sum of two values",
+        ),
+        (Forward(lambda net, x: net.conv(x).permute(0, 2, 3, 1)), "the step 'permute' of forward cannot be read"),
+        (Forward(lambda net, x: net.conv(x).mean(1)), "'mean' .* expected a mean or maximum over height and width"),
+        (Forward(lambda net, x: net.conv(x)[1:]), "'getitem' .* expected a tensor whose first axis is the batch"),
+        (
+            Forward(lambda net, x: net.conv(x)[:, 1:3]),
+            "'getitem' .* expected the first, the last or the last few steps",
+        ),
+        (Forward(lambda net, x: net.conv(x) if x.sum() > 0 else x), "cannot be traced"),
+        (Forward(lambda net, x: (net.conv(x), x)), "expected one tensor as the network's result"),
+        (Forward(lambda net, x: net.missing(x)), "cannot be traced"),
+        (Forward(lambda net, x: net.last(x), last=nn.Conv2d(4, 4, 3)), "does not run on the example"),
+        (
+            Forward(lambda net, x: net.last(x), last=nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
+            "padded with zeros, came 'reflect'",
+        ),
+        (Forward(lambda net, x: net.last(net.conv(x)), last=nn.LeakyReLU(0.3)), "came another negative_slope"),
+        (Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4)), "cannot be read"),
+        (Forward(_written_then_read), "gives other values here than in the network: is a tensor written in place"),
+    ],
+)
+def test_a_layer_that_cannot_be_read_is_named(model, words):
+    with pytest.raises(SpaceError, match=words):
+        space_from_model(model, torch.randn(2, 3, 8, 8))
+
+
+def test_a_recurrent_layer_must_have_the_batch_first():
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(6, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lstm(x)[0][:, -1]
+
+    with pytest.raises(SpaceError, match=r"the layer 'lstm' \(LSTM\) cannot be read: expected .* batch_first=True"):
+        space_from_model(Classifier(), torch.randn(2, 7, 6))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121"])
+def test_networks_of_torchvision_are_read_exactly(name):
+    models = pytest.importorskip("torchvision").models
+    torch.manual_seed(0)
+    model = randomize(getattr(models, name)(num_classes=10))
+    inputs = torch.randn(2, 3, 64, 64)
+    space = space_from_model(model, inputs)
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+    decisions = narrower(space, 0)
+    kept = space.supernet(space.shapes).kept(decisions)
+    same(outputs(space.inherit(decisions), inputs), outputs(_zeroed(space, model, kept), inputs))
+    assert len(space.runs) == {"resnet18": 4, "mobilenet_v2": 5, "mobilenet_v3_small": 4, "densenet121": 0}[name]
+
+
+def _zeroed(space: FromModel, model: nn.Module, kept: dict[str, tuple[int, ...]]) -> nn.Module:
+    """The network with zeros for the rows of every removed unit."""
+    graph, channels = space.network_at(space.shapes)
+    zeroed = copy.deepcopy(model)
+    for node in graph.nodes:
+        for key, axes in channels.flows[node.name].weights.items():
+            tensor = getattr(zeroed.get_submodule(node.weights.replace("/", ".")), key, None)
+            if isinstance(tensor, nn.Parameter) and axes[0] is not None:
+                mask = torch.zeros(len(tensor))
+                mask[places(axes[0], kept)] = 1
+                tensor.data.mul_(mask.reshape(-1, *[1] * (tensor.dim() - 1)))
+    return zeroed
