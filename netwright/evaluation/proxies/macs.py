@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.cost import Cost
 from netwright.evaluation.proxy import Batch, Proxy
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Macs(Proxy):
@@ -18,6 +17,9 @@ class Macs(Proxy):
     needs: ClassVar[Literal["cost", "batch"]] = "cost"
 
     def evaluate(self, model: nn.Module, batch: Batch) -> float:
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model.eval()(batch.inputs[:1])
         return float(counter.get_total_flops() / 2)

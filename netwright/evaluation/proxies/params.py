@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from torch import nn
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netwright.core.cost import Cost
 from netwright.evaluation.proxy import Batch, Proxy
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Params(Proxy):

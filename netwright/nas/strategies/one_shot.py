@@ -49,7 +49,7 @@ class OneShot(Strategy):
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
-        bound = self.model_copy()
+        bound = self.model_copy(update={"inner": self.inner.prepare(context)})
         bound._context = context
         return bound
 
@@ -62,9 +62,10 @@ class OneShot(Strategy):
     ) -> Proposal:
         known = read(space, trials).known
         if self._context is not None:
+            tried = {trial.identity for trial in trials}
             search = _search_of(_Job(space, self, self._context, tuple(objectives)))
             for place, scored in enumerate(search.ranked(), start=1):
-                if key_of(scored.decisions) not in known:
+                if scored.identity not in tried and key_of(scored.decisions) not in known:
                     return Proposal(dict(scored.decisions), f"place {place} of {self.pool} in the supernet")
         return Proposal(draw_new(space, known, rng), "random")
 
