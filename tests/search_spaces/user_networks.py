@@ -1,4 +1,4 @@
-"""Networks as a user might write them in plain torch, on which `space_from_model` is tried, and how they are compared."""
+"""Networks as a user might write them in plain torch; what `space_from_model` is tried on, and comparisons."""
 
 from __future__ import annotations
 
