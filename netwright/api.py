@@ -208,7 +208,7 @@ def summary(view: RunView) -> dict[str, Any]:
         "trials": {"asked": view.asked, **view.counts},
         "front": rows,
         "winner": {key: view.winner[key] for key in ("trial", "rule", "scores")} if view.winner else None,
-        "stages": [stage_row(row) for row in view.stages],
+        "stages": [stage_row(row, score=view.score.metric) for row in view.stages],
         "test": view.test,
         "report": str(view.report) if view.report else None,
         "bundle": str(view.bundle) if view.bundle else None,

@@ -11,14 +11,17 @@ COSTS = ("latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
 """The costs of a stage: smaller is better in all of them."""
 
 
-def tradeoff(stages: Sequence[Mapping[str, Any]], *, n: int | None = None) -> list[dict[str, Any]]:
+def tradeoff(
+    stages: Sequence[Mapping[str, Any]], *, n: int | None = None, score: str = "accuracy"
+) -> list[dict[str, Any]]:
     """The stage table with its comparisons; the first row is what all are compared with.
 
     Every row has `stage`, `kept`, `reason`, `accuracy` (with `accuracy_change`, `accuracy_low` and
     `accuracy_high`: 95 % Wilson interval), the latency's spread, paired speed-up
     and `latency_ms_note` (why there is none), and every cost with
     `<cost>_change` and `<cost>_factor` (first / this: above 1 is smaller or faster). What was not measured is None.
-    `n` is the number of samples behind the accuracy, unless a stage states its own under `n`.
+    `n` is the number of samples behind the accuracy, unless a stage states its own under `n`. What the task judges
+    by instead of accuracy, `score`, has the same columns; no interval is known for it.
     """
     rows: list[dict[str, Any]] = []
     for position, stage in enumerate(stages):
@@ -33,6 +36,9 @@ def tradeoff(stages: Sequence[Mapping[str, Any]], *, n: int | None = None) -> li
         samples = stage.get("n") or n
         row["samples"] = samples
         row["accuracy_low"], row["accuracy_high"] = _interval(row["accuracy"], samples)
+        if score != "accuracy":
+            row |= {score: number(stage.get(score)), f"{score}_change": _change(stage, first, score)}
+            row |= {f"{score}_low": None, f"{score}_high": None}
         for cost in COSTS:
             row[cost] = number(stage.get(cost))
             row[f"{cost}_change"] = _change(stage, first, cost)

@@ -58,15 +58,18 @@ def _sentence(event: Event) -> str:
     if event.name in ("winner.epoch", "compress.epoch"):
         what = "full training" if event.name == "winner.epoch" else f"fine-tuning ({facts.get('purpose', '')})"
         total = f" of {facts['epochs']}" if "epochs" in facts else ""
-        return f"{what}: epoch {facts['epoch']:g}{total}, validation accuracy {facts.get('validation_accuracy', 0):.4f}"
+        score = str(facts.get("score", "accuracy"))
+        value = facts.get(f"validation_{score}", 0)
+        return f"{what}: epoch {facts['epoch']:g}{total}, validation {score.replace('_', ' ')} {value:.4f}"
     return ""
 
 
 def _stage_line(facts: Mapping[str, Any]) -> str:
     row = facts.get("row") or facts
-    accuracy, latency = row.get("accuracy"), row.get("latency_ms")
+    score = str(facts.get("score", "accuracy"))
+    value, latency = row.get(score), row.get("latency_ms")
     parts = [f"{row.get('stage', '')}:"]
-    parts.append(f"accuracy {accuracy:.4f}" if accuracy is not None else "accuracy -")
+    parts.append(f"{score} {value:.4f}" if value is not None else f"{score} -")
     parts.append(f"{latency:.3f} ms" if latency is not None else "latency -")
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
     if row.get("kept") is False:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from netwright.compression.model import Model
 
 
+SCORE = "score"
+"""In `gains`: whatever the task judges models by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a pass applies to a layer, and why or why not."""
@@ -27,7 +31,8 @@ class Pass(Plugin):
 
     `stage` says what it works on: the module, or the exported file, after which no module pass can follow.
     `trains` says whether it fine-tunes by default. `gains` are the figures of which at least one must get
-    better for the pass to be worth keeping: accuracy upwards, all others downwards.
+    better for the pass to be worth keeping: `score`, what the task judges models by, in its own direction, accuracy
+    upwards, all others downwards.
     """
 
     stage: ClassVar[Literal["module", "file"]] = "module"

@@ -28,7 +28,7 @@ class Context:
     """Everything around the model, the same for all passes of a recipe.
 
     example: preprocessed float32 batch [16, *shape]; calibration: preprocessed float32 [N, *shape], drawn from
-    the training data, with `calibration_targets` [N]. `original` is the network as it came into the recipe, the
+    the training data, with `calibration_targets` [N, ...]. `original` is the network as it came into the recipe, the
     teacher of fine-tuning. `workspace` is a folder for files that passes make.
     """
 
@@ -80,7 +80,7 @@ class Context:
             parameter.requires_grad_(True)
 
         def told(row: Any) -> bool:
-            self.listener(Event("compress.epoch", {"purpose": purpose, **row}))
+            self.listener(Event("compress.epoch", {"purpose": purpose, "score": self.task.primary().metric, **row}))
             return True
 
         fit(
@@ -153,8 +153,8 @@ def _check_fit(context: Context) -> None:
         found = outputs(context.original, context.example_tensor())
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise CompressionError(f"the network does not run on the task's inputs of shape {shape}: {error}") from error
-    wanted = context.task.shapes().output
-    if found.ndim != 2 or found.shape[1] != wanted:
+    wanted = context.task.shapes().output_shape
+    if tuple(found.shape[1:]) != wanted:
         raise CompressionError(
-            f"the network gives outputs of shape {tuple(found.shape[1:])}; the task expects ({wanted},)"
+            f"the network gives outputs of shape {tuple(found.shape[1:])}; the task expects {wanted}"
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from netwright.compression.compression_pass import Pass
+from netwright.compression.compression_pass import SCORE, Pass
 from netwright.compression.model import Note
 from netwright.compression.store import Outcome, Store, model_identity
 from netwright.core.config import Settings
@@ -31,6 +31,7 @@ from netwright.core.errors import (
 from netwright.core.files import content_hash
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event
+from netwright.core.records import ACCURACY, Objective
 from netwright.tasks.settings import Distillation, Training
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ logger = logging.getLogger(__name__)
 
 StageRow = Mapping[str, Any]
 """Keys: stage, accuracy, latency_ms, params, macs, size_bytes, peak_activation_bytes; None where not known.
-Others, such as spreads and the protocol of the latency, are carried along."""
+A task that is judged by another score than accuracy has that score beside it, under its own name. Others, such as
+spreads and the protocol of the latency, are carried along."""
 
 Measure = Callable[["Model", str], StageRow]
 
 FIGURES = ("accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
-RELATIVE = ("accuracy_drop", "slowdown")
+RELATIVE = ("accuracy_drop", "max_drop", "slowdown")
 LATENCY_GAIN = 0.98
 VERSION = 1
 
@@ -62,6 +64,11 @@ class Bounds(Settings):
 
     accuracy_drop: float | None = Field(
         default=None, ge=0, le=1, description="accuracy that may be lost against the input, checked after each pass"
+    )
+    max_drop: float | None = Field(
+        default=None,
+        ge=0,
+        description="how much worse the score that the task judges by may get, in its own unit, such as dB of psnr",
     )
     slowdown: float | None = Field(
         default=None, ge=0, description="share by which a pass may raise the latency of what it was given"
@@ -225,9 +232,14 @@ class _Engine:
             Event("compress.pass", {"stage": name, "number": number + 1, "of": len(self.recipe.passes)})
         )
         outcome, resumed = self._stored(spec_of(one), start, lambda: self._apply(one, start, name))
-        row = outcome.row or {"stage": name, **dict.fromkeys(FIGURES)}
+        row = outcome.row or {"stage": name, **dict.fromkeys(self._figures())}
         reason = outcome.error or judge(
-            row, before=before.row, first=stages[0].row, bounds=self.recipe.bounds, gains=one.gains
+            row,
+            before=before.row,
+            first=stages[0].row,
+            bounds=self.recipe.bounds,
+            gains=one.gains,
+            score=self.context.task.primary(),
         )
         made = outcome.model
         stage = Stage(
@@ -255,7 +267,10 @@ class _Engine:
 
     def _row(self, model: Model, name: str) -> StageRow:
         row = dict(self.measure(model, name))
-        return {**row, "stage": name, **{key: _finite(row.get(key)) for key in FIGURES}}
+        return {**row, "stage": name, **{key: _finite(row.get(key)) for key in self._figures()}}
+
+    def _figures(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*FIGURES, self.context.task.primary().metric]))
 
     def _stored(self, spec: Mapping[str, Any], start: Model, compute: Callable[[], Outcome]) -> tuple[Outcome, bool]:
         """A stage from the store, or computed and stored."""
@@ -302,6 +317,7 @@ class _Engine:
                     "kept": stage.kept,
                     "reason": stage.reason,
                     "row": dict(stage.row),
+                    "score": self.context.task.primary().metric,
                     "seconds": stage.seconds,
                     "resumed": stage.resumed,
                 },
@@ -309,20 +325,22 @@ class _Engine:
         )
 
 
-def judge(row: StageRow, *, before: StageRow, first: StageRow, bounds: Bounds, gains: Sequence[str]) -> str:
+def judge(
+    row: StageRow,
+    *,
+    before: StageRow,
+    first: StageRow,
+    bounds: Bounds,
+    gains: Sequence[str],
+    score: Objective = ACCURACY,
+) -> str:
     """Why a stage is rolled back, in one sentence, or nothing when it is kept.
 
-    `before` is the row of the last kept model, `first` that of the input.
+    `before` is the row of the last kept model, `first` that of the input, `score` what the task judges models by.
     """
-    if bounds.accuracy_drop is not None:
-        accuracy, start = row.get("accuracy"), first.get("accuracy")
-        if accuracy is None or start is None:
-            return "its accuracy is not known, so the bound on the accuracy drop cannot be checked"
-        if start - accuracy > bounds.accuracy_drop + 1e-9:
-            return (
-                f"accuracy fell from {start:.4f} to {accuracy:.4f}, a drop of {start - accuracy:.4f}; "
-                f"at most {bounds.accuracy_drop:g} is allowed"
-            )
+    for objective, allowed in ((ACCURACY, bounds.accuracy_drop), (score, bounds.max_drop)):
+        if allowed is not None and (why := _dropped(row, first, objective, allowed=allowed)):
+            return why
     latency, was = row.get("latency_ms"), before.get("latency_ms")
     if (
         bounds.slowdown is not None
@@ -331,16 +349,30 @@ def judge(row: StageRow, *, before: StageRow, first: StageRow, bounds: Bounds, g
         and latency > was * (1 + bounds.slowdown)
     ):
         return f"it made the network slower: {was:.4g} → {latency:.4g} ms; at most {bounds.slowdown:.0%} is allowed"
-    known = [name for name in gains if row.get(name) is not None and before.get(name) is not None]
-    if known and not any(_gained(name, row[name], before[name]) for name in known):
+    names = [score.metric if name == SCORE else name for name in gains]
+    known = [name for name in names if row.get(name) is not None and before.get(name) is not None]
+    if known and not any(_gained(name, row[name], before[name], score) for name in known):
         figures = ", ".join(f"{name} {before[name]:g} → {row[name]:g}" for name in known)
         return f"it gained nothing: {figures}"
     return ""
 
 
-def _gained(name: str, value: float, before: float) -> bool:
-    if name == "accuracy":
-        return value > before
+def _dropped(row: StageRow, first: StageRow, score: Objective, *, allowed: float) -> str:
+    """Why a score got worse than allowed against the input, or nothing."""
+    name, value, start = score.metric, row.get(score.metric), first.get(score.metric)
+    if value is None or start is None:
+        return f"its {name} is not known, so the bound on the {name} drop cannot be checked"
+    worse = score.loss(value) - score.loss(start)
+    if worse <= allowed + 1e-9:
+        return ""
+    fell, change = ("fell", "drop") if score.direction == "maximize" else ("rose", "rise")
+    return f"{name} {fell} from {start:.4f} to {value:.4f}, a {change} of {worse:.4f}; at most {allowed:g} is allowed"
+
+
+def _gained(name: str, value: float, before: float, score: Objective) -> bool:
+    for objective in (score, ACCURACY):
+        if name == objective.metric:
+            return objective.loss(value) < objective.loss(before)
     return value < before * (LATENCY_GAIN if name == "latency_ms" else 1)
 
 

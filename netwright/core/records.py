@@ -65,6 +65,10 @@ class Objective(Settings):
         return -value if self.direction == "maximize" else value
 
 
+ACCURACY = Objective(metric="accuracy", direction="maximize")
+"""What models are judged by where nothing else is said."""
+
+
 class TrialState(StrEnum):
     """Where a trial stands."""
 

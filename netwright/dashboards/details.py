@@ -33,6 +33,7 @@ def trial_details(view: RunView, number: int) -> dict[str, Any]:
         "measurements": [_measured(name, m, view) for name, m in trial.measurements.items()],
         "decisions": [[str(name), _text(value)] for name, value in trial.decisions.items()],
         "curve": [{key: rounded(value) for key, value in row.items()} for row in trial.curve],
+        "score": _score(view),
         "drawing": draw(view, number),
         "command": export_command(view, trial),
     }
@@ -74,6 +75,12 @@ def draw(view: RunView, number: int) -> str | None:
 
     graph = graph_of(view, number)
     return None if graph is None else draw_svg(graph)
+
+
+def _score(view: RunView) -> dict[str, str]:
+    """What the curve is drawn of: key in its rows, name and kind of number."""
+    shown = column(f"validation_{view.score.metric}", units=view.units)
+    return {"key": shown.key, "label": shown.label, "kind": shown.kind}
 
 
 def _measured(name: str, measurement: Measurement, view: RunView) -> dict[str, Any]:

@@ -25,9 +25,9 @@ def cards(view: RunView) -> list[Card]:
 
 
 def _compressed(view: RunView) -> list[Card]:
-    rows = [{**row, "place": place} for place, row in enumerate(tradeoff(view.stages))]
+    rows = [{**row, "place": place} for place, row in enumerate(tradeoff(view.stages, score=view.score.metric))]
     first, last = rows[0], final_stage(rows) or rows[0]
-    found = [_accuracy(view, first, last)]
+    found = [_score(view, first, last)]
     found.append(_latency(first, last))
     found += [_cost("size_bytes", first, last), _cost("params", first, last), _cost("macs", first, last)]
     return [card for card in found if card["value"] is not None]
@@ -57,18 +57,22 @@ def _cost(key: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
     return card | {"before": rounded(first[key]), "factor": factor, "better": "smaller"}
 
 
-def _accuracy(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
-    """The accuracy of the model that leaves: on the test split once it was read, before that on validation."""
-    tested = {model.stage: model for model in tested_models(view) if number(model.figures.get("accuracy")) is not None}
+def _score(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
+    """The accuracy of the model that leaves, or what else the task judges by: on the test split once it was read,
+    before that on validation.
+    """
+    metric = view.score.metric
+    shown = column(metric, units=view.units)
+    tested = {model.stage: model for model in tested_models(view) if number(model.figures.get(metric)) is not None}
     ends = [tested.get(place) for place in (0, int(last["place"]))]
     if ends[1] is not None:
-        before = ends[0].figures["accuracy"] if ends[0] is not None else None
-        value, n, split = ends[1].figures["accuracy"], ends[1].n, "test split"
+        before = ends[0].figures[metric] if ends[0] is not None else None
+        value, n, split = ends[1].figures[metric], ends[1].n, "test split"
     else:
-        before, value, n, split = first["accuracy"], last["accuracy"], last["samples"], "validation split"
-    card: Card = {"label": "accuracy", "value": rounded(value), "kind": "share", "unit": "%"}
+        before, value, n, split = first[metric], last[metric], last["samples"], "validation split"
+    card: Card = {"label": shown.label, "value": rounded(value), "kind": shown.kind, "unit": shown.unit}
     card["note"] = f"{split}, n = {n:,}" if n else split
-    if value is not None and n and 0 <= value <= 1:
+    if metric == "accuracy" and value is not None and n and 0 <= value <= 1:
         card["low"], card["high"] = (rounded(bound) for bound in wilson(value, n=n))
     return card if before is None or last is first else card | {"before": rounded(before)}
 
@@ -99,7 +103,7 @@ def _searched(view: RunView) -> list[Card]:
 def _parity(view: RunView) -> list[Card]:
     known = [entry for entry in view.parity if number(entry.get("agreement")) is not None]
     if not known:
-        return []
+        return _difference(view)
     worst = min(known, key=lambda entry: float(entry["agreement"]))
     difference = max(
         (float(e["max_difference"]) for e in known if number(e.get("max_difference")) is not None), default=None
@@ -108,6 +112,17 @@ def _parity(view: RunView) -> list[Card]:
     samples = f", n = {worst['n']:,}" if isinstance(worst.get("n"), int) else ""
     card = {"label": "same answers after export", "value": rounded(float(worst["agreement"])), "kind": "share"}
     return [card | {"note": note + samples}]
+
+
+def _difference(view: RunView) -> list[Card]:
+    """Where outputs are no classes: how far the exported model's are from the original's, the float file's first."""
+    known = [entry for entry in view.parity if number(entry.get("max_difference")) is not None]
+    if not known:
+        return []
+    first = known[0]
+    note = f"largest output {first['scale']:.3g}, n = {first['n']:,}" if "scale" in first and "n" in first else ""
+    value = rounded(float(first["max_difference"]), 3)
+    return [{"label": "largest difference after export", "value": value, "kind": "number", "note": note}]
 
 
 def _progress(view: RunView) -> Card:

@@ -48,6 +48,14 @@ _KNOWN: Mapping[str, tuple[str, Kind, str]] = {
     "macs": ("MACs", "integer", ""),
     "size_bytes": ("file size", "bytes", "bytes"),
     "peak_activation_bytes": ("peak memory", "bytes", "bytes"),
+    "mean_iou": ("mean IoU", "share", "%"),
+    "dice": ("Dice", "share", "%"),
+    "step_f1": ("F1 of the labels", "share", "%"),
+    "rmse": ("RMSE", "number", ""),
+    "mae": ("MAE", "number", ""),
+    "r2": ("R²", "number", ""),
+    "psnr": ("PSNR", "number", "dB"),
+    "nll": ("NLL per step", "number", ""),
     "validation_loss": ("validation loss", "number", ""),
     "validation_accuracy": ("validation accuracy", "share", "%"),
     "train_loss": ("training loss", "number", ""),
@@ -65,9 +73,10 @@ def column(key: str, *, units: Mapping[str, str] | None = None, **more: Any) -> 
     if key in _KNOWN:
         label, kind, known_unit = _KNOWN[key]
         return Column(key=key, label=label, kind=kind, unit=known_unit, **more)
-    if key.startswith("best_"):
-        inner = column(key.removeprefix("best_"), units=units)
-        return replace(inner, key=key, label=f"best {inner.label}", **more)
+    for prefix, word in (("best_", "best"), ("validation_", "validation")):
+        if key.startswith(prefix):
+            inner = column(key.removeprefix(prefix), units=units)
+            return replace(inner, key=key, label=f"{word} {inner.label}", **more)
     label = key.replace("_", " ")
     for ending, kind in (("_ms", "ms"), ("_bytes", "bytes")):
         if key.endswith(ending):

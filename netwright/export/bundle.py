@@ -7,6 +7,7 @@ only onnxruntime and numpy), `README.md` and `SHA256SUMS`.
 
 from __future__ import annotations
 
+import ast
 import hmac
 import json
 import os
@@ -26,6 +27,15 @@ from netwright.export.weights import describe, write_weights
 if TYPE_CHECKING:
     from torch import nn
 
+IMPORTED = "from netwright.tasks.answers.classes import answers, scores, summary\n"
+"""The line of the loader's template that what reads the outputs is written in place of."""
+
+KNOWN_IMPORTS = (
+    "from __future__ import annotations",
+    "from collections.abc import Mapping",
+    "from typing import Any",
+    "import numpy as np",
+)
 FLOAT, INT8, SUMS, CARD = "model.onnx", "model.int8.onnx", "SHA256SUMS", "card.json"
 
 
@@ -41,7 +51,9 @@ class BundleContents:
 
     `model` and `int8` are ONNX files, `module` the network the float file was made from. `architecture` is its
     layer graph or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one
-    per stage. `default` names the file that the loader runs unless told otherwise.
+    per stage. `default` names the file that the loader runs unless told otherwise. `gives` says in words what comes
+    out; `answers` is the source of a module that reads outputs and scores them (as `netwright.tasks.answers.classes`,
+    which stands in where nothing is given), with its `settings`.
     """
 
     name: str
@@ -49,6 +61,9 @@ class BundleContents:
     module: nn.Module
     preprocessing: Preprocessing
     classes: Sequence[str]
+    gives: str = ""
+    answers: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     int8: Path | None = None
     default: str = FLOAT
     architecture: Mapping[str, Any] | None = None
@@ -127,8 +142,7 @@ def _fill(folder: Path, contents: BundleContents) -> None:
     (folder / "weights.json").rename(folder / "architecture.json")
     _write_json(folder / "preprocessing.json", {**contents.preprocessing.to_json(), "input_shape": shape})
     _write_json(folder / CARD, _card(contents, models, shape, folder))
-    template = files("netwright.export").joinpath("templates", "load.py")
-    (folder / "load.py").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "load.py").write_text(_loader(contents), encoding="utf-8")
     (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
     sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
@@ -158,6 +172,8 @@ def _card(
         "input": {"name": "input", "shape": list(shape), "type": "float32 after preprocessing.json"},
         "output": "output",
         "classes": list(contents.classes),
+        "gives": _gives(contents),
+        "answers": dict(contents.settings),
         "decisions": dict(contents.decisions) if contents.decisions is not None else None,
         "parity": {name: parity.to_json() for name, parity in contents.parity.items()},
         "measurements": [dict(row) for row in contents.measurements],
@@ -165,18 +181,39 @@ def _card(
     }
 
 
+def _gives(contents: BundleContents) -> str:
+    return contents.gives or f"tells {len(contents.classes)} classes"
+
+
+def _loader(contents: BundleContents) -> str:
+    """The loader, with what reads and scores the outputs written into it."""
+    template = files("netwright.export").joinpath("templates", "load.py").read_text(encoding="utf-8")
+    source = contents.answers or files("netwright.tasks.answers").joinpath("classes.py").read_text(encoding="utf-8")
+    return template.replace(IMPORTED, _definitions(source))
+
+
+def _definitions(source: str) -> str:
+    """A module's text without its opening line and what the loader has imported already."""
+    imports = [node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    unknown = [text for node in imports if (text := ast.unparse(node)) not in KNOWN_IMPORTS]
+    if unknown:
+        raise ExportError(f"what reads outputs may import no more than {', '.join(KNOWN_IMPORTS)}; it has {unknown[0]}")
+    last = max((node.end_lineno or 0 for node in imports), default=0)
+    return "\n" + "\n".join(source.splitlines()[last:]).strip() + "\n\n"
+
+
 def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence[int | None], folder: Path) -> str:
     """A page for the person who gets the folder."""
     rows = [f"| `{name}` | {kind} | {(folder / name).stat().st_size:,} |" for name, kind in models.items()]
     proofs = [
-        f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples, "
-        f"the same class for {100 * p.agreement:.2f} %."
+        f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples"
+        + ("." if p.agreement is None else f", the same class for {100 * p.agreement:.2f} %.")
         for name, p in contents.parity.items()
     ]
     return "\n".join(
         [
             f"# {contents.name}\n",
-            f"Takes [N, {', '.join(str(s or 'any') for s in shape)}] and tells {len(contents.classes)} classes.\n",
+            f"Takes [N, {', '.join(str(s or 'any') for s in shape)}] and {_gives(contents)}.\n",
             "| file | type | bytes |\n|---|---|---|",
             *rows,
             "\nRun it with onnxruntime and numpy alone:\n",

@@ -182,7 +182,8 @@ def _quantized(
         try:
             from onnxruntime.quantization.shape_inference import quant_pre_process
 
-            quant_pre_process(str(source), str(prepared))
+            # An up-sampled batch is `floor(batch)` samples to the shape inference, which must be told to merge.
+            quant_pre_process(str(source), str(prepared), auto_merge=True)
             kept = _excluded(prepared, exclude)
             run(prepared, kept)
         except ExportError:

@@ -20,23 +20,32 @@ class Parity:
     """How far two models' outputs are apart on the same inputs.
 
     Differences are absolute, `scale` is the largest absolute output of the original, `agreement` the share of
-    samples with the same highest output. Accuracies are shares from 0 to 1, given when targets are known.
+    samples with the same highest output, or of what else is an answer; None where outputs are no classes. Accuracies
+    are shares from 0 to 1, given when targets are known. `score` names what else both were judged by, with both values.
     """
 
     max_difference: float
     mean_difference: float
     scale: float
-    agreement: float
+    agreement: float | None
     n: int
     batch_sizes: tuple[int, ...]
     lengths: tuple[int, ...] = ()
     tolerance: float | None = None
     accuracy_original: float | None = None
     accuracy_exported: float | None = None
+    score: str = ""
+    score_original: float | None = None
+    score_exported: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The proof as it is stored."""
         return dataclasses.asdict(self)
+
+
+def same_highest(outputs: np.ndarray, others: np.ndarray) -> float:
+    """The share of samples whose highest output is the same one."""
+    return float((_best(outputs) == _best(others)).mean())
 
 
 def check_parity(
@@ -48,12 +57,16 @@ def check_parity(
     tolerance: float | None = 1e-4,
     sizes: Sequence[int] = (1, 2, 7),
     lengths: Sequence[int] = (),
+    same: Callable[[np.ndarray, np.ndarray], float | None] = same_highest,
+    score: tuple[str, Callable[[np.ndarray], float]] | None = None,
 ) -> Parity:
     """Compare an exported model with the original on preprocessed float32 inputs [n, *shape].
 
     Every batch size in `sizes`, and for sequences [n, time, ...] every `lengths` of the time axis, is tried too.
     `tolerance` bounds the largest difference, relative to the largest output where that is above 1; None
-    reports without judging, as for int8. Raises ParityError beyond it, or when outputs are not finite.
+    reports without judging, as for int8. `same` gives the share of equal answers of two outputs; `score` is a name
+    and what gives the score of outputs, instead of the accuracy. Raises ParityError beyond the tolerance, or when
+    outputs are not finite.
     """
     from netwright.tasks.prediction import predict
 
@@ -77,18 +90,22 @@ def check_parity(
             f"the exported model differs from the original by {worst:.3g} at most "
             f"(allowed: {tolerance * max(1.0, scale):.3g}, largest output {scale:.3g})"
         )
-    best_exported, best_original = _best(exported), _best(original)
+    known = targets is not None and score is None
+    name, judged = score or ("", None)
     return Parity(
         max_difference=worst,
         mean_difference=mean,
         scale=scale,
-        agreement=float((best_exported == best_original).mean()),
+        agreement=same(exported, original),
         n=len(inputs),
         batch_sizes=tuple(sizes),
         lengths=tuple(lengths),
         tolerance=tolerance,
-        accuracy_original=None if targets is None else float((best_original == targets).mean()),
-        accuracy_exported=None if targets is None else float((best_exported == targets).mean()),
+        accuracy_original=float((_best(original) == targets).mean()) if known else None,
+        accuracy_exported=float((_best(exported) == targets).mean()) if known else None,
+        score=name,
+        score_original=judged(original) if judged else None,
+        score_exported=judged(exported) if judged else None,
     )
 
 

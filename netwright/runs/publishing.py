@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ def publish(
 def _contents(
     run: OpenRun, deployable: Deployable, parity: Mapping[str, Parity], test: Mapping[str, Any]
 ) -> BundleContents:
-    data = run.specification.task.data()
+    task = run.specification.task
+    data = task.data()
     return BundleContents(
         name=deployable.name,
         model=deployable.model,
@@ -105,6 +107,9 @@ def _contents(
         module=deployable.module,
         preprocessing=data.preprocessing,
         classes=data.classes,
+        gives=task.targets().gives(task.shapes().output),
+        answers=inspect.getsource(task.targets().answers),
+        settings=data.answers,
         architecture=deployable.architecture,
         decisions=deployable.decisions,
         parity=parity,
@@ -112,7 +117,7 @@ def _contents(
         provenance={
             "netwright": version("netwright"),
             "environment": json.loads(run.folder.environment.read_text(encoding="utf-8")),
-            "task": run.specification.task.model_dump(mode="json"),
+            "task": task.model_dump(mode="json"),
             "trained": deployable.trained,
             "test": dict(test),
         },
@@ -121,12 +126,19 @@ def _contents(
 
 def _prove(run: OpenRun, deployable: Deployable) -> dict[str, Parity]:
     """Each file against the torch module on the whole validation split; int8 is reported, not judged."""
-    data = run.specification.task.data()
+    task = run.specification.task
+    data, metric = task.data(), task.primary().metric
     inputs, targets = data.preprocessing(data.validation.inputs), data.validation.targets
-    proofs = {FLOAT: check_parity(Session(deployable.model), deployable.module, inputs, targets=targets)}
+    judged: dict[str, Any] = {"targets": targets}
+    if metric != "accuracy":
+        judged = {
+            "same": lambda outputs, others: task.targets().same(outputs, others, data.answers),
+            "score": (metric, lambda outputs: task.score(outputs, targets)[metric]),
+        }
+    proofs = {FLOAT: check_parity(Session(deployable.model), deployable.module, inputs, **judged)}
     if deployable.int8 is not None:
         session = Session(deployable.int8)
-        proofs[INT8] = check_parity(session, deployable.module, inputs, targets=targets, tolerance=None)
+        proofs[INT8] = check_parity(session, deployable.module, inputs, tolerance=None, **judged)
     return proofs
 
 

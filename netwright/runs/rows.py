@@ -11,9 +11,12 @@ COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "p
 """The columns of a stage that scripts rely on."""
 
 
-def stage_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a stage that scripts rely on, its speed-up, and whether it was kept."""
-    shown = {name: row.get(name) for name in COLUMNS}
+def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, Any]:
+    """The columns of a stage that scripts rely on, its speed-up, and whether it was kept.
+
+    `score` is what the task judges models by; where that is not accuracy, it is a column of its own.
+    """
+    shown = {name: row.get(name) for name in dict.fromkeys([*COLUMNS[:2], score, *COLUMNS[2:]])}
     extra = {
         "speed-up": row.get("speedup_text") or None,
         "kept": row.get("kept", True),
@@ -35,15 +38,22 @@ def summary_sentence(view: RunView) -> str:
     tested = view.test or {}
     final = next((tested[name] for name in ("model.int8.onnx", "model.onnx") if name in tested), None)
     if final is not None and "winner" in tested:
-        before, after = tested["winner"]["accuracy"], final["accuracy"]
-        lines.append(
-            f"Test accuracy {100 * before:.2f} % -> {100 * after:.2f} % "
-            f"({100 * (after - before):+.2f} points, {final['n']:,} images, read once)."
-        )
+        lines.append(_tested(tested["winner"], final, score=view.score.metric))
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
     if rolled:
         lines.append(f"Rolled back because they did not help: {', '.join(rolled)}; the report says why.")
     return "\n".join(lines)
+
+
+def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) -> str:
+    before, after = winner[score], final[score]
+    if score == "accuracy":
+        return (
+            f"Test accuracy {100 * before:.2f} % -> {100 * after:.2f} % "
+            f"({100 * (after - before):+.2f} points, {final['n']:,} images, read once)."
+        )
+    change = f"{after - before:+.3g}"
+    return f"Test {score} {before:.4g} -> {after:.4g} ({change}, {final['n']:,} samples, read once)."
 
 
 def _speed(row: Mapping[str, Any]) -> str:

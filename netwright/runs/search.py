@@ -42,6 +42,7 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     record.take_over()
     shapes = specification.task.shapes()
     record.set_fact("shapes", {"input": shapes.input, "output": shapes.output})
+    record.set_fact("score", specification.task.primary().model_dump(mode="json"))
     record.close()
     return folder
 

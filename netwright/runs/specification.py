@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 
 from netwright.compression.recipe import Recipe
 from netwright.core.config import Settings, read_yaml, with_overrides
@@ -21,6 +21,9 @@ from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
 from netwright.tasks.settings import Training
 from netwright.tasks.task import Task
+
+SCORE = "score"
+"""As an objective: what the task judges models by."""
 
 
 def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
@@ -77,10 +80,10 @@ class RunSpecification(Settings):
     task: TaskField = Field(description="the data, and what is to be learnt from it")
     space: SpaceField | None = Field(default=None, description="what is searched; none when a trained model is given")
     objectives: tuple[ObjectiveField, ...] = Field(
-        default=("accuracy",),
+        default=("score",),
         min_length=1,
         validate_default=True,
-        description="what is optimised; each may have a bound",
+        description="what is optimised; each may have a bound; score is what the task judges by, such as accuracy",
     )
     constraints: tuple[ObjectiveField, ...] = Field(
         default=(), description="metrics that are bounded but not optimised; each needs a bound"
@@ -95,7 +98,10 @@ class RunSpecification(Settings):
 
     @field_validator("objectives")
     @classmethod
-    def _known_metrics(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    def _known_metrics(cls, objectives: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
+        task = info.data.get("task")
+        if isinstance(task, Task):
+            objectives = tuple(_of_task(objective, task) for objective in objectives)
         names = [objective.metric for objective in objectives]
         if len(set(names)) != len(names):
             raise ConfigurationError([Mistake("", f"the objectives name a metric twice: {names}")])
@@ -108,6 +114,14 @@ class RunSpecification(Settings):
             if constraint.bound is None:
                 raise ConfigurationError([Mistake("", f"the constraint on {constraint.metric!r} needs a bound")])
         return tuple(with_direction(constraint) for constraint in constraints)
+
+    @model_validator(mode="after")
+    def _drop_of_its_score(self) -> Self:
+        score = self.task.primary().metric
+        if score != "accuracy" and self.compress is not None and self.compress.bounds.accuracy_drop is not None:
+            why = f"the task is judged by {score}, not by accuracy; give `max_drop` in the unit of {score} instead"
+            raise ConfigurationError([Mistake("compress.bounds.accuracy_drop", why)])
+        return self
 
     @model_validator(mode="after")
     def _winner_is_objective(self) -> Self:
@@ -147,6 +161,13 @@ class RunSpecification(Settings):
         """The objective whose best value within all bounds makes the winner."""
         name = self.winner.metric or self.objectives[0].metric
         return next(objective for objective in self.objectives if objective.metric == name)
+
+
+def _of_task(objective: Objective, task: Task) -> Objective:
+    """The objective with the task's own score in the place of `score`."""
+    if objective.metric != SCORE:
+        return objective
+    return objective.model_copy(update={"metric": task.primary().metric})
 
 
 def with_direction(objective: Objective) -> Objective:

@@ -49,9 +49,11 @@ class StageMeter:
         session = Session(path, threads=self.protocol.threads)
         scores = score_file(session, self.task, self.validation)
         cost = graph_cost(path)
+        metric = self.task.primary().metric
         return {
             "stage": stage,
-            "accuracy": scores[self.task.primary_metric],
+            "accuracy": None,
+            metric: scores[metric],
             "scores": scores,
             "n": len(self.validation),
             "params": cost.params,

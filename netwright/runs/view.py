@@ -11,7 +11,7 @@ from typing import Any
 
 from netwright.core.errors import RunError, SpaceError
 from netwright.core.plugins import build
-from netwright.core.records import Objective, Trial
+from netwright.core.records import ACCURACY, Objective, Trial
 from netwright.core.shapes import Shapes
 from netwright.runs.folder import RunFolder
 from netwright.runs.record import StudyRecord, count_states
@@ -25,6 +25,7 @@ class RunView:
     stage, accuracy, latency_ms, params, macs, size_bytes, peak_activation_bytes, and beside them
     kept, reason, seconds, file, latency (all figures of the protocol), protocol, coverage, sha256.
     `winner` tells which trial was chosen, by which rule, and how its full training went.
+    `score` is what the task judges models by; where that is not accuracy, rows have it under its own name.
     `test` holds the figures read once from the test split: one entry per exported model.
     `sequence` grows with every change, so that a reader knows whether there is news.
     """
@@ -40,6 +41,7 @@ class RunView:
     asked: int
     wanted: int
     counts: Mapping[str, int]
+    score: Objective = ACCURACY
     graphs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     winner: Mapping[str, Any] | None = None
     stages: Sequence[Mapping[str, Any]] = ()
@@ -116,7 +118,7 @@ def find_runs(root: Path) -> list[Path]:
 def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord, *, trust: bool) -> RunView:
     trials = record.all_trials()
     shapes = record.fact("shapes")
-    found = Shapes(tuple(shapes["input"]), shapes["output"]) if shapes else None
+    score = record.fact("score")
     return RunView(
         path=folder.path,
         name=specification["name"],
@@ -129,7 +131,8 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         asked=len(trials),
         wanted=specification["search"]["trials"],
         counts=count_states(trials),
-        graphs=Graphs(specification, found, trials, trust=trust),
+        score=Objective.parse(score) if score else ACCURACY,
+        graphs=Graphs(specification, _shapes(shapes), trials, trust=trust),
         winner=record.fact("winner"),
         stages=record.all_stages(),
         parity=record.fact("parity") or (),
@@ -139,6 +142,13 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         bundle=folder.bundle if folder.bundle.is_dir() else None,
         report=folder.report if folder.report.exists() else None,
     )
+
+
+def _shapes(stored: Mapping[str, Any] | None) -> Shapes | None:
+    if stored is None:
+        return None
+    output = stored["output"]
+    return Shapes(tuple(stored["input"]), tuple(output) if isinstance(output, list) else output)
 
 
 def _units(trials: Sequence[Trial]) -> dict[str, str]:

@@ -86,7 +86,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     epochs = specification.winner.training.epochs
 
     def on_epoch(row: Mapping[str, Any]) -> bool:
-        listener(Event("winner.epoch", {**row, "epochs": epochs}))
+        listener(Event("winner.epoch", {**row, "epochs": epochs, "score": specification.task.primary().metric}))
         return True
 
     result = fit(

@@ -24,8 +24,20 @@ def shifted(inputs: torch.Tensor, most: int, generator: torch.Generator) -> torc
 
 def flipped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Images [N, C, H, W], about half of them mirrored left to right."""
+    return _flipped_where(torch.rand(len(images), generator=generator) < 0.5, images)
+
+
+def flipped_together(
+    images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images [N, C, H, W] and targets [N, ..., H, W], the same half of both mirrored left to right."""
     chosen = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(chosen.to(images.device)[:, None, None, None], images.flip(-1), images)
+    return _flipped_where(chosen, images), _flipped_where(chosen, targets)
+
+
+def _flipped_where(chosen: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    shape = (-1, *[1] * (images.ndim - 1))
+    return torch.where(chosen.to(images.device).reshape(shape), images.flip(-1), images)
 
 
 def _positions(inputs: torch.Tensor, size: int, most: int, generator: torch.Generator) -> torch.Tensor:

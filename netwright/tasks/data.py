@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,9 @@ Pair = tuple[AnyArray, AnyArray]
 class Arrays:
     """What `Task.load` gives: raw data, not yet checked or split.
 
-    Inputs are images [N, channels, height, width] or sequences [N, time, features]; targets are class
-    numbers [N] from 0. A missing `validation` or `test` part is split off `train`. `classes` names the
-    classes; left empty, they are called by their number.
+    Inputs are images [N, channels, height, width] or sequences [N, time, features]; targets are class numbers [N]
+    from 0, or what the task's kind of target takes. A missing `validation` or `test` part is split off `train`.
+    `classes` names the classes; left empty, they are called by their number.
     """
 
     train: Pair
@@ -41,10 +41,14 @@ class Arrays:
 
     def with_inputs(self, change: Callable[[AnyArray], AnyArray]) -> Arrays:
         """The same parts with changed inputs; empty ones stay, for the check of the data to refuse."""
-        done = {
-            name: (change(inputs) if np.size(inputs) else inputs, targets)
-            for name, (inputs, targets) in self.parts().items()
-        }
+        return self._with(lambda pair: (change(pair[0]) if np.size(pair[0]) else pair[0], pair[1]))
+
+    def with_targets(self, change: Callable[[AnyArray], AnyArray]) -> Arrays:
+        """The same parts with changed targets; empty ones stay, for the check of the data to refuse."""
+        return self._with(lambda pair: (pair[0], change(pair[1]) if np.size(pair[1]) else pair[1]))
+
+    def _with(self, change: Callable[[Pair], Pair]) -> Arrays:
+        done = {name: change(pair) for name, pair in self.parts().items()}
         return Arrays(
             train=done["train"],
             validation=done.get("validation"),
@@ -55,10 +59,12 @@ class Arrays:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Some samples: `inputs` [N, *shape] as stored (uint8 or float32), `targets` [N] int64."""
+    """Some samples: `inputs` [N, *shape] as stored (uint8 or float32), `targets` [N] int64, or [N, *shape] as the
+    task's kind of target stores them.
+    """
 
     inputs: AnyArray
-    targets: IntArray
+    targets: AnyArray
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -161,7 +167,8 @@ class TaskData:
     """A task's data, checked and split.
 
     `calibration` is a fixed random part of `train`, `preprocessing` holds statistics of `train` only,
-    `classes` the names of the classes in the order of their numbers, `fingerprint` the SHA-256 of all arrays.
+    `classes` the names of the classes in the order of their numbers, `answers` what must be known to read outputs
+    (plain JSON), `fingerprint` the SHA-256 of all arrays.
     """
 
     train: Split
@@ -171,6 +178,7 @@ class TaskData:
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     fingerprint: str
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fingerprint_of(splits: Iterable[Split], classes: tuple[str, ...]) -> str:

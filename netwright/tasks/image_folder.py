@@ -30,7 +30,7 @@ def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
     flat = [path for listed in samples.values() for path, _ in listed]
     colour = not all(_is_grey(path) for path in flat)
     if size is None:
-        _check_sizes(flat)
+        same_size(flat, advice="set `size: [height, width]` to resize them all")
     pairs = {part: _read_all(listed, colour=colour, size=size) for part, listed in samples.items()}
     return Arrays(
         train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"), classes=tuple(classes)
@@ -69,14 +69,33 @@ def _is_grey(path: Path) -> bool:
     return mode in GREY_MODES or mode.startswith("I;16")
 
 
-def _check_sizes(paths: Sequence[Path]) -> None:
+def read_images(paths: Sequence[Path]) -> AnyArray:
+    """Images of one size as uint8 [N, C, H, W], C being 1 when all of them are grey, else 3."""
+    colour = not all(_is_grey(path) for path in paths)
+    same_size(paths)
+    return np.stack([_read(path, colour=colour, size=None) for path in paths])
+
+
+def read_numbers(path: Path) -> AnyArray:
+    """The numbers stored in an image, [H, W] or [H, W, C]; of one with a palette, the places in it."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error) from None
+
+
+def same_size(paths: Sequence[Path], *, advice: str = "cut or resize them to one size") -> None:
+    """Raise DataError when images differ in height or width."""
     first = _header(paths[0])[1]
     for path in paths:
         other = _header(path)[1]
         if other != first:
             raise DataError(
                 f"the images differ in size: {paths[0]} is {first[0]}x{first[1]} pixels, {path} is "
-                f"{other[0]}x{other[1]}; set `size: [height, width]` to resize them all"
+                f"{other[0]}x{other[1]}; {advice}"
             )
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from netwright.core.errors import DataError
 from netwright.core.seeds import derive_seed
-from netwright.tasks.checks import checked
-from netwright.tasks.data import Arrays, HeldOut, IntArray, Preprocessing, Split, TaskData, fingerprint_of
+from netwright.tasks.checks import checked, frozen
+from netwright.tasks.data import AnyArray, Arrays, HeldOut, IntArray, Preprocessing, Split, TaskData, fingerprint_of
+from netwright.tasks.targets import ClassNumbers, Targets
+
+CLASS_NUMBERS = ClassNumbers()
+
+
+def unchanged(split: Split) -> Split:
+    """The samples as they are."""
+    return split
 
 
 def prepared(  # one place turns arrays into data; its arguments are the base's fields
@@ -18,57 +27,62 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
     test_fraction: float,
     calibration_samples: int,
     seed: int,
+    targets: Targets = CLASS_NUMBERS,
+    cut: Callable[[Split], Split] = unchanged,
+    preprocess: Callable[[AnyArray], Preprocessing] = Preprocessing.of,
 ) -> TaskData:
-    """Check the arrays and split them; raises DataError that starts with `where`."""
-    splits, classes = checked(arrays, where=where)
+    """Check the arrays and split them; raises DataError that starts with `where`.
+
+    `cut` makes a split's samples into others after the splitting, so that pieces of one sample stay together.
+    `preprocess` makes the preprocessing from the training inputs.
+    """
+    splits, classes = checked(arrays, targets, where=where)
     train = splits["train"]
     missing = [part for part in ("test", "validation") if part not in splits]
-    _check_enough(train, classes, parts=1 + len(missing), where=where)
+    targets.check_enough(train, classes, parts=1 + len(missing), where=where)
     for part in missing:
         # Both fractions are of all given samples, so the second one is larger in what is left.
         fraction = test_fraction if part == "test" else validation_fraction
         share = fraction * len(splits["train"]) / len(train)
-        train, splits[part] = _parted(train, share, seed=derive_seed("split", part, seed))
-    order = stratified_order(train.targets, seed=derive_seed("calibration", seed))
-    parts = (train, splits["validation"], splits["test"])
+        groups = targets.strata(train.targets)
+        train, splits[part] = _parted(train, groups, share, seed=derive_seed("split", part, seed))
+    parts = [_shared(cut(split)) for split in (train, splits["validation"], splits["test"])]
+    train = parts[0]
+    order = stratified_order(targets.strata(train.targets), seed=derive_seed("calibration", seed))
+    preprocessing = preprocess(train.inputs)
     return TaskData(
         train=train,
-        validation=splits["validation"],
-        test=HeldOut(splits["test"]),
+        validation=parts[1],
+        test=HeldOut(parts[2]),
         calibration=train.take(np.sort(order[:calibration_samples])),
-        preprocessing=Preprocessing.of(train.inputs),
+        preprocessing=preprocessing,
         classes=classes,
+        answers=targets.settings(train, preprocessing, classes),
         fingerprint=fingerprint_of(parts, classes),
     )
 
 
-def stratified_order(targets: IntArray, *, seed: int) -> IntArray:
-    """A random order of all samples in which every beginning holds each class in about its share."""
+def _shared(split: Split) -> Split:
+    return Split(frozen(split.inputs), frozen(split.targets))
+
+
+def stratified_order(groups: IntArray, *, seed: int) -> IntArray:
+    """A random order of all samples in which every beginning holds each group in about its share."""
     rng = np.random.default_rng(seed)
-    position = np.empty(len(targets))
-    for label in np.unique(targets):
-        members = np.flatnonzero(targets == label)
+    position = np.empty(len(groups))
+    for label in np.unique(groups):
+        members = np.flatnonzero(groups == label)
         ranks = rng.permutation(len(members)) + rng.random()
         position[members] = ranks / len(members)
     return np.argsort(position, kind="stable").astype(np.int64)
 
 
-def _parted(split: Split, fraction: float, *, seed: int) -> tuple[Split, Split]:
-    """What stays and what is taken: of each class `fraction`, at least one and never the last one."""
+def _parted(split: Split, groups: IntArray, fraction: float, *, seed: int) -> tuple[Split, Split]:
+    """What stays and what is taken: of each group `fraction`, at least one and never the last one."""
     rng = np.random.default_rng(seed)
     taken = np.zeros(len(split), dtype=bool)
-    for label in np.unique(split.targets):
-        members = rng.permutation(np.flatnonzero(split.targets == label))
+    for label in np.unique(groups):
+        members = rng.permutation(np.flatnonzero(groups == label))
         count = min(max(1, round(fraction * len(members))), len(members) - 1)
         taken[members[:count]] = True
     return split.take(np.flatnonzero(~taken)), split.take(np.flatnonzero(taken))
-
-
-def _check_enough(train: Split, classes: tuple[str, ...], *, parts: int, where: str) -> None:
-    counts = np.bincount(train.targets, minlength=len(classes))
-    rarest = int(counts.argmin())
-    if counts[rarest] < parts:
-        raise DataError(
-            f"{where}: class {classes[rarest]!r} has {counts[rarest]} training sample(s), too few to split into "
-            f"{parts} parts; add samples or leave the class out"
-        )

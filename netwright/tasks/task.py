@@ -6,14 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import ConfigurationError, DataError, Mistake
 from netwright.core.plugins import Plugin, name_of
+from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shapes
-from netwright.tasks.data import AnyArray, Arrays, FloatArray, Split, TaskData
+from netwright.tasks.data import AnyArray, Arrays, FloatArray, Preprocessing, Split, TaskData
 from netwright.tasks.splitting import prepared
+from netwright.tasks.targets import ClassNumbers, Targets
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,14 @@ class Task(Plugin):
     can make the same task from its specification.
 
     Hooks, all optional: `where` names the source in messages, `example_settings` writes tiny data for the
-    conformance tests when the fields need a file, `augment` changes training batches, `loss` and `score`
-    serve another kind of output.
+    conformance tests when the fields need a file, `augment` changes training batches, `targets` says what the
+    targets are where they are no class numbers, `loss` and `score` replace what comes with them.
     """
 
-    primary_metric: ClassVar[str] = "accuracy"
+    primary_metric: ClassVar[str] = ""
+    """The score that models are judged by, where it is another than that of the targets' kind."""
+    primary_direction: ClassVar[Direction] = "maximize"
+    """Which way `primary_metric` is better."""
 
     validation_fraction: float = Field(
         default=0.15, gt=0, lt=0.5, description="share of the training samples to validate on, unless given"
@@ -60,6 +64,24 @@ class Task(Plugin):
     def load(self) -> Arrays:
         """The raw data; the only method a task must have. Raises DataError when it cannot be read."""
         raise NotImplementedError(f"{type(self).__name__} must define load(self) -> Arrays")
+
+    def targets(self) -> Targets:
+        """What the targets are; class numbers unless a task says otherwise."""
+        return ClassNumbers()
+
+    def primary(self) -> Objective:
+        """The score that models are judged by, and the direction that is better."""
+        if self.primary_metric:
+            return Objective(metric=self.primary_metric, direction=self.primary_direction)
+        return self.targets().primary
+
+    def cut(self, split: Split) -> Split:
+        """A split's samples as networks see them, such as tiles of images; called after the splitting."""
+        return split
+
+    def preprocess(self, inputs: AnyArray) -> Preprocessing:
+        """How inputs are made ready, found in those of the training part."""
+        return Preprocessing.of(inputs)
 
     def where(self) -> str:
         """What messages call the source of the data, such as its path."""
@@ -87,9 +109,10 @@ class Task(Plugin):
         return self.data().test.reads
 
     def shapes(self) -> Shapes:
-        """Input shape without the batch and number of classes, both found in the data."""
+        """Input shape without the batch and number of classes or shape of a result, both found in the data."""
         data = self.data()
-        return Shapes(input=tuple(data.train.inputs.shape[1:]), output=len(data.classes))
+        output = self.targets().output(data.train.targets, data.classes)
+        return Shapes(input=tuple(data.train.inputs.shape[1:]), output=output)
 
     def augments(self) -> bool:
         """Whether `augment` changes anything."""
@@ -103,22 +126,33 @@ class Task(Plugin):
             inputs = augmentation.shifted(inputs, self.shift, generator)
         return augmentation.flipped(inputs, generator) if self.flip else inputs
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
-        """Mean cross-entropy of logits [N, classes] against class numbers [N], a scalar."""
-        from torch.nn import functional as F
+    def augment_both(
+        self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A training batch and its targets, randomly changed; targets move with the inputs that they lie on."""
+        from netwright.tasks import augmentation
 
-        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        if self.targets().aligned:
+            return augmentation.flipped_together(inputs, targets, generator) if self.flip else (inputs, targets)
+        return self.augment(inputs, generator), targets
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """The mean loss of outputs [N, *shape] against targets, a scalar; of classes the cross-entropy."""
+        kind = self.targets()
+        settings = self.data().answers if kind.needs_settings else {}
+        return kind.loss(outputs, targets, settings, label_smoothing=label_smoothing)
+
+    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+        """How far outputs are from a teacher's, a scalar; of classes the divergence of softened outputs."""
+        return self.targets().soft_loss(outputs, teacher, temperature=temperature)
 
     def score(self, outputs: FloatArray, targets: AnyArray) -> dict[str, float]:
-        """Accuracy and mean cross-entropy of logits [N, classes] against class numbers [N]."""
+        """All scores of outputs [N, *shape], `loss` among them; of classes also the accuracy."""
         if len(outputs) != len(targets) or len(targets) == 0:
             raise DataError(f"{len(outputs)} outputs cannot be scored against {len(targets)} targets")
-        with np.errstate(invalid="ignore"):  # logits that are not finite give a loss of nan
-            logits = outputs.astype(np.float64)
-            logits -= logits.max(axis=1, keepdims=True)
-            chosen = np.take_along_axis(logits, targets[:, None], axis=1)[:, 0]
-            loss = np.log(np.exp(logits).sum(axis=1)) - chosen
-        return {"accuracy": float(np.mean(outputs.argmax(1) == targets)), "loss": float(loss.mean())}
+        kind = self.targets()
+        settings = self.data().answers if kind.needs_settings else {}
+        return dict(kind.answers.scores(outputs, targets, settings))
 
 
 @lru_cache(maxsize=4)
@@ -133,7 +167,15 @@ def _data(cls: type[Task], settings: str) -> TaskData:
         test_fraction=task.test_fraction,
         calibration_samples=task.calibration_samples,
         seed=task.split_seed,
+        targets=task.targets(),
+        cut=task.cut,
+        preprocess=task.preprocess,
     )
-    if task.flip and data.train.inputs.ndim != 4:
-        raise DataError(f"{task.where()}: flip mirrors images, but the inputs are sequences; set flip to false")
+    axes = data.train.inputs.ndim
+    if task.flip and axes != 4:
+        what = "sequences" if axes == 3 else "rows of values"
+        raise DataError(f"{task.where()}: flip mirrors images, but the inputs are {what}; set flip to false")
+    if task.shift and (axes == 2 or task.targets().aligned):
+        why = "the inputs are rows of values" if axes == 2 else "the targets would stay where they are"
+        raise DataError(f"{task.where()}: shift moves inputs, but {why}; set shift to 0")
     return data

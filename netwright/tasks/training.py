@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError, SpaceError
@@ -150,9 +149,10 @@ class _Trainer:
         self.rows: list[EpochRow] = []
         self.validation = data.validation
         self.preprocessing = data.preprocessing
-        self.classes = len(data.classes)
+        self.results = task.shapes().output_shape
         # The first of a seeded order: every model sees the same part, and a smaller part is inside a larger.
-        order = stratified_order(data.train.targets, seed=derive_seed("samples", task.split_seed))
+        groups = task.targets().strata(data.train.targets)
+        order = stratified_order(groups, seed=derive_seed("samples", task.split_seed))
         self.train = data.train if training.samples is None else data.train.take(order[: training.samples])
         self.inputs = torch.tensor(self.train.inputs, device=place)
         self.targets = torch.tensor(self.train.targets, device=place)
@@ -240,14 +240,15 @@ class _Trainer:
     def _step(self, index: torch.Tensor) -> torch.Tensor:
         inputs, targets = self.inputs[index], self.targets[index]
         if self.task.augments():
-            inputs = self.task.augment(inputs, self.order)
+            inputs, targets = self.task.augment_both(inputs, targets, self.order)
         ready = self.normalise(inputs).contiguous(memory_format=self.layout)
         self.optimizer.zero_grad(set_to_none=True)
         outputs = self.model(ready)
         self._check_shape(outputs, len(index))
         loss = self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
         if self.teacher is not None:
-            soft = self._soft_loss(outputs, self._teacher_outputs(self.teacher, ready, index))
+            taught = self._teacher_outputs(self.teacher, ready, index)
+            soft = self.task.soft_loss(outputs, taught, temperature=self.distillation.temperature)
             loss = self.distillation.weight * soft + (1 - self.distillation.weight) * loss
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one without types
         if self.training.gradient_clip is not None:
@@ -262,12 +263,6 @@ class _Trainer:
             outputs: torch.Tensor = teacher(ready)
         return outputs
 
-    def _soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """KL divergence of softened outputs, times T² so that its gradients keep their size."""
-        t = self.distillation.temperature
-        student, target = F.log_softmax(outputs / t, dim=1), F.log_softmax(teacher / t, dim=1)
-        return F.kl_div(student, target, log_target=True, reduction="batchmean") * t * t
-
     def _set_learning_rate(self, step: int, *, steps: int) -> None:
         factor = learning_rate_factor(self.training.schedule, step=step, steps=steps)
         for group in self.optimizer.param_groups:
@@ -275,10 +270,14 @@ class _Trainer:
 
     def _check_shape(self, outputs: object, samples: int) -> None:
         shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        if shape != (samples, self.classes):
+        if shape != (samples, *self.results):
+            wanted = (
+                f"one row of {self.results[0]} values per sample"
+                if len(self.results) == 1
+                else f"a result of shape {self.results} per sample"
+            )
             raise ShapeError(
-                f"the model gives {shape} for {samples} samples; one row of {self.classes} logits per sample "
-                "is expected: correct its last layer"
+                f"the model gives {shape} for {samples} samples; {wanted} is expected: correct its last layer"
             )
 
     def _check_finite(self, value: float, what: str, epoch: int) -> None:

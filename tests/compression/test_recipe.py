@@ -16,6 +16,7 @@ from netwright.compression.recipe import Bounds, Recipe, judge, run_recipe
 from netwright.compression.store import STAGE, WEIGHTS, FolderStore, model_identity
 from netwright.core.config import parse_yaml
 from netwright.core.errors import CompressionError, ConfigurationError, ExportError
+from netwright.core.records import Objective
 from netwright.evaluation.profile import profile
 from netwright.tasks.training import NotFiniteError
 
@@ -192,6 +193,39 @@ FIRST = {"accuracy": 0.9, "params": 100, "macs": 100, "size_bytes": 400, "latenc
 def test_what_is_kept(change: dict[str, object], bounds: Bounds, gains: tuple[str, ...], kept: bool) -> None:
     reason = judge({**FIRST, **change}, before=FIRST, first=FIRST, bounds=bounds, gains=gains)
     assert (reason == "") is kept
+
+
+RMSE = Objective(metric="rmse", direction="minimize")
+PSNR = Objective(metric="psnr", direction="maximize")
+
+
+@pytest.mark.parametrize(
+    ("score", "value", "allowed", "reason"),
+    [
+        (RMSE, 55.0, 5.0, ""),
+        (RMSE, 56.0, 5.0, "rmse rose from 50.0000 to 56.0000, a rise of 6.0000; at most 5 is allowed"),
+        (RMSE, 20.0, 0.0, ""),
+        (PSNR, 49.0, 0.5, "psnr fell from 50.0000 to 49.0000, a drop of 1.0000; at most 0.5 is allowed"),
+        (PSNR, 60.0, 0.0, ""),
+        (PSNR, None, 0.5, "its psnr is not known, so the bound on the psnr drop cannot be checked"),
+    ],
+)
+def test_a_tasks_own_score_is_bounded_in_its_own_direction(
+    score: Objective, value: float | None, allowed: float, reason: str
+) -> None:
+    first = {**FIRST, "accuracy": None, score.metric: 50.0}
+    row = {**first, "params": 1, score.metric: value}
+    bounds = Bounds(max_drop=allowed)
+    assert judge(row, before=first, first=first, bounds=bounds, gains=("params",), score=score) == reason
+
+
+@pytest.mark.parametrize(("score", "better"), [(RMSE, 49.0), (PSNR, 51.0)])
+def test_a_pass_that_is_for_the_score_gains_in_its_direction(score: Objective, better: float) -> None:
+    first = {**FIRST, "accuracy": None, score.metric: 50.0}
+    for value, kept in ((better, True), (100 - better, False)):
+        row = {**first, score.metric: value}
+        reason = judge(row, before=first, first=first, bounds=Bounds(), gains=("score",), score=score)
+        assert bool(reason) != kept
 
 
 def test_not_a_number_counts_as_unknown(context_of) -> None:

@@ -63,7 +63,7 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_loader_says_what_the_bundle_is(folder: Path) -> None:
     done = _run(folder)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("tiny: model.int8.onnx, input [1, 12, 12], 4 classes")
+    assert done.stdout.startswith("tiny: model.int8.onnx, input [1, 12, 12], tells 4 classes")
 
 
 @pytest.mark.parametrize(

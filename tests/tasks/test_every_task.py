@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from functools import cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from netwright.core import plugins
+from netwright.evaluation.metric import Metric
 from netwright.tasks.data import AnyArray, Preprocessing, TaskData
 from netwright.tasks.task import Task
 from netwright.tasks.training import Training, evaluate, fit
@@ -35,7 +37,8 @@ def task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def linear(task: Task) -> nn.Module:
     torch.manual_seed(0)
     shapes = task.shapes()
-    return nn.Sequential(nn.Flatten(), nn.Linear(shapes.input_size, shapes.output))
+    output = shapes.output_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(shapes.input_size, prod(output)), nn.Unflatten(1, output))
 
 
 def rows(*parts: AnyArray) -> Counter[bytes]:
@@ -47,15 +50,26 @@ def split_inputs(data: TaskData) -> list[AnyArray]:
     return [data.train.inputs, data.validation.inputs, data.test.read().inputs]
 
 
-def test_targets_are_class_numbers_and_every_class_is_trained_on(task: Task) -> None:
+def test_every_split_has_a_target_per_input(task: Task) -> None:
     data = task.data()
-    for split in (data.train, data.validation, data.test.read(), data.calibration):
+    train = data.train
+    for split in (train, data.validation, data.test.read(), data.calibration):
         assert len(split.inputs) == len(split.targets) == len(split) > 0
-        assert split.targets.dtype == np.int64
         assert split.inputs.dtype in (np.uint8, np.float32)
+        assert split.targets.dtype == train.targets.dtype
+        assert split.targets.shape[1:] == train.targets.shape[1:]
+        assert np.isfinite(split.targets).all()
+
+
+def test_class_numbers_are_names_and_every_class_is_trained_on(task: Task) -> None:
+    data = task.data()
+    assert len(set(data.classes)) == len(data.classes) != 1
+    if data.train.targets.ndim > 1:
+        return
+    assert data.train.targets.dtype == np.int64
+    for split in (data.train, data.validation, data.test.read(), data.calibration):
         assert set(np.unique(split.targets)) <= set(range(len(data.classes)))
     assert set(np.unique(data.train.targets)) == set(range(len(data.classes)))
-    assert len(set(data.classes)) == len(data.classes) >= 2
 
 
 def test_splits_share_no_sample_and_lose_none(task: Task) -> None:
@@ -97,9 +111,11 @@ def test_preprocessing_survives_json(task: Task) -> None:
 
 def test_shapes_come_from_the_data(task: Task) -> None:
     shapes, data = task.shapes(), task.data()
-    assert shapes.output == len(data.classes)
     assert all(inputs.shape[1:] == shapes.input for inputs in split_inputs(data))
-    assert len(shapes.input) in (2, 3)
+    assert len(shapes.input) + 1 in task.targets().input_axes
+    assert task.targets().gives(shapes.output)
+    if isinstance(shapes.output, int) and data.classes:
+        assert shapes.output == len(data.classes)
 
 
 def test_the_specification_makes_the_same_task(task: Task) -> None:
@@ -126,20 +142,51 @@ def test_another_process_finds_the_same_data(task: Task) -> None:
     assert done.stdout.strip() == task.data().fingerprint
 
 
+def random_outputs(task: Task, samples: int) -> AnyArray:
+    shape = (samples, *task.shapes().output_shape)
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
 def test_loss_and_score_agree(task: Task) -> None:
-    data = task.data()
+    targets = task.data().validation.targets
+    outputs = random_outputs(task, len(targets))
+    score = task.score(outputs, targets)
+    loss = float(task.loss(torch.tensor(outputs), torch.tensor(targets)))
+    assert np.isfinite(list(score.values())).all()
+    assert task.primary().metric in score
+    assert task.primary().direction in ("maximize", "minimize")
+    assert score["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_what_a_model_is_judged_by_is_a_metric_with_the_same_direction(task: Task) -> None:
+    metric = plugins.load("metric", task.primary().metric)
+    assert issubclass(metric, Metric)
+    assert metric.direction == task.primary().direction
+
+
+def test_settings_of_the_answers_are_plain_and_summaries_name_the_figure(task: Task) -> None:
+    data, kind = task.data(), task.targets()
+    settings = json.loads(json.dumps(dict(data.answers)))
     targets = data.validation.targets
-    logits = np.random.default_rng(0).normal(size=(len(targets), len(data.classes))).astype(np.float32)
-    score = task.score(logits, targets)
-    loss = float(task.loss(torch.tensor(logits), torch.tensor(targets)))
-    assert np.isfinite(loss)
-    assert task.primary_metric in score
-    assert score["loss"] == pytest.approx(loss, rel=1e-5)
+    outputs = random_outputs(task, len(targets))
+    found = kind.answers.scores(outputs, targets, settings)
+    assert found == task.score(outputs, targets)
+    metric = task.primary().metric
+    assert f"{metric} {found[metric]!r}" in kind.answers.summary(found, len(targets))
+    assert len(kind.answers.answers(outputs, settings)) == len(targets)
+    assert kind.same(outputs, outputs, settings) in (1.0, None)
+
+
+def test_a_teachers_own_outputs_cost_least(task: Task) -> None:
+    teacher = torch.tensor(random_outputs(task, 8))
+    best = float(task.soft_loss(teacher, teacher, temperature=2.0))
+    assert best < float(task.soft_loss(-teacher, teacher, temperature=2.0))
 
 
 def test_one_epoch_trains_with_and_without_augmentation(task: Task) -> None:
     images = len(task.shapes().input) == 3
-    for shift, flip in ((0, False), (2, images)):
+    moves = len(task.shapes().input) > 1 and not task.targets().aligned
+    for shift, flip in ((0, False), (2 if moves else 0, images)):
         changed = type(task).model_validate({**task.model_dump(), "shift": shift, "flip": flip})
         model = linear(task)
         (row,) = fit(model, changed, training=Training(epochs=1, samples=40, batch_size=16), seed=0).rows

@@ -299,7 +299,7 @@ def test_a_single_left_over_sample_is_no_batch() -> None:
 
 def test_outputs_that_do_not_fit_the_task_are_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
-    with pytest.raises(ShapeError, match=r"gives \(64, 7\) for 64 samples; one row of 10 logits"):
+    with pytest.raises(ShapeError, match=r"gives \(64, 7\) for 64 samples; one row of 10 values"):
         fit(model, Digits(), training=SHORT, seed=0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from netwright.compression.compression_pass import Pass, Verdict
+from netwright.compression.compression_pass import SCORE, Pass, Verdict
 
 if TYPE_CHECKING:
     from netwright.compression.context import Context
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class FineTune(Pass):
     """Train the network a little more, taught by the network that came into the recipe.
 
-    Distillation: Hinton, Vinyals & Dean, 2015. Kept only if the accuracy rises.
+    Distillation: Hinton, Vinyals & Dean, 2015. Kept only if the accuracy, or what else the task judges by, gets better.
     """
 
     trains: ClassVar[bool] = True
-    gains: ClassVar[tuple[str, ...]] = ("accuracy",)
+    gains: ClassVar[tuple[str, ...]] = (SCORE,)
 
     epochs: int | None = Field(default=None, ge=1, description="default: the recipe's")
     learning_rate: float | None = Field(default=None, gt=0, description="default: the recipe's")

@@ -39,7 +39,9 @@ class LowRank(Pass):
         default=False, description="leave a layer alone if its factors alone cost more than `layer_drop`"
     )
     layer_drop: float = Field(
-        default=0.05, ge=0, le=1, description="validation accuracy one layer may cost before fine-tuning"
+        default=0.05,
+        ge=0,
+        description="validation accuracy (or what else the task judges by) one layer may cost before fine-tuning",
     )
     epochs: int | None = Field(default=None, ge=0, description="fine-tuning epochs; default: the recipe's")
     distill: bool = Field(default=True, description="let the original network teach in fine-tuning")
@@ -64,7 +66,8 @@ class LowRank(Pass):
         plans = plan_factors(model.module, context.example_tensor(), self)
         module = copy.deepcopy(model.module)
         notes = [Note("low_rank", p.path, "left alone", p.reason) for p in plans if not p.applies]
-        accuracy = context.evaluate(module).get("accuracy", 0.0) if self.measure_each else 0.0
+        score = context.task.primary()
+        before = score.loss(context.evaluate(module)[score.metric]) if self.measure_each else 0.0
         done = 0
         for plan in (plan for plan in plans if plan.applies):
             layer = module.get_submodule(plan.path)
@@ -72,14 +75,14 @@ class LowRank(Pass):
             for alias in plan.aliases:
                 module.set_submodule(alias, factors)
             if self.measure_each:
-                after = context.evaluate(module).get("accuracy", 0.0)
-                if accuracy - after > self.layer_drop:
+                after = score.loss(context.evaluate(module)[score.metric])
+                if after - before > self.layer_drop:
                     for alias in plan.aliases:
                         module.set_submodule(alias, layer)
-                    why = f"its factors alone cost {accuracy - after:.4f} of accuracy"
+                    why = f"its factors alone cost {after - before:.4f} of {score.metric}"
                     notes.append(Note("low_rank", plan.path, "left alone", why))
                     continue
-                accuracy = after
+                before = after
             done += 1
             reason = f"{plan.reason}; relative error of the weights {error:.3f}"
             notes.append(Note("low_rank", plan.path, "factorized", reason))

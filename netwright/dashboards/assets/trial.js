@@ -45,18 +45,18 @@ nw.details = async (number) => {
 
 nw.pairs = (rows) => nw.el("dl", {}, rows.flatMap(([name, ...value]) => [nw.el("dt", {}, name), nw.el("dd", {}, ...value)]));
 
-nw.curveBox = (curve) => {
-  const key = ["validation_accuracy", "validation_loss"].find((name) => name in (curve[0] || {}));
+nw.curveBox = (curve, score) => {
+  const key = [score?.key, "validation_loss"].find((name) => name in (curve[0] || {}));
   if (!key || curve.length < 2) return null;
   const box = nw.el("div", { class: "plot small" });
-  const share = key === "validation_accuracy";
+  const share = key === score?.key && score.kind === "share";
   requestAnimationFrame(() => {
     if (!box.isConnected) return;
     const rows = curve.filter((row) => row[key] !== null);
     Plotly.react(box, [{ x: rows.map((r, i) => r.epoch ?? i + 1), y: rows.map((r) => r[key]), mode: "lines+markers", line: { color: "#0072B2" },
       hovertemplate: `epoch %{x}: %{y:${share ? ".2%" : ".4~g"}}<extra></extra>` }],
     nw.themed({ height: 200, margin: { l: 56, r: 8, t: 8, b: 40 }, xaxis: { title: { text: "epoch" }, dtick: rows.length < 12 ? 1 : undefined },
-      yaxis: { title: { text: key.replace("_", " ") }, tickformat: share ? ".3~%" : "", nticks: 5 } }), { ...nw.CONFIG, displayModeBar: false });
+      yaxis: { title: { text: key === score?.key ? score.label : key.replace("_", " ") }, tickformat: share ? ".3~%" : "", nticks: 5 } }), { ...nw.CONFIG, displayModeBar: false });
   });
   return box;
 };
@@ -80,7 +80,7 @@ nw.trialContent = (trial) => [
   trial.command ? nw.command(trial.command)
     : nw.el("p", { class: "empty" }, trial.brief ? "The full details are in the live dashboard of this run."
       : "Only a trial that trained can be exported; choose one that is done."),
-  ...(trial.curve.length > 1 ? [nw.el("h3", {}, "Learning curve"), nw.curveBox(trial.curve)] : []),
+  ...(trial.curve.length > 1 ? [nw.el("h3", {}, "Learning curve"), nw.curveBox(trial.curve, trial.score)] : []),
   ...(trial.drawing ? [nw.el("h3", {}, "Architecture"), nw.svg(trial.drawing)] : []),
   ...(trial.decisions.length ? [nw.el("h3", {}, "Decisions"),
     nw.pairs(trial.decisions.map(([name, value]) => [nw.el("code", {}, name), value]))] : []),

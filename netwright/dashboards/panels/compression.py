@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 from netwright.analysis.tradeoff import COSTS, tradeoff
 from netwright.dashboards.figures import CYCLE, VERMILLION, layout
-from netwright.dashboards.labels import Column, column, plain, rounded
+from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
 
 class Compression(Panel):
-    """Every stage beside the uncompressed winner: accuracy with its interval, and every cost with its ratio."""
+    """Every stage beside the uncompressed winner: accuracy with its interval (or what else the task judges by), and
+    every cost with its ratio.
+    """
 
     title: ClassVar[str] = "Compression"
     order: ClassVar[int] = 40
@@ -35,10 +37,11 @@ class Compression(Panel):
                 "label": _label(row),
                 "verdict": "kept" if row["kept"] else "rolled back",
             }
-            for row in tradeoff(view.stages)
+            for row in tradeoff(view.stages, score=view.score.metric)
         ]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        score = view.score.metric
         # A speed-up taken pair by pair is the better figure: the ratio of two medians stands in where there is none.
         paired = any(row["speedup"] or row["latency_ms_note"] for row in rows)
         ratio: dict[str, Any] = {} if paired else {"factor": "latency_ms_factor", "better": "faster"}
@@ -47,23 +50,23 @@ class Compression(Panel):
         return [
             Column(key="stage", label="stage", remark="reason"),
             Column(key="verdict", label="verdict", kind="state"),
-            column("accuracy", low="accuracy_low", high="accuracy_high", change="accuracy_change"),
+            column(score, units=view.units, low=f"{score}_low", high=f"{score}_high", change=f"{score}_change"),
             latency,
             Column(key="speedup", label="speed-up", kind="factor", low="speedup_low", high="speedup_high"),
             *others,
         ]
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
-        names = [plain(row["label"]) for row in rows]
+        names, score = [plain(row["label"]) for row in rows], view.score.metric
         bars = [_bars(rows, names, cost, colour) for cost, colour in zip(COSTS, CYCLE, strict=False)]
         return {
-            "data": [_accuracy(rows, names), *(bar for bar in bars if bar is not None)],
+            "data": [_scores(rows, names, score, view), *(bar for bar in bars if bar is not None)],
             "layout": layout(
                 height=520,
                 barmode="group",
                 bargap=0.25,
                 xaxis={"anchor": "y2", "type": "category", "automargin": True},
-                yaxis={"domain": [0.72, 1], "title": {"text": "accuracy"}, "tickformat": ".4~%", "nticks": 5},
+                yaxis={"domain": [0.72, 1], **axis(score, units=view.units), "nticks": 5},
                 yaxis2={
                     "domain": [0, 0.64],
                     "title": {"text": "share of the uncompressed cost"},
@@ -78,19 +81,22 @@ def _label(row: dict[str, Any]) -> str:
     return row["stage"] if row["kept"] else f"{row['stage']} (rolled back)"
 
 
-def _accuracy(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
-    known = [(name, row) for name, row in zip(names, rows, strict=True) if row["accuracy"] is not None]
+def _scores(rows: Sequence[Row], names: Sequence[str], score: str, view: RunView) -> dict[str, Any]:
+    """What the stages are judged by, with its interval where one is known."""
+    known = [(name, row) for name, row in zip(names, rows, strict=True) if row[score] is not None]
+    low, high = f"{score}_low", f"{score}_high"
+    interval = " (95 % interval)" if any(row[low] is not None for _, row in known) else ""
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "accuracy (95 % interval)",
+        "name": f"{plain(column(score, units=view.units).label)}{interval}",
         "x": [name for name, _ in known],
-        "y": [row["accuracy"] for _, row in known],
+        "y": [row[score] for _, row in known],
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [(row["accuracy_high"] or row["accuracy"]) - row["accuracy"] for _, row in known],
-            "arrayminus": [row["accuracy"] - (row["accuracy_low"] or row["accuracy"]) for _, row in known],
+            "array": [row[high] - row[score] if row[high] is not None else 0 for _, row in known],
+            "arrayminus": [row[score] - row[low] if row[low] is not None else 0 for _, row in known],
             "thickness": 1.5,
         },
         "marker": {
@@ -98,7 +104,7 @@ def _accuracy(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
             "color": VERMILLION,
             "symbol": ["circle" if row["kept"] else "circle-open" for _, row in known],
         },
-        "hovertemplate": "%{x}<br>accuracy %{y:.2%}<extra></extra>",
+        "hovertemplate": f"%{{x}}<br>{hover(score, 'y', units=view.units)}<extra></extra>",
     }
 
 

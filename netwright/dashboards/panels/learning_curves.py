@@ -16,7 +16,6 @@ from netwright.runs.view import RunView
 
 MOST = 20
 """Lines beyond this many are a blob; the crowd is shown as three quantiles instead."""
-PREFERRED = ("validation_accuracy", "validation_loss")
 CROWD = {"10 % of all trials are below": 10, "median of all trials": 50, "90 % of all trials are below": 90}
 
 
@@ -36,7 +35,7 @@ class LearningCurves(Panel):
     def rows(self, view: RunView) -> list[Row]:
         winner = _winner_curve(view)
         curves = [t.curve for t in view.trials if t.curve]
-        key = _measure(curves or ([winner] if winner else []))
+        key = _measure(curves or ([winner] if winner else []), f"validation_{view.score.metric}")
         if not key:
             return []
         rows = _crowd(curves, key) if len(curves) > 2 else []
@@ -98,13 +97,13 @@ _LEGEND = {
 
 def _key(rows: Sequence[Row]) -> str:
     fixed = {"series", "epoch", "number"}
-    return next((key for key in (rows[0] if rows else {}) if key not in fixed), PREFERRED[0])
+    return next((key for key in (rows[0] if rows else {}) if key not in fixed), "validation_loss")
 
 
-def _measure(curves: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """What is drawn: validation accuracy if it was recorded, else the first thing that was."""
+def _measure(curves: Sequence[Sequence[Mapping[str, Any]]], score: str) -> str:
+    """What is drawn: what the task judges by if it was recorded, else the loss, else the first thing that was."""
     keys = [key for key in (curves[0][0] if curves else {}) if key not in ("epoch", "seconds")]
-    return next((key for key in PREFERRED if key in keys), keys[0] if keys else "")
+    return next((key for key in (score, "validation_loss") if key in keys), keys[0] if keys else "")
 
 
 def _winner_curve(view: RunView) -> Sequence[Mapping[str, Any]]:

@@ -79,7 +79,7 @@ def _test_rows(view: RunView) -> list[Row]:
             shown = column(key)
             if key == "n" or number(value) is None:
                 continue
-            share = key.endswith("accuracy") and n and 0 <= value <= 1
+            share = key == "accuracy" and n and 0 <= value <= 1
             low, high = wilson(value, n=n) if share and n else (None, None)
             rows.append(
                 _row(
@@ -87,6 +87,7 @@ def _test_rows(view: RunView) -> list[Row]:
                     f"test {shown.label}",
                     value,
                     shown.kind,
+                    unit=shown.unit,
                     low=low,
                     high=high,
                     n=n,
@@ -107,19 +108,24 @@ def _parity_rows(parity: Sequence[Mapping[str, Any]]) -> list[Row]:
         for key, (what, kind) in _PARITY.items():
             if number(entry.get(key)) is not None:
                 rows.append(_row(model, what, entry[key], kind, n=entry.get("n"), how=how))
+        for key, whose in (("score_original", "the original"), ("score_exported", "the exported file")):
+            if number(entry.get(key)) is not None:
+                shown = column(str(entry.get("score")))
+                what = f"{shown.label} of {whose}"
+                rows.append(_row(model, what, entry[key], shown.kind, unit=shown.unit, n=entry.get("n"), how=how))
     return rows
 
 
 def _row(
-    model: str, what: str, value: float, kind: str, *, low: float | None = None, high: float | None = None,
-    n: int | None, how: str,
+    model: str, what: str, value: float, kind: str, *, unit: str = "", low: float | None = None,
+    high: float | None = None, n: int | None, how: str,
 ) -> Row:  # fmt: skip
     return {
         "model": model,
         "what": what,
         "value": rounded(value, 5),
         "kind": kind,
-        "unit": "",
+        "unit": unit,
         "low": rounded(low, 5),
         "high": rounded(high, 5),
         "n": n,

@@ -2,13 +2,13 @@
 """Runs the model in this folder; needs only onnxruntime and numpy.
 
 python load.py                                  what this folder is
-python load.py data.npz [--model NAME.onnx]     accuracy and latency on your data
+python load.py data.npz [--model NAME.onnx]     scores and latency on your data
 
 data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
-images as [N, H, W], [N, H, W, C] or [N, C, H, W], and class numbers from 0. In a program:
+images as [N, H, W], [N, H, W, C] or [N, C, H, W], and raw targets, such as class numbers from 0. In a program:
 
 from load import Model
-classes = Model("this/folder").predict(inputs)
+answers = Model("this/folder").predict(inputs)
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+
+from netwright.tasks.answers.classes import answers, scores, summary
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,8 +34,8 @@ class Model:
 
     def __init__(self, folder: str | Path = HERE, file: str | None = None, threads: int = 1) -> None:
         folder = Path(folder)
-        self.card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        self.settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+        self.card: Mapping[str, Any] = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        self.settings: Mapping[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
         self.file = file or self.card["default"]
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -56,8 +60,8 @@ class Model:
         return np.concatenate([self.session.run(["output"], {"input": part})[0] for part in parts])
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Class numbers [N] for raw inputs; their names are in card["classes"]."""
-        return np.asarray(self.outputs(inputs).argmax(axis=1))
+        """What the outputs for raw inputs mean, such as class numbers [N], whose names are in card["classes"]."""
+        return answers(self.outputs(inputs), self.card["answers"])
 
 
 def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
@@ -86,7 +90,7 @@ def main() -> None:
     chosen = parser.parse_args()
     model = Model(file=chosen.model)
     print(f"{model.card['name']}: {model.file}, input {model.settings['input_shape']}, ", end="")
-    print(f"{len(model.card['classes'])} classes; files: {', '.join(sorted(model.card['files']))}")
+    print(f"{model.card['gives']}; files: {', '.join(sorted(model.card['files']))}")
     if chosen.data is None:
         return
     with np.load(chosen.data, allow_pickle=False) as data:
@@ -94,8 +98,7 @@ def main() -> None:
         if any(name not in data for name in names):
             sys.exit(f"{chosen.data} holds {', '.join(data.files)}; expected inputs and targets, or x_test and y_test")
         inputs, targets = (data[name] for name in names)
-    correct = int((model.predict(inputs) == targets.reshape(-1)).sum())
-    print(f"accuracy {correct / len(targets)!r} ({correct} of {len(targets)})")
+    print(summary(scores(model.outputs(inputs), targets, model.card["answers"]), len(targets)))
     one = model.preprocess(inputs[:1])
     times = []
     for _ in range(120):

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.image_folder import read_folder
 from netwright.tasks.images import Layout, channels_first, resized
 from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
 from netwright.tasks.task import Task
 
 
@@ -25,7 +26,7 @@ class ImageClassification(Task):
     sub-folders around the classes.
     """
 
-    path: Path = Field(description=".npz file, or folder with one sub-folder of images per class")
+    path: DataPath = Field(description=".npz file, or folder with one sub-folder of images per class")
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None, description="resize all images to this height and width"
     )
@@ -34,12 +35,6 @@ class ImageClassification(Task):
         description="axes of the arrays in the file; auto: an axis of 1, 3 or 4 values is the channels, "
         "and where both the second and the last one would do, the second is taken",
     )
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        # Worker processes may run in another folder.
-        return path.expanduser().resolve()
 
     @classmethod
     def from_arrays(

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
 from netwright.tasks.task import Task
 
 
@@ -22,13 +23,7 @@ class SequenceClassification(Task):
     are [N, time] or [N, time, features].
     """
 
-    path: Path = Field(description=".npz file with inputs [N, time] or [N, time, features] and targets [N]")
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        # Worker processes may run in another folder.
-        return path.expanduser().resolve()
+    path: DataPath = Field(description=".npz file with inputs [N, time] or [N, time, features] and targets [N]")
 
     @classmethod
     def from_arrays(

@@ -1,0 +1,20 @@
+"""Peak signal-to-noise ratio of images."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from netwright.core.records import Direction, Measurement
+from netwright.evaluation.metric import Metric, MetricCost
+from netwright.evaluation.subject import Subject
+
+
+class Psnr(Metric):
+    """Peak signal-to-noise ratio of the images on the validation split, the mean over images."""
+
+    unit: ClassVar[str] = "dB"
+    direction: ClassVar[Direction] = "maximize"
+    cost: ClassVar[MetricCost] = "trained"
+
+    def measure(self, subject: Subject) -> Measurement:
+        return self.score(subject, "psnr")

@@ -1,0 +1,37 @@
+"""Real values per sample: the outputs [N, values] in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def answers(outputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Values [N, values] in the units of the data; `settings` has the mean and std of each in training."""
+    return np.asarray(outputs.astype(np.float64) * np.asarray(settings["std"]) + np.asarray(settings["mean"]))
+
+
+def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Root mean square error, mean absolute error and R² (mean over the values), in the units of the data.
+
+    `loss` is the mean squared error of the standardised values. Targets are [N] or [N, values].
+    """
+    wanted = targets.reshape(outputs.shape).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = answers(outputs, settings) - wanted
+        spread = np.square(wanted - wanted.mean(axis=0)).sum(axis=0)
+        # A value that is the same in all samples has no spread to explain; its share is left out.
+        shares = 1 - np.square(error).sum(axis=0)[spread > 0] / spread[spread > 0]
+        return {
+            "rmse": float(np.sqrt(np.square(error).mean())),
+            "mae": float(np.abs(error).mean()),
+            "r2": float(shares.mean()) if len(shares) else 0.0,
+            "loss": float(np.square(error / np.asarray(settings["std"])).mean()),
+        }
+
+
+def summary(found: Mapping[str, float], samples: int) -> str:
+    """The scores in a line."""
+    return f"rmse {found['rmse']!r}, mae {found['mae']!r}, r2 {found['r2']!r} ({samples} samples)"

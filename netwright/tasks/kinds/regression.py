@@ -1,0 +1,72 @@
+"""The task of predicting real values from data of one's own: a .csv table or an .npz file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.images import channels_first
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.real_targets import RealValues
+from netwright.tasks.table import read_table
+from netwright.tasks.targets import Targets
+from netwright.tasks.task import Task
+
+
+class Regression(Task):
+    """Predict one or more real values from a .csv table or an .npz file; errors are in the units of the data.
+
+    A table has a first row of names; every column that is not a target is an input. The .npz file holds `x_train`
+    and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are rows [N, values], sequences
+    [N, time, features] or images with four axes, targets [N] or [N, values]. Networks learn the targets standardised
+    by the training samples; rmse, mae and R² are of the values themselves.
+    """
+
+    path: DataPath = Field(description=".csv table with a row of names, or .npz file")
+    columns: tuple[str, ...] = Field(
+        default=(), description="names of the target columns of a table; default: the last column"
+    )
+    ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
+
+    @classmethod
+    def from_arrays(
+        cls, inputs: AnyArray, targets: AnyArray, *, folder: Path, test: Pair | None = None, **settings: Any
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
+        return cls.parse({"path": write_arrays(inputs, targets, folder=folder, test=test), **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        inputs = rng.normal(size=(80, 3)) * np.array([1.0, 10.0, 0.1])
+        price = 200 + 30 * inputs[:, 0] - 2 * inputs[:, 1] + rng.normal(0, 1, 80)
+        table = np.column_stack([inputs, price, np.sin(inputs[:, 0])])
+        path = folder / "table.csv"
+        np.savetxt(path, table, delimiter=",", header="a,b,c,price,wave", comments="")
+        return {"path": str(path), "columns": ["price", "wave"]}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def targets(self) -> Targets:
+        return RealValues()
+
+    def load(self) -> Arrays:
+        if not self.path.is_file():
+            raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
+        if self.path.suffix.lower() == ".csv":
+            return Arrays(train=read_table(self.path, targets=self.columns, ignore=self.ignore))
+        if self.columns or self.ignore:
+            raise DataError(f"{self.path}: columns are named for a .csv table; an .npz file has none")
+        return read_arrays(self.path).with_inputs(self._arranged)
+
+    def _arranged(self, inputs: AnyArray) -> AnyArray:
+        if inputs.ndim == 1:
+            return inputs[:, None]
+        return channels_first(inputs, where=self.where()) if inputs.ndim == 4 else inputs

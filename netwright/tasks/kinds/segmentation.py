@@ -1,0 +1,104 @@
+"""The task of telling the class of every pixel, in images and masks of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair, Split
+from netwright.tasks.image_pairs import read_pairs
+from netwright.tasks.images import Layout, channels_first
+from netwright.tasks.label_targets import Masks
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.targets import Targets
+from netwright.tasks.task import Task
+from netwright.tasks.tiles import tiled
+
+
+class Segmentation(Task):
+    """Tell the class of every pixel: an .npz file of images and masks, or a folder `images` beside one `masks`.
+
+    The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; masks are whole
+    numbers [N, height, width] from 0. In a folder, an image and its mask have one name; `train`, `validation` and
+    `test` folders may be around both. Judged by the mean intersection over union.
+    """
+
+    path: DataPath = Field(description=".npz file, or folder with the folders images and masks")
+    ignore_label: int | None = Field(default=None, description="pixels of this label are neither learnt nor scored")
+    mask_values: tuple[int, ...] = Field(
+        default=(), description="the values in the masks that stand for class 0, 1 and so on, such as [0, 255]"
+    )
+    tile: PositiveInt | None = Field(
+        default=None,
+        description="cut images and masks into squares of this many pixels, after the splitting; the rest is dropped",
+    )
+    layout: Layout = Field(default="auto", description="axes of the images in the file, as for image_classification")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        rows, columns = np.mgrid[:12, :16]
+        centres = rng.integers(3, 9, (40, 2, 1, 1))
+        masks = ((rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2 < 12).astype(np.uint8)
+        images = 60 + 120 * masks + rng.integers(0, 60, masks.shape)
+        masks[:, 0] = 255
+        path = write_arrays(images.astype(np.uint8), masks, folder=folder, classes=("ground", "disc"))
+        return {"path": str(path), "ignore_label": 255}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def targets(self) -> Targets:
+        return Masks(ignored=self.ignore_label)
+
+    def cut(self, split: Split) -> Split:
+        return split if self.tile is None else tiled(split, self.tile, where=self.where())
+
+    def load(self) -> Arrays:
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
+        found = self._read()
+        return found.with_targets(self._numbered) if self.mask_values else found
+
+    def _read(self) -> Arrays:
+        if self.path.is_dir():
+            return read_pairs(self.path, targets="masks", labels=True)
+        return read_arrays(self.path).with_inputs(
+            lambda images: channels_first(images, layout=self.layout, where=self.where())
+        )
+
+    def _numbered(self, masks: AnyArray) -> AnyArray:
+        """Masks with class numbers in place of the values that stand for them."""
+        numbers = np.full(masks.shape, -1, np.int64)
+        for number, value in enumerate(self.mask_values):
+            numbers[masks == value] = number
+        if self.ignore_label is not None:
+            numbers[masks == self.ignore_label] = self.ignore_label
+        strange = masks[(numbers < 0) & (numbers != self.ignore_label)]
+        if strange.size:
+            raise DataError(
+                f"{self.path} has masks with the value {strange[0]}, which is not among the mask_values "
+                f"{list(self.mask_values)}; add it, or name it as ignore_label"
+            )
+        return numbers

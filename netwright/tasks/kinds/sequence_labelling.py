@@ -1,0 +1,83 @@
+"""The task of labelling every step of a sequence, from an .npz file of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
+from netwright.tasks.label_targets import StepClasses, StepLabels
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.targets import Targets
+from netwright.tasks.task import Task
+
+
+class SequenceLabelling(Task):
+    """Tell the class of every step of a sequence, or with `several` which of many labels every step has.
+
+    The .npz file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`: inputs
+    [N, time] or [N, time, features], targets [N, time] of class numbers, or [N, time, labels] of 0 and 1. Sequences
+    of unequal length are filled up to one length; the targets of filled steps are -1 and do not count.
+    Classes are judged by the share of right steps; labels by the negative log-likelihood per step, the binary
+    cross-entropy summed over the labels, as is usual for polyphonic music (Bai et al., arXiv:1803.01271).
+    """
+
+    path: DataPath = Field(description=".npz file with inputs [N, time, features] and a target for every step")
+    several: bool = Field(default=False, description="a step may have several labels, or none: [N, time, labels]")
+    standardise: bool = Field(
+        default=True, description="bring every feature to mean 0 and deviation 1; false leaves inputs of 0 and 1 alone"
+    )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        inputs = rng.normal(size=(60, 20, 2)) * np.array([1.0, 50.0])
+        targets = (np.cumsum(inputs[..., 0], axis=1) > 0).astype(np.int64)
+        for number, length in enumerate(rng.integers(12, 21, 60)):
+            inputs[number, length:], targets[number, length:] = 0, -1
+        return {"path": str(write_arrays(inputs, targets, folder=folder, classes=("below", "above")))}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def targets(self) -> Targets:
+        return StepLabels() if self.several else StepClasses()
+
+    def preprocess(self, inputs: AnyArray) -> Preprocessing:
+        if self.standardise:
+            return Preprocessing.of(inputs)
+        features = inputs.shape[2]
+        return Preprocessing(scale=1.0, mean=(0.0,) * features, std=(1.0,) * features, axis=2)
+
+    def load(self) -> Arrays:
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; give the path of an .npz file")
+        return read_arrays(self.path).with_inputs(self._with_features)
+
+    def _with_features(self, inputs: AnyArray) -> AnyArray:
+        if inputs.ndim not in (2, 3):
+            raise DataError(
+                f"{self.path}: inputs of shape {inputs.shape} are not sequences; give [N, time] or [N, time, features]"
+            )
+        return inputs[:, :, None] if inputs.ndim == 2 else inputs

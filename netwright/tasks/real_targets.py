@@ -1,0 +1,141 @@
+"""Targets that are real numbers: values of a sample, or whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from netwright.core.errors import DataError
+from netwright.core.records import Objective
+from netwright.core.shapes import Shape
+from netwright.tasks.answers import images as image_answers
+from netwright.tasks.answers import values as value_answers
+from netwright.tasks.data import AnyArray, Preprocessing, Split
+from netwright.tasks.targets import Targets, finite
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class RealValues(Targets):
+    """One or more real values per sample, [N] or [N, values]; networks learn them standardised."""
+
+    input_axes: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    inputs_wanted: ClassVar[str] = (
+        "rows of values [N, values], sequences [N, time, features] or images [N, channels, height, width]"
+    )
+    answers: ClassVar[ModuleType] = value_answers
+    primary: ClassVar[Objective] = Objective(metric="rmse", direction="minimize")
+
+    def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
+        if targets.ndim not in (1, 2) or targets.size == 0:
+            raise DataError(f"{part} has targets of shape {targets.shape}; give one value per sample, or [N, values]")
+        return finite(targets.reshape(len(targets), -1), part)
+
+    def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
+        return int(targets.shape[1])
+
+    def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
+        found = Preprocessing.of(train.targets)
+        if bool((np.ptp(train.targets, axis=0) == 0).all()):
+            raise DataError("all training targets are the same value; there is nothing to learn")
+        return {"mean": list(found.mean), "std": list(found.std)}
+
+    def gives(self, output: int | Shape) -> str:
+        return f"gives {output} value{'s' if output != 1 else ''}"
+
+    def loss(
+        self,
+        outputs: torch.Tensor,
+        targets: torch.Tensor,
+        settings: Mapping[str, Any],
+        *,
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        return (outputs - standardised(targets, settings)).square().mean()
+
+    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+        return (outputs - teacher).square().mean()
+
+    def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Images(Targets):
+    """An image per sample, [N, channels, height, width]; of the inputs' size or of another.
+
+    They are learnt in the units that networks get their inputs in where both have as many channels, so that a
+    result may be the input plus a correction; else standardised by themselves. `peak` is the range of a pixel.
+    """
+
+    loss_kind: Literal["l1", "l2"] = "l2"
+    peak: float | None = None
+
+    input_axes: ClassVar[tuple[int, ...]] = (4,)
+    inputs_wanted: ClassVar[str] = "images [N, channels, height, width]"
+    answers: ClassVar[ModuleType] = image_answers
+    primary: ClassVar[Objective] = Objective(metric="psnr", direction="maximize")
+    aligned: ClassVar[bool] = True
+
+    def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
+        if targets.ndim != 4 or targets.size == 0:
+            raise DataError(f"{part} has targets of shape {targets.shape}; give images [N, channels, height, width]")
+        return targets if targets.dtype == np.uint8 else finite(targets, part)
+
+    def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
+        return tuple(int(size) for size in targets.shape[1:])
+
+    def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
+        alike = train.inputs.shape[1] == train.targets.shape[1] and train.inputs.dtype == train.targets.dtype
+        found = preprocessing if alike else Preprocessing.of(train.targets)
+        peak = self.peak or (255.0 if train.targets.dtype == np.uint8 else float(np.ptp(train.targets)))
+        if not peak > 0:
+            raise DataError("all pixels of the training targets are the same; there is nothing to learn")
+        return {
+            "scale": found.scale,
+            "mean": list(found.mean),
+            "std": list(found.std),
+            "peak": peak,
+            "loss": self.loss_kind,
+        }
+
+    def gives(self, output: int | Shape) -> str:
+        return f"gives an image of shape {list(output) if isinstance(output, tuple) else output}"
+
+    def loss(
+        self,
+        outputs: torch.Tensor,
+        targets: torch.Tensor,
+        settings: Mapping[str, Any],
+        *,
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        error = outputs - standardised(targets, settings)
+        return error.abs().mean() if self.loss_kind == "l1" else error.square().mean()
+
+    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+        error = outputs - teacher
+        return error.abs().mean() if self.loss_kind == "l1" else error.square().mean()
+
+    def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
+        return None
+
+
+def standardised(targets: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
+    """Targets [N, channels, ...] in the units that networks learn: (x * scale - mean) / std."""
+    shape = (1, -1, *[1] * (targets.ndim - 2))
+    mean, std = (targets.new_tensor(settings[name], dtype=_float(targets)).reshape(shape) for name in ("mean", "std"))
+    scale: float = settings.get("scale", 1.0)
+    return (targets.to(mean.dtype) * scale - mean) / std
+
+
+def _float(targets: torch.Tensor) -> torch.dtype:
+    import torch
+
+    return targets.dtype if targets.is_floating_point() else torch.float32
