@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netwright.core.errors import NetwrightError
     from netwright.runs.specification import RunSpecification
     from netwright.runs.view import open_run
+    from netwright.search_spaces.from_model import space_from_model
     from netwright.search_spaces.space import SearchSpace
     from netwright.tasks.task import Task
 
@@ -39,6 +40,7 @@ _LAZY = {
     "list_runs": "netwright.api",
     "open_run": "netwright.runs.view",
     "RunSpecification": "netwright.runs.specification",
+    "space_from_model": "netwright.search_spaces.from_model",
     "SearchSpace": "netwright.search_spaces.space",
     "Task": "netwright.tasks.task",
     "NetwrightError": "netwright.core.errors",
@@ -61,6 +63,7 @@ __all__ = [
     "resume",
     "run",
     "search",
+    "space_from_model",
 ]
 
 
