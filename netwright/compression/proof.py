@@ -9,8 +9,10 @@ silencing, else equal outputs would prove nothing.
 from __future__ import annotations
 
 import copy
+import io
 import math
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 
 import torch
 from torch import nn
@@ -118,7 +120,8 @@ def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) ->
     """How the network without the channels differs from that with silent ones, and what the latter gives."""
     with silenced_for_now(module, cuts):
         wanted = outputs(module, inputs)
-    with removed_for_now(module, cuts):
+    # A traced network prints its code to stderr before it raises; the reason below says enough.
+    with removed_for_now(module, cuts), redirect_stderr(io.StringIO()):
         try:
             found = outputs(module, inputs)
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,6 +16,9 @@ from netwright.tasks.data import AnyArray, FloatArray, Preprocessing, Split
 
 if TYPE_CHECKING:
     from netwright.tasks.task import Task
+
+VALUES_AT_ONCE = 2**21
+"""Input values in a batch at most: feature maps of large images are many times as large."""
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -29,12 +33,13 @@ def predict(
 ) -> FloatArray:
     """The model's outputs [N, ...] in float32 for inputs [N, *shape], in evaluation mode.
 
-    Inputs are preprocessed float32, or as stored when `preprocessing` is given. The model ends as it was:
-    same mode in every part, same device. Raises DataError when there are no inputs.
+    Inputs are preprocessed float32, or as stored when `preprocessing` is given; batches of large inputs are smaller.
+    The model ends as it was: same mode in every part, same device. Raises DataError when there are no inputs.
     """
     if len(inputs) == 0:
         raise DataError("there are no inputs to predict; give at least one")
     parts = []
+    batch_size = max(1, min(batch_size, VALUES_AT_ONCE // max(1, prod(np.shape(inputs)[1:]))))
     with on_device(model, device) as place, evaluating(model), torch.inference_mode():
         for start in range(0, len(inputs), batch_size):
             batch = inputs[start : start + batch_size]

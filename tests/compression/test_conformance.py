@@ -76,7 +76,15 @@ def test_settings_are_described_and_survive_a_round_trip(name: str) -> None:
     assert all(field.description for field in type(one).model_fields.values())
     assert build("pass", spec_of(one)) == one
     assert one.stage in ("module", "file")
-    assert set(one.gains) <= {"score", "accuracy", "params", "macs", "size_bytes", "latency_ms", "peak_activation_bytes"}
+    assert set(one.gains) <= {
+        "score",
+        "accuracy",
+        "params",
+        "macs",
+        "size_bytes",
+        "latency_ms",
+        "peak_activation_bytes",
+    }
 
 
 def test_another_seed_trains_otherwise(context_of) -> None:
