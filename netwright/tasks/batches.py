@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from netwright.core.seeds import derive_seed
@@ -15,8 +16,8 @@ from netwright.tasks.task import Task
 class Batches:
     """Preprocessed batches of the training split, for loops of their own; ordinary trainings use `fit`.
 
-    `samples` takes the first of the same seeded order as `Training.samples`; `part` of `parts` takes every so
-    manieth of them, so that one half can train weights and the other choose between them.
+    `samples` takes the first of the same seeded order as `Training.samples`; `part` of `parts` takes one of so
+    many equal parts of them, so that one half can train weights and the other choose between them.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Batches:
         order = stratified_order(
             task.targets().strata(data.train.targets), seed=derive_seed("samples", task.split_seed)
         )
-        self._split: Split = data.train.take(order[:samples][part::parts])
+        # a beginning of the order, and so what follows it, holds each class in its share; every other sample may not
+        self._split: Split = data.train.take(np.array_split(order[:samples], parts)[part])
         self._task, self._size, self._seed, self._device = task, batch_size, seed, device
         self._preprocessing = data.preprocessing
 
