@@ -58,7 +58,7 @@ def curve_figure(rows: Sequence[Mapping[str, Any]], what: str, *, label: str, x:
                 "y": [rounded(max(row[what], floor)) for row in mine],
                 "mode": "lines",
                 "name": plain(name),
-                "line": {"color": colour, "width": 2, "dash": dash},
+                "line": {"color": colour, "width": 2, "dash": dash, "shape": "hv"},
                 "hovertemplate": f"{plain(name)}: %{{y:.4~g}} after %{{x}}<extra></extra>",
             }
         )
@@ -68,7 +68,7 @@ def curve_figure(rows: Sequence[Mapping[str, Any]], what: str, *, label: str, x:
         "layout": layout(
             height=520,
             xaxis={"title": {"text": across_title}},
-            yaxis={"title": {"text": plain(label)}, "type": "log", "tickformat": "~g"},
+            yaxis={"title": {"text": plain(label)}, "type": "log", "tickformat": "~g", "dtick": "D2"},
         ),
     }
 

@@ -72,18 +72,29 @@ def check(contestant: Contestant, table: BenchmarkTable, objectives: Sequence[Ob
 
 
 def all_strategies(table: BenchmarkTable, objectives: Sequence[Objective]) -> tuple[list[Contestant], dict[str, str]]:
-    """Every strategy with its default settings that can serve, and why each of the others cannot."""
+    """Every strategy with its default settings that can serve, and why each of the others cannot.
+
+    A strategy that prepares itself by looking at a task is left out: a table has no task, and without one it would
+    pass for another strategy. It takes part when it is named.
+    """
     able: list[Contestant] = []
     reasons: dict[str, str] = {}
     for name in names("strategy"):
         try:
             contestant = parse_strategy(name)
+            if _looks_at_a_task(contestant):
+                reasons[name] = f"it looks at a task's data, and a table has none; --strategy {name} tries it as it is"
+                continue
             check(contestant, table, objectives)
         except NetwrightError as error:
             reasons[name] = str(error)
         else:
             able.append(contestant)
     return able, reasons
+
+
+def _looks_at_a_task(contestant: Contestant) -> bool:
+    return contestant.strategy is not None and type(contestant.strategy).prepare is not Strategy.prepare
 
 
 def peer_of(contestant: Contestant, table: BenchmarkTable, objectives: Sequence[Objective], *, seed: int) -> Peer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +37,17 @@ def make(
 
     if method not in SAMPLERS:
         raise UnknownNameError("sampler of Optuna", method, SAMPLERS)
+    level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        sampler = getattr(optuna.samplers, SAMPLERS[method])(seed=seed, **settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = getattr(optuna.samplers, SAMPLERS[method])(seed=seed, **settings)
+        study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(objectives))
     except (TypeError, ValueError) as error:
         raise ConfigurationError([Mistake(f"--peer optuna:{method}", str(error))]) from None
-    study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(objectives))
+    finally:
+        optuna.logging.set_verbosity(level)
     return OptunaPeer(study, space)
 
 
@@ -81,8 +88,6 @@ class _Suggesting(Chooser):
         self._ranges = ranges
 
     def draw(self, name: str, domain: Domain) -> Value:
-        import random
-
         suggested = {parameter: self._suggest(parameter, allowed) for parameter, allowed in parameters_of(name, domain)}
         return decode(name, domain, suggested, random.Random(self._trial.number))
 
