@@ -175,6 +175,13 @@ def test_az_nas_gives_its_four_parts():
     assert parts["complexity"] == build("proxy", "macs").score(cell(), *images(), F.cross_entropy)
 
 
+def test_a_cell_that_hands_on_its_input_is_the_least_trainable():
+    """The convolutions see only zeros, and the skip adds them to the input."""
+    skip = cell("|none~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|")
+    trainable = [build("proxy", "az_nas").parts(m, *images(), F.cross_entropy)["trainability"] for m in (skip, cell())]
+    assert trainable[0] < -100 < -5 < trainable[1]
+
+
 def test_equal_values_share_their_rank():
     assert rank_shares([3.0, 1.0, 3.0, 0.0]) == [3.5 / 4, 2 / 4, 3.5 / 4, 1 / 4]
 

@@ -15,6 +15,9 @@ from netwright.evaluation.proxies.macs import Macs
 from netwright.evaluation.proxy import Batch, NoScoreError, Proxy
 from netwright.evaluation.proxy_layers import draw_weights
 
+HANDS_ON = -1000.0
+"""Of a block that gives out what comes in: there is nothing in it to train, so it ranks below every other."""
+
 
 class AzNas(Proxy):
     """Expressivity, progressivity, trainability and complexity (Lee & Ham, 2024).
@@ -59,7 +62,7 @@ def _trainability(features: list[torch.Tensor]) -> float:
     """Mean over blocks of 2 - s - 1/s, with s the largest singular value of the way of gradients: 0 is best.
 
     Random signs are sent back through each block; s belongs to the matrix that relates what comes out in front
-    of the block to what was sent.
+    of the block to what was sent. A block that hands on its input would be best, so it is given the worst score.
     """
     scores = []
     for given, made in pairwise(features):
@@ -73,6 +76,9 @@ def _trainability(features: list[torch.Tensor]) -> float:
             if came.shape[2] % sent.shape[2] or came.shape[2] // sent.shape[2] != came.shape[3] // sent.shape[3]:
                 continue  # places cannot be put side by side
             came = F.pixel_unshuffle(came, came.shape[2] // sent.shape[2])
+        if came.shape == sent.shape and torch.equal(came, sent):
+            scores.append(HANDS_ON)
+            continue
         before, after = rows_of(came), rows_of(sent)
         if len(before) != len(after):
             continue
