@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,6 +62,9 @@ class SearchSpace(Plugin):
         Shapes((33, 2), 3),
     )
     """Shapes that a space is tried with; those it cannot serve are passed over, see `examples`."""
+
+    small: ClassVar[Mapping[str, Any]] = {}
+    """Settings of a small version, for quick trials of everything where the default's networks are large."""
 
     @property
     def keeps_dead(self) -> bool:

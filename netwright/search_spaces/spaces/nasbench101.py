@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,8 @@ class NasBench101(SearchSpace):
 
     Genotypes are the benchmark's `{"matrix": ..., "ops": ...}`, dead vertices allowed, as an object or as text.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells_per_stack": 1}
 
     vertices: int = Field(default=7, ge=2, le=8, description="most vertices of a cell, input and output included")
     edges: int = Field(default=9, ge=1, le=28, description="most edges of a cell")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,8 @@ class NasBench201(SearchSpace):
     Genotypes are the benchmark's strings, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|`: for each node in
     turn its incoming operations with the node that each comes from.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"channels": 8, "cells_per_stage": 2}
 
     channels: int = Field(default=16, ge=1, description="channels of the stem and of the first stage")
     cells_per_stage: int = Field(default=5, ge=1)

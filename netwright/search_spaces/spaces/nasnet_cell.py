@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -63,6 +63,8 @@ class NasnetCell(SearchSpace):
 
     The auxiliary classifier that these papers train beside the network is no part of it: see `auxiliary_graph`.
     """
+
+    small: ClassVar[Mapping[str, Any]] = {"nodes": (2, 3), "filters": (8,), "stages": 2}
 
     nodes: tuple[int, ...] = Field(default=(4, 5), min_length=1, description="nodes of a cell")
     operations: tuple[CellOperation, ...] = Field(
