@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from netwright.cli.main import run
+from tests.conftest import ROOT
 from tests.nas.tables import write_letters
 
 SPACE = ["--space", "tests.nas.tables:Letters", "--arch-column", "arch"]
@@ -181,3 +187,27 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(
     assert says.replace(" T ", f" {letters} ") in captured.err
     assert captured.err.startswith("error: ")
     assert "Traceback" not in captured.err
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    """The page's space, its program that writes a table, its command and its use from Python."""
+    text = (ROOT / "docs" / "benchmarking.md").read_text(encoding="utf-8")
+    space, program, use = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (line,) = [
+        block for block in re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "mine" in block
+    ]
+    for name, content in (("my_module", space), ("write_table", program), ("use", use)):
+        (tmp_path / f"{name}.py").write_text(content, encoding="utf-8")
+    command = ["-m", *shlex.split(line.replace("\\\n", " "))]
+    said = [_run(tmp_path, *arguments) for arguments in (["write_table.py"], command, ["use.py"])]
+    assert "reference 0.6769, 196608; 10 searches of each" in said[1]
+    assert all(name in said[1] for name in ("random_search", "evolution", "optuna:nsga2+cache"))
+    assert (tmp_path / "curves.html").stat().st_size > 1_000_000
+    assert said[2].count("'regret_mean'") == 2
+
+
+def _run(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
