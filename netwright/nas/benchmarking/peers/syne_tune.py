@@ -53,8 +53,10 @@ def make(
             random_seed=seed,
             **settings,
         )
-    except ImportError as error:
-        raise MissingPackageError(f"syne-tune:{method} needs more of Syne Tune: {error}") from None
+    except (ImportError, NameError) as error:  # it uses names of optional packages without having imported them
+        raise MissingPackageError(
+            f"--peer syne-tune:{method} needs an optional part of Syne Tune ({error}): pip install 'syne-tune[botorch]'"
+        ) from None
     except (TypeError, AssertionError) as error:
         raise ConfigurationError([Mistake(f"--peer syne-tune:{method}", str(error))]) from None
     return SyneTunePeer(ask_tell.AskTellScheduler(base_scheduler=made), space, names)
