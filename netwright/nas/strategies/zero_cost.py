@@ -30,7 +30,10 @@ class ZeroCost(Strategy):
     """
 
     proxies: tuple[InnerProxy, ...] = Field(
-        default=("az_nas",), min_length=1, validate_default=True, description="what ranks; see `netwright list proxies`"
+        default=("az_nas", "synflow", "naswot"),
+        min_length=1,
+        validate_default=True,
+        description="what ranks, together; see `netwright list proxies`",
     )
     rule: MixtureRule = Field(default="log_rank", description="how ranks by several scores are put together")
     pool: int = Field(default=100, ge=2, description="architectures drawn and scored when there is no inner strategy")
