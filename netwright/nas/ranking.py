@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from netwright.nas.evidence import Evidence
@@ -10,8 +11,8 @@ from netwright.nas.evidence import Evidence
 Losses = tuple[float, ...]
 
 
-def ranking(population: Sequence[Evidence]) -> list[Evidence]:
-    """The population from best to worst.
+def ranking(population: Sequence[Evidence], *, most: int | None = None) -> list[Evidence]:
+    """The population from best to worst, or its best `most`.
 
     Kept bounds come before broken ones and little broken before much (Deb, 2000); within that fronts of
     non-dominated trials, and within a front those in sparse places first (NSGA-II, Deb et al., 2002).
@@ -25,7 +26,9 @@ def ranking(population: Sequence[Evidence]) -> list[Evidence]:
         by_index = dict(zip(front, crowding, strict=True))
         best_first = sorted(front, key=lambda index: (-by_index[index], -feasible[index].trial.number))
         ordered += [feasible[index] for index in best_first]
-    return ordered + broken
+        if most is not None and len(ordered) >= most:
+            break
+    return (ordered + broken)[:most]
 
 
 def dominates(left: Losses, right: Losses) -> bool:
@@ -35,19 +38,50 @@ def dominates(left: Losses, right: Losses) -> bool:
 
 def fronts(losses: Sequence[Losses]) -> list[list[int]]:
     """Indices by layer: the non-dominated ones, then those without them, and so on."""
-    if losses and len(losses[0]) == 1:
-        levels = sorted({loss for (loss,) in losses})
-        places: dict[float, list[int]] = {level: [] for level in levels}
-        for index, (loss,) in enumerate(losses):
-            places[loss].append(index)
-        return [places[level] for level in levels]
-    better = [[j for j, other in enumerate(losses) if dominates(other, own)] for own in losses]
-    layers: list[list[int]] = []
-    left = set(range(len(losses)))
-    while left:
-        front = [index for index in sorted(left) if not any(j in left for j in better[index])]
-        layers.append(front)
-        left.difference_update(front)
+    if not losses:
+        return []
+    places: dict[Losses, list[int]] = {}
+    for index, own in enumerate(losses):
+        places.setdefault(own, []).append(index)
+    distinct = sorted(places)
+    axes = len(distinct[0])
+    layers = [[own] for own in distinct] if axes == 1 else _swept(distinct) if axes == 2 else _peeled(distinct)
+    return [sorted(index for own in layer for index in places[own]) for layer in layers]
+
+
+def _swept(distinct: Sequence[Losses]) -> list[list[Losses]]:
+    """Layers of distinct pairs in ascending order, each put into the first layer that does not dominate it.
+
+    The last of a layer has its smallest second loss, and these grow from layer to layer, so that a bisection
+    finds the place (Jensen, 2003).
+    """
+    layers: list[list[Losses]] = []
+    lowest: list[float] = []
+    for own in distinct:
+        place = bisect_right(lowest, own[1])
+        if place == len(layers):
+            layers.append([])
+            lowest.append(own[1])
+        layers[place].append(own)
+        lowest[place] = own[1]
+    return layers
+
+
+def _peeled(distinct: Sequence[Losses]) -> list[list[Losses]]:
+    """Layers of distinct points in any number of dimensions."""
+    import numpy as np
+
+    points = np.array(distinct)
+    better = np.ones((len(points), len(points)), dtype=bool)
+    for axis in range(points.shape[1]):
+        better &= points[:, None, axis] <= points[None, :, axis]
+    np.fill_diagonal(better, val=False)
+    count = better.sum(axis=0)
+    layers: list[list[Losses]] = []
+    while (front := np.flatnonzero(count == 0)).size:
+        layers.append([distinct[index] for index in front.tolist()])
+        count -= better[front].sum(axis=0)
+        count[front] = -1
     return layers
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from pydantic import Field
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial, TrialState
-from netwright.nas.evidence import ATTEMPTS, Evidence, Key, draw_new, gather, key_of, own, read, tried
+from netwright.nas.evidence import ATTEMPTS, Evidence, Key, draw_new, gather, key_of, read
 from netwright.nas.ranking import ranking
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
@@ -32,8 +32,8 @@ class Evolution(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        entries = read(space, trials)
-        known, mine = tried(entries), own(entries)
+        record = read(space, trials)
+        known, mine = record.known, record.own
         population = self._population(gather(mine, objectives))
         if len(mine) < self.population or not population:
             return Proposal(draw_new(space, known, rng), "random")
@@ -43,7 +43,7 @@ class Evolution(Strategy):
             return Proposal(draw_new(space, known, rng), "random")
 
     def _child(
-        self, space: SearchSpace, ranked: Sequence[Evidence], known: frozenset[Key], rng: random.Random
+        self, space: SearchSpace, ranked: Sequence[Evidence], known: Container[Key], rng: random.Random
     ) -> Proposal:
         """A mutation of a tournament's winner that is not on record, if one is found in time."""
         size = min(self.tournament, len(ranked))

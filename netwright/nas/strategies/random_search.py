@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from netwright.core.records import Objective, Trial
-from netwright.nas.evidence import draw_new, read, tried
+from netwright.nas.evidence import draw_new, read
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
 
@@ -21,4 +21,4 @@ class RandomSearch(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        return Proposal(draw_new(space, tried(read(space, trials)), rng), "random")
+        return Proposal(draw_new(space, read(space, trials).known, rng), "random")
