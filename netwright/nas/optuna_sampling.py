@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial
-from netwright.nas.evidence import PENDING, Entry, Evidence, Key, draw_new, gather, key_of, read, tried
+from netwright.nas.evidence import PENDING, Entry, Evidence, Key, Record, draw_new, gather, key_of, read
 from netwright.nas.parameters import Encoded, Range, covers, decode, encode, joined, parameters_of
 from netwright.nas.strategy import Proposal
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
@@ -49,17 +49,29 @@ def tpe_sampler(*, startup: int, candidates: int) -> Sampler:
     return make
 
 
-def nsga2_sampler(*, population: int, crossover_probability: float, swap_probability: float) -> Sampler:
-    """Genetic algorithm that sorts by non-domination; crossover swaps whole decisions."""
+def genetic_sampler(kind: str, *, population: int, crossover: float, swap: float) -> Sampler:
+    """`NSGAIISampler` or `NSGAIIISampler`: sorts by non-domination; its crossover swaps whole decisions."""
 
     def make(seed: int) -> optuna.samplers.BaseSampler:
         import optuna
 
-        return _nsga2_type()(
-            seed=seed,
-            population_size=population,
-            crossover=optuna.samplers.nsgaii.UniformCrossover(swap_probability),
-            crossover_prob=crossover_probability,
+        operator = optuna.samplers.nsgaii.UniformCrossover(swap)
+        found: optuna.samplers.BaseSampler = _filled_type(kind)(
+            seed=seed, population_size=population, crossover=operator, crossover_prob=crossover
+        )
+        return found
+
+    return make
+
+
+def gp_sampler(*, startup: int, exact: bool) -> Sampler:
+    """Gaussian process; `exact` says that measurements have no noise."""
+
+    def make(seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=startup, deterministic_objective=exact, warn_independent_sampling=False
         )
 
     return make
@@ -74,19 +86,21 @@ def propose(
     sampler: Sampler,
     origin: str,
     generation: int | None = None,
+    fill: bool = False,
 ) -> Proposal:
     """What a sampler suggests after the recorded trials.
 
-    With `generation`, trials are dealt to generations of that size in the order in which they were
-    started, and decisions that an architecture does not have are filled in, so that all have the same
-    parameters: what genetic algorithms of flat vectors need.
+    With `fill`, decisions that an architecture does not have are filled in, so that all have the same
+    parameters: what models of flat vectors need. With `generation` they are too, and trials are dealt to
+    generations of that size in the order in which they were started.
 
     Raises SpaceError when the space itself allows nothing.
     """
-    entries = read(space, trials)
-    known = tried(entries)
-    with _quiet():
-        study, ranges = _study(space, entries, objectives, sampler(rng.getrandbits(32)), generation=generation)
+    record = read(space, trials)
+    known = record.known
+    with quiet():
+        made = sampler(rng.getrandbits(32))
+        study, ranges = _study(space, record, objectives, made, generation=generation, fill=fill)
         for _ in range(ATTEMPTS):
             chooser = _SuggestChooser(study.ask(), ranges, rng)
             try:
@@ -95,7 +109,7 @@ def propose(
                 continue
             if key_of(chooser.decisions) not in known:
                 return Proposal(dict(chooser.decisions), origin)
-    return _beside(space, chooser.decisions, known, rng, origin)
+    return beside(space, chooser.decisions, known, rng, origin=origin)
 
 
 class _SuggestChooser(Chooser):
@@ -123,8 +137,8 @@ class _SuggestChooser(Chooser):
         return self._trial.suggest_float(parameter, allowed.low, allowed.high, log=allowed.log)
 
 
-def _beside(
-    space: SearchSpace, decisions: Mapping[str, Any], known: frozenset[Key], rng: random.Random, origin: str
+def beside(
+    space: SearchSpace, decisions: Mapping[str, Any], known: Container[Key], rng: random.Random, *, origin: str
 ) -> Proposal:
     """A neighbour of a suggestion that was tried before or is not allowed."""
     try:
@@ -139,19 +153,20 @@ def _beside(
 
 def _study(
     space: SearchSpace,
-    entries: Sequence[Entry],
+    record: Record,
     objectives: Sequence[Objective],
     sampler: optuna.samplers.BaseSampler,
     *,
     generation: int | None,
+    fill: bool,
 ) -> tuple[optuna.Study, dict[str, Range]]:
     """An in-memory study that holds what the record says, and the range of every parameter."""
     import optuna
 
-    encoded = {e.trial.number: _encode(space, e) for e in entries if e.of_space}
-    own = [e.trial for e in entries if e.of_space]
+    encoded = {e.trial.number: encode_entry(space, e) for e in record.entries if e.of_space}
+    own = record.own
     ranges = joined(pair for e in encoded.values() for pair in zip(e.names, e.ranges, strict=True))
-    rows = _Rows(ranges, fill=generation is not None)
+    rows = _Rows(ranges, fill=fill or generation is not None)
     evidence = gather(own, objectives)
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
@@ -209,20 +224,20 @@ class _Rows:
         )
 
 
-@lru_cache(maxsize=1)
-def _nsga2_type() -> type[optuna.samplers.NSGAIISampler]:
-    """NSGA-II that takes the parameters of any one row as those of all, which `_Rows(fill=True)` ensures."""
+@lru_cache(maxsize=2)
+def _filled_type(kind: str) -> Any:
+    """A genetic sampler that takes the parameters of any one row as those of all, which `fill` ensures."""
     import optuna
 
-    class Filled(optuna.samplers.NSGAIISampler):
-        def infer_relative_search_space(
-            self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-        ) -> dict[str, optuna.distributions.BaseDistribution]:
-            complete = [optuna.trial.TrialState.COMPLETE]
-            rows = study.get_trials(deepcopy=False, states=complete)
-            return {n: d for n, d in rows[-1].distributions.items() if not d.single()} if rows else {}
+    def infer_relative_search_space(
+        self: object, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        complete = [optuna.trial.TrialState.COMPLETE]
+        rows = study.get_trials(deepcopy=False, states=complete)
+        return {n: d for n, d in rows[-1].distributions.items() if not d.single()} if rows else {}
 
-    return Filled
+    base = getattr(optuna.samplers, kind)
+    return type(f"Filled{kind}", (base,), {"infer_relative_search_space": infer_relative_search_space})
 
 
 @lru_cache(maxsize=1)
@@ -248,7 +263,7 @@ def _distribution(allowed: Range) -> optuna.distributions.BaseDistribution:
     return distributions.FloatDistribution(allowed.low, allowed.high, log=allowed.log)
 
 
-def _encode(space: SearchSpace, entry: Entry) -> Encoded:
+def encode_entry(space: SearchSpace, entry: Entry) -> Encoded:
     """An entry's decisions as parameters, in the order of the questions."""
     try:
         return _encoded(space, entry.key)
@@ -265,7 +280,7 @@ _encoded = lru_cache(maxsize=16384)(_encode_key)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Optuna's messages about new studies and experimental arguments; restored afterwards."""
     import optuna
 

@@ -1,0 +1,34 @@
+"""Gaussian process, by Optuna."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from netwright.core.records import Objective, Trial
+from netwright.nas.optuna_sampling import gp_sampler, propose
+from netwright.nas.strategy import Proposal, Strategy
+from netwright.search_spaces.space import SearchSpace
+
+
+class OptunaGp(Strategy):
+    """Optuna's Gaussian process with expected (hypervolume) improvement; a second or more per proposal.
+
+    Decisions that an architecture does not have are filled in at random, since the model needs flat vectors. A
+    suggestion that was tried before is mutated.
+    """
+
+    startup: int = Field(default=10, ge=1, description="trials drawn at random before the model is used")
+    exact: bool = Field(default=False, description="measurements have no noise, as in a table")
+
+    def ask(
+        self,
+        space: SearchSpace,
+        trials: Sequence[Trial],
+        objectives: Sequence[Objective],
+        rng: random.Random,
+    ) -> Proposal:
+        sampler = gp_sampler(startup=self.startup, exact=self.exact)
+        return propose(space, trials, objectives, rng, sampler=sampler, origin="optuna gp", fill=True)
