@@ -1,0 +1,197 @@
+"""What an untried architecture will measure and how sure that is: Gaussian processes over decisions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from netwright.nas.evidence import Evidence, Key, Same, key_of, memo_key, space_of
+from netwright.nas.ranking import ranking
+from netwright.search_spaces.encoding import OneHot
+from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+LENGTHS = (0.25, 0.4, 0.6, 1.0, 1.6, 2.5)
+NOISES = (1e-4, 1e-2, 1e-1)
+SAMPLES = 300
+JITTER = 1e-8
+MOST = 300
+"""So many trials are modelled: the best half and the youngest; more take long and hardly help."""
+TUNED = 150
+EVERY = 10
+"""Length and noise are chosen anew after so many results, from the youngest `TUNED` of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """Gaussian processes fitted to a record, one for each objective; small values are good.
+
+    `values` has a row for every modelled trial and a column for every objective. The kernel falls with the number of
+    decisions in which two architectures differ; how fast, and the noise, are the likeliest of a few.
+    """
+
+    space: SearchSpace
+    values: Array
+    models: tuple[_Gaussian, ...]
+
+    @classmethod
+    def fit(cls, space: SearchSpace, evidence: Sequence[Evidence], *, pending: Sequence[Key] = ()) -> Surrogate:
+        """A model of trials that were measured; those that are pending count as measured as expected."""
+        tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))][-TUNED:]
+        keys = tuple(key_of(item.trial.decisions) for item in tuned)
+        scored = [tuple(axis.tolist()) for axis in _scores(_graded(tuned))]
+        settings = [_likeliest(memo_key(space), keys, scores) for scores in scored]
+        chosen = _chosen(evidence)
+        rows = rows_of(space, [key_of(item.trial.decisions) for item in chosen])
+        columns = _scores(_graded(chosen))
+        models = [_Gaussian.fit(rows, values, *one) for values, one in zip(columns, settings, strict=True)]
+        if pending:
+            more = rows_of(space, pending)
+            models = [model.believing(more) for model in models]
+        return cls(space, np.stack(columns, axis=1), tuple(models))
+
+    def predict(self, keys: Sequence[Key]) -> tuple[Array, Array]:
+        """Means and standard deviations, a row for every architecture and a column for every objective."""
+        rows = rows_of(self.space, keys)
+        found = [model.predict(rows) for model in self.models]
+        return np.stack([mean for mean, _ in found], axis=1), np.stack([spread for _, spread in found], axis=1)
+
+
+def rows_of(space: SearchSpace, keys: Sequence[Key]) -> Array:
+    """Architectures as rows: decisions one-hot, numbers of many values as a share of their range."""
+    key = memo_key(space)
+    return np.array([_row(key, one) for one in keys])
+
+
+def normal_scores(values: Sequence[float]) -> Array:
+    """Values replaced by the quantiles of a normal distribution that their ranks stand for; ties share one.
+
+    A model of these is not led astray by the few that failed to learn.
+    """
+    from scipy.special import ndtri  # type: ignore[import-untyped]
+
+    array = np.asarray(values, dtype=float)
+    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    found: Array = ndtri(middle[inverse] / len(array))
+    return found
+
+
+def _scores(axes: Sequence[Sequence[float]]) -> list[Array]:
+    """What is modelled of each objective: the normal score of one; of several the mean with the standardised value.
+
+    Ranks alone do not tell how much area a step along the front is worth, values alone are all about outliers.
+    """
+    if len(axes) == 1:
+        return [normal_scores(axes[0])]
+    return [(normal_scores(axis) + _standardised(axis)) / 2 for axis in axes]
+
+
+def _standardised(values: Sequence[float]) -> Array:
+    array = np.asarray(values, dtype=float)
+    found: Array = (array - array.mean()) / (array.std() or 1.0)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaussian:
+    """One Gaussian process of unit variance; `factor` is the Cholesky factor of its kernel."""
+
+    rows: Array
+    values: Array
+    length: float
+    noise: float
+    factor: Array
+
+    @classmethod
+    def fit(cls, rows: Array, values: Array, length: float, noise: float) -> _Gaussian:
+        kernel = np.exp(-_distances(rows, rows) / length)
+        return cls(rows, values, length, noise, _factor(kernel, noise))
+
+    def believing(self, rows: Array) -> _Gaussian:
+        """The model as if these rows had been measured just as it expects."""
+        mean, _ = self.predict(rows)
+        wider, values = np.concatenate([self.rows, rows]), np.concatenate([self.values, mean])
+        return _Gaussian.fit(wider, values, self.length, self.noise)
+
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
+
+        signal = 1 / (1 + self.noise)
+        across = signal * np.exp(-_distances(rows, self.rows) / self.length)
+        half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
+        mean: Array = across @ _solved(self.factor, self.values)
+        return mean, np.sqrt(np.maximum(signal - (half**2).sum(axis=0), 1e-12))
+
+
+@lru_cache(maxsize=256)
+def _likeliest(space: SearchSpace | Same, keys: tuple[Key, ...], scores: tuple[float, ...]) -> tuple[float, float]:
+    """The length and noise under which the scores are most likely."""
+    rows, values = rows_of(space_of(space), keys), np.array(scores)
+    distances = _distances(rows, rows)
+    scale = max(float((rows**2).sum(axis=1).mean()), 1.0)
+    best = (-math.inf, LENGTHS[0] * scale, NOISES[0])
+    for length in LENGTHS:
+        kernel = np.exp(-distances / (length * scale))
+        for noise in NOISES:
+            factor = _factor(kernel, noise)
+            score = -0.5 * float(values @ _solved(factor, values)) - float(np.log(np.diag(factor)).sum())
+            best = max(best, (score, length * scale, noise))
+    return best[1], best[2]
+
+
+def _chosen(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    if len(evidence) <= MOST:
+        return evidence
+    best = {item.trial.number for item in ranking(evidence, most=MOST // 2)}
+    others = [item for item in evidence if item.trial.number not in best][-(MOST - len(best)) :]
+    kept = best | {item.trial.number for item in others}
+    return [item for item in evidence if item.trial.number in kept]
+
+
+def _graded(evidence: Sequence[Evidence]) -> list[list[float]]:
+    """Per objective the losses; a trial that breaks a bound comes after all that keep them, by how far it does."""
+    found = []
+    for axis in zip(*(item.losses for item in evidence), strict=True):
+        low, high = min(axis), max(axis)
+        beyond = [high + (high - low + 1.0) * item.violation if item.violation else None for item in evidence]
+        found.append([loss if far is None else far for loss, far in zip(axis, beyond, strict=True)])
+    return found
+
+
+def _factor(kernel: Array, noise: float) -> Array:
+    # the sum is scaled back so that trials have unit variance, as their scores do
+    return np.asarray(np.linalg.cholesky((kernel + (noise + JITTER) * np.eye(len(kernel))) / (1 + noise)), dtype=float)
+
+
+def _solved(factor: Array, values: Array) -> Array:
+    from scipy.linalg import cho_solve
+
+    found: Array = cho_solve((factor, True), values, check_finite=False)
+    return found
+
+
+def _distances(left: Array, right: Array) -> Array:
+    """Half the squared distance, which for one-hot rows is the number of decisions that differ."""
+    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
+    found: Array = np.maximum(squares - 2 * left @ right.T, 0.0) / 2
+    return found
+
+
+@lru_cache(maxsize=16)
+def _encoding(space: SearchSpace | Same) -> OneHot:
+    return OneHot.of(space_of(space), samples=SAMPLES)
+
+
+@lru_cache(maxsize=65536)
+def _row(space: SearchSpace | Same, key: Key) -> Array:
+    return np.array(_encoding(space).row(dict(key)))
