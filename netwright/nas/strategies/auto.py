@@ -1,0 +1,62 @@
+"""The strategy that fits a search, chosen by what is known before it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+
+from pydantic import Field
+
+from netwright.core.plugins import build
+from netwright.core.records import Objective, Trial
+from netwright.core.text import readable
+from netwright.nas.evidence import Same, memo_key, space_of
+from netwright.nas.strategy import Proposal, Strategy
+from netwright.search_spaces.size import size_of
+from netwright.search_spaces.space import SearchSpace
+
+MODELLED = 1000
+"""A record longer than this is searched without a model, whose price grows with it."""
+WALKS = 200
+
+
+class Auto(Strategy):
+    """Picks a strategy by the size of the space, the budget and the objectives, and says why in a trial's origin.
+
+    A budget that allows the whole space: random search. Else a predictor while the record is short, and after that
+    local search for one objective, evolution for several.
+    """
+
+    budget: int | None = Field(default=None, ge=1, description="trials in all, where known")
+
+    def ask(
+        self,
+        space: SearchSpace,
+        trials: Sequence[Trial],
+        objectives: Sequence[Objective],
+        rng: random.Random,
+    ) -> Proposal:
+        name, why = self.choice(space, objectives, tried=len(trials))
+        strategy = build("strategy", name)
+        assert isinstance(strategy, Strategy)
+        proposal = strategy.ask(space, trials, objectives, rng)
+        return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")
+
+    def choice(self, space: SearchSpace, objectives: Sequence[Objective], *, tried: int = 0) -> tuple[str, str]:
+        """The name of the strategy, and why, in a few words; `tried` counts the trials on record."""
+        size = _size(memo_key(space))
+        if size is not None and size <= (self.budget or 0):
+            return "random_search", f"since the budget allows all {readable(size)} architectures"
+        if tried < MODELLED:
+            return "predictor", f"since a model learns most from fewer than {readable(MODELLED)} trials"
+        if len(objectives) == 1:
+            return "local_search", f"since a model of more than {readable(MODELLED)} trials is slow"
+        return "evolution", f"since a model of more than {readable(MODELLED)} trials is slow"
+
+
+@lru_cache(maxsize=16)
+def _size(space: SearchSpace | Same) -> float | None:
+    """The number of architectures; None when it is beyond counting or endless."""
+    size = size_of(space_of(space), limit=MODELLED, walks=WALKS)
+    return None if size.real else size.estimate

@@ -1,0 +1,97 @@
+"""Known good architectures first, then another strategy."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from netwright.core.errors import ConfigurationError, Mistake, SpaceError
+from netwright.core.plugins import build
+from netwright.core.records import Objective, Trial
+from netwright.nas.evidence import key_of, read
+from netwright.nas.strategy import Proposal, Strategy
+from netwright.search_spaces.space import SearchSpace
+
+Given = Mapping[str, Any] | str
+
+
+def _strategy(spec: object) -> Strategy:
+    found = build("strategy", spec)
+    assert isinstance(found, Strategy)
+    return found
+
+
+class WarmStart(Strategy):
+    """Tries given architectures first, in their order, then goes on with another strategy, which learns from them.
+
+    An architecture of another space is carried over: decisions that this space allows are kept, others are drawn.
+    A file has one architecture a line in JSON: decisions, a genotype, or an object with `decisions`, such as the
+    trials of a previous run.
+    """
+
+    architectures: tuple[Given, ...] = Field(default=(), description="decisions, or genotypes of the space")
+    file: Path | None = Field(default=None, description="more of them, one JSON value a line; read when a search asks")
+    most: int | None = Field(default=None, ge=1, description="try so many of them; default: all")
+    then: Annotated[SerializeAsAny[Strategy], BeforeValidator(_strategy)] = Field(
+        default="evolution", validate_default=True, description="the strategy that goes on"
+    )
+
+    def ask(
+        self,
+        space: SearchSpace,
+        trials: Sequence[Trial],
+        objectives: Sequence[Objective],
+        rng: random.Random,
+    ) -> Proposal:
+        known = read(space, trials).known
+        given = [*self.architectures, *(_read(self.file) if self.file else ())][: self.most]
+        # every trial passes one by, or a known network written otherwise would be proposed for ever
+        for place in range(len(trials), len(given)):
+            decisions = _carried_over(space, given[place], rng)
+            if decisions is not None and key_of(decisions) not in known:
+                return Proposal(decisions, f"given {place + 1} of {len(given)}")
+        return self.then.ask(space, trials, objectives, rng)
+
+
+def _carried_over(space: SearchSpace, given: Given, rng: random.Random) -> dict[str, Any] | None:
+    """Decisions of the space that are as near to the given as it allows; None when it allows nothing."""
+    try:
+        if isinstance(given, str):
+            return space.from_genotype(given)
+        return space.crossover(given, given, rng)
+    except SpaceError:
+        return None
+
+
+def _read(path: Path) -> tuple[Given, ...]:
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise ConfigurationError([Mistake("file", f"cannot be read: {error}")], source=str(path)) from None
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, changed_ns: int) -> tuple[Given, ...]:
+    """The architectures of a file; `changed_ns` is its time of change, so that a new one is read anew."""
+    del changed_ns
+    found: list[Given] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise ConfigurationError([Mistake(f"line {number}", f"is no JSON: {error}")], source=str(path)) from None
+        if isinstance(value, dict) and isinstance(value.get("decisions"), dict):
+            value = value["decisions"]
+        if not isinstance(value, (dict, str)):
+            expected = "expected decisions, a genotype, or an object with decisions"
+            raise ConfigurationError([Mistake(f"line {number}", f"{expected}; came {line:.80}")], source=str(path))
+        found.append(value)
+    return tuple(found)
