@@ -7,7 +7,9 @@ import logging
 import random
 import subprocess
 import sys
+import time
 import warnings
+from statistics import median
 
 import pytest
 
@@ -25,11 +27,15 @@ GOALS = {"one": [QUALITY], "two": [QUALITY, SMALL], "bounded": [QUALITY, BOUNDED
 SPACES = {"mixed": Mixed(), "knapsack": Knapsack(), "few": Few(), "one": One()}
 
 
-@pytest.fixture(params=names("strategy"))
+SLOW = {"optuna_gp", "optuna_cmaes"}
+"""A tenth of a second and more per proposal: in full with `-m slow`, in the fast suite once."""
+
+
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in names("strategy")])
 def asked(request: pytest.FixtureRequest) -> Strategy:
     """Every strategy, with settings that let its model or population start early where it has any."""
     cls = type(strategy(request.param))
-    early = {"startup": 4, "population": 6, "tournament": 3}
+    early = {"startup": 4, "population": 6, "tournament": 3, "candidates": 30}
     return strategy({"kind": request.param, **{k: v for k, v in early.items() if k in cls.model_fields}})
 
 
@@ -164,6 +170,54 @@ def test_nothing_is_said_on_the_way(asked, goals, caplog, capsys):
         asked.ask(Mixed(), record_of(Mixed(), 20, some_value), goals, random.Random(0))
     assert not caplog.records
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("space", [Few(), One()], ids=["few", "one"])
+def test_an_exhausted_space_ends_cleanly(asked, goals, space):
+    """Nothing new is left: the answer is still of the space, and the search loop sees that it repeats itself."""
+    everything = list(space.enumerate())
+    trials = [done(number, decisions, some_value(decisions)) for number, decisions in enumerate(everything)]
+    for seed in range(3):
+        assert asked.ask(space, trials, goals, random.Random(seed)).decisions in everything
+
+
+def test_all_of_a_small_space_is_found(asked, goals):
+    """What is left is found within the asks that the search loop allows for each trial."""
+    trials = search(asked, Few(), goals, some_value, budget=2, seed=1)
+    assert {trial.decisions["kind"] for trial in trials} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_slow_strategies_answer_too(name):
+    space, trials = Knapsack(), record_of(Knapsack(), 12, knapsack_value)
+    rule = strategy({"kind": name, "startup": 4})
+    proposal = rule.ask(space, trials, GOALS["bounded"], random.Random(0))
+    space.trace(proposal.decisions)
+    assert name.replace("_", " ") in proposal.origin
+
+
+QUICK_S, MODEL_S = 0.005, 0.05
+MODELS = {"auto", "optuna_nsga2", "optuna_nsga3", "predictor", "progressive", "tpe"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", sorted(set(names("strategy")) - SLOW))
+def test_asks_stay_quick_on_a_long_record(name, count):
+    """CPU time of an ask at 1,000 recorded trials that grow as in a search; the first, which reads all, is not counted.
+
+    Twice the promised time is allowed, for machines that are slower.
+    """
+    space, objectives, rule = Knapsack(), GOALS["two"][:count], strategy(name)
+    trials = record_of(space, 1000, knapsack_value)
+    times = []
+    for number in range(1000, 1012):
+        began = time.process_time()
+        proposal = rule.ask(space, trials, objectives, random.Random(number))
+        times.append(time.process_time() - began)
+        trials = [*trials, done(number, proposal.decisions, knapsack_value(proposal.decisions))]
+    limit = (1.0 if name.startswith(("tpe", "optuna")) else MODEL_S) if name in MODELS else QUICK_S
+    assert median(times[1:]) <= 2 * limit
 
 
 def test_importing_strategies_needs_neither_torch_nor_optuna():
