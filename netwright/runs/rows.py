@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netwright.runs.view import RunView
@@ -23,6 +23,12 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
         "reason": row.get("reason", ""),
     }
     return {**shown, **extra}
+
+
+def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of stages for people: without the accuracy where the task is judged by something else."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [name for name in names if name != "accuracy" or any(row.get(name) is not None for row in rows)]
 
 
 def summary_sentence(view: RunView) -> str:

@@ -16,6 +16,7 @@ from netwright.runs.loop import SearchLoop, check_feasible
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.provenance import environment
 from netwright.runs.record import StudyRecord, count_states
+from netwright.runs.score_check import check_scores
 from netwright.runs.specification import RunSpecification
 
 
@@ -35,6 +36,7 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     """
     data = specification.task.data()
     if specification.space is not None:
+        check_scores(specification)
         check_feasible(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)

@@ -18,6 +18,7 @@ import netwright as nw
 from netwright.core.errors import ConfigurationError
 from netwright.core.plugins import load
 from netwright.dashboards.payload import report_data
+from netwright.runs.rows import table_columns
 from netwright.runs.specification import RunSpecification
 from netwright.runs.view import RunView, open_run
 from netwright.tasks.task import Task
@@ -135,6 +136,21 @@ def _tested(view: RunView) -> float:
     assert view.test is not None
     last = next(row for row in reversed(view.stages) if row.get("kept", True))
     return next(e[view.score.metric] for e in view.test.values() if e["sha256"] == last["sha256"])
+
+
+def test_an_objective_on_a_score_that_the_task_lacks_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    wrong = recipe("regression", tmp_path) | {"objectives": ["accuracy", "r2"]}
+    with pytest.raises(
+        ConfigurationError, match="accuracy cannot be known: the task gives no score 'accuracy'; it gives"
+    ):
+        nw.search(wrong, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_people_see_no_column_of_accuracies_that_are_not_there() -> None:
+    rows = [{"stage": "original", "accuracy": None, "rmse": 1.0}, {"stage": "quantize", "accuracy": None, "rmse": 2.0}]
+    assert table_columns(rows) == ["stage", "rmse"]
+    assert table_columns([*rows, {"stage": "other", "accuracy": 0.5}]) == ["stage", "accuracy", "rmse"]
 
 
 def test_a_bound_on_the_accuracy_is_refused_where_there_is_none(tmp_path: Path) -> None:

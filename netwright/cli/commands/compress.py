@@ -38,6 +38,7 @@ def command(
 ) -> None:
     """Compress a trial of RUN, or your own model, pass by pass, measuring after each."""
     from netwright import api
+    from netwright.runs.rows import table_columns
 
     if (run is None) == (model is None):
         raise click.UsageError("give a run folder, or --model with --weights and --recipe")
@@ -54,6 +55,6 @@ def command(
     if as_json:
         print_json(result)
         return
-    print_table(result["stages"], title=f"Compression, {result['run']}")
+    print_table(result["stages"], columns=table_columns(result["stages"]), title=f"Compression, {result['run']}")
     print("\n" + result["summary"])
     print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")

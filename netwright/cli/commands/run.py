@@ -24,12 +24,17 @@ Examples:
 def command(recipe: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None:
     """Do all that RECIPE describes: search, full training, compression, report, bundle."""
     from netwright import api
+    from netwright.runs.rows import table_columns
 
     with shown(quiet=as_json) as listener:
         result = api.run(recipe, out=out, overrides=overrides, listener=listener)
     if as_json:
         print_json(result)
         return
-    print_table(result["stages"], title="\nFrom the search's winner to the deployed model")
+    print_table(
+        result["stages"],
+        columns=table_columns(result["stages"]),
+        title="\nFrom the search's winner to the deployed model",
+    )
     print("\n" + result["summary"])
     print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")

@@ -20,8 +20,9 @@ class Compression(Panel):
     title: ClassVar[str] = "Compression"
     order: ClassVar[int] = 40
     help: ClassVar[str] = (
-        "All figures are of the exported file, run by the runtime it will be deployed on. Accuracy is on "
-        "the validation split with its 95 % interval; ± is the inter-quartile range; speed-ups are taken pair by pair. "
+        "All figures are of the exported file, run by the runtime it will be deployed on. Scores are on "
+        "the validation split, accuracy with its 95 % interval; ± is the inter-quartile range; speed-ups are taken "
+        "pair by pair. "
         "A stage that broke a bound was rolled back: the next one starts without it."
     )
     empty: ClassVar[str] = (
