@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=150, help="random cells of the table to rank")
     parser.add_argument("--sandwich", action="store_true", help="largest and smallest in each step, with distillation")
     parser.add_argument("--paths", type=int, default=1, help="architectures drawn for each step")
+    parser.add_argument("--keep", type=Path, default=None, help="a file that the supernet is kept in, to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -87,7 +88,7 @@ def run(table: Sequence[Row], task: Task, given: argparse.Namespace) -> None:
     def tell(epoch: int, loss: float) -> None:
         print(f"\repoch {epoch}/{given.epochs}, loss {loss:.3f} ", end="", file=sys.stderr, flush=True)
 
-    supernet = train_supernet(space, task, training=training, seed=given.seed, on_epoch=tell)
+    supernet = train_supernet(space, task, training=training, seed=given.seed, checkpoint=given.keep, on_epoch=tell)
     trained, trained_cpu = time.perf_counter() - began, time.process_time() - cpu
     rows = random.Random(given.seed).sample(list(table), given.cells)
     scores = []
