@@ -44,12 +44,12 @@ def hypervolumes(spec: object, *, seeds: int) -> list[float]:
     return shares
 
 
-@pytest.mark.parametrize("name", ["evolution", "tpe", {"kind": "nsga2", "population": 20}], ids=str)
+@pytest.mark.parametrize("name", ["evolution", "local_search", "nsga2", "tpe"])
 def test_it_beats_chance_on_a_landscape_with_conditional_decisions(name):
     assert mean(best_qualities(name)) > mean(best_qualities("random_search")) + 0.05
 
 
-@pytest.mark.parametrize(("name", "least"), [("evolution", 73.0), ("tpe", 73.3)])
+@pytest.mark.parametrize(("name", "least"), [("evolution", 73.0), ("local_search", 73.0), ("progressive", 73.0), ("tpe", 73.3)])
 def test_it_beats_chance_on_nas_bench_201(name, least):
     """Random search reaches 71.5 % on CIFAR-100 after 100 cells; the optimum is 73.51 %."""
     chance, found = best_accuracies("random_search", seeds=10), best_accuracies(name, seeds=10)
@@ -58,6 +58,12 @@ def test_it_beats_chance_on_nas_bench_201(name, least):
     assert mean(found) >= least
 
 
-@pytest.mark.parametrize("name", ["evolution", "tpe", {"kind": "nsga2", "population": 20}], ids=str)
+@pytest.mark.slow
+def test_the_predictor_finds_the_best_cells_of_nas_bench_201():
+    """The optimum is 73.51 %; the next regions end below 73.3 %."""
+    assert mean(best_accuracies("predictor", seeds=20)) >= 73.45
+
+
+@pytest.mark.parametrize("name", ["evolution", "local_search", "nsga2", "progressive", "tpe"])
 def test_it_beats_chance_on_two_objectives(name):
     assert mean(hypervolumes(name, seeds=4)) > mean(hypervolumes("random_search", seeds=4)) + 0.005
