@@ -9,7 +9,7 @@ quickstart: install  ## search, compress, report and export on bundled data
 	$(BIN)/netwright quickstart
 
 test: dev  ## the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: dev  ## formatting, lint, types, import contracts
 	$(BIN)/ruff format --check netwright tests benchmarks examples scripts
