@@ -199,7 +199,7 @@ def searched(checkout: Path) -> Path:
     settings = [
         "space={kind: separable, depth: [1, 2], filters: [8]}",
         "objectives=[accuracy, {metric: download_bytes, bound: 60000}]",
-        "search={trials: 2, strategy: {kind: local_search, startup: 1}, stopper: truncation, training: {epochs: 1, "
+        "search={trials: 2, strategy: {kind: greedy, startup: 1}, stopper: truncation, training: {epochs: 1, "
         "batch_size: 64}, executor: {kind: futures, workers: 1}}",
         "winner.training.epochs=1",
     ]
@@ -213,7 +213,7 @@ def test_a_search_made_of_the_plugins_of_the_pages_comes_to_an_end(searched: Pat
     assert view.counts["done"] == view.asked == 2
     assert all(0 < trial.value("download_bytes") < 60000 for trial in view.trials)
     assert all(len(trial.curve) == 1 for trial in view.trials)
-    assert {trial.origin.split()[0] for trial in view.trials} == {"random", "neighbour"}
+    assert {trial.origin.split()[0] for trial in view.trials} == {"random", "beside"}
     assert {trial.decisions["block1/filters"] for trial in view.trials} == {8}
 
 
