@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netwright.core.records import Objective, TrialState
-from netwright.nas.acquisition import area_gain, expected_area_gain, expected_improvement, lower_front
+from netwright.nas.acquisition import area_gain, end_improvement, expected_area_gain, expected_improvement, lower_front
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.scalar import random_weights, scalarised
 from netwright.nas.surrogate import MOST, Surrogate, normal_scores
@@ -102,6 +102,14 @@ def test_the_expected_gain_of_area_agrees_with_the_gain_where_all_is_certain():
     found = expected_area_gain(points, np.full((2, 2), 1e-9), values, np.random.default_rng(0))
     assert found[0] > 0.5
     assert found[1] == 0
+
+
+def test_the_end_with_more_to_gain_decides():
+    values = np.array([[0.0, 1.0], [1.0, 0.0]])
+    points = np.array([[-0.2, 2.0], [2.0, -0.8], [0.5, 0.5]])
+    found = end_improvement(points, np.full((3, 2), 1e-6), values)
+    assert found.argmax() == 1
+    assert found[2] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_weights_and_the_largest_weighted_objective():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -29,13 +30,15 @@ class Predictor(Strategy):
 
     As BANANAS (White et al., 2021): mutations of the best are compared by a predictor that knows how sure it is.
     Here that is a Gaussian process over the decisions, which needs no training of its own. One objective: expected
-    improvement. Two: expected gain of hypervolume. At times, and for more: random weights (Chebyshev).
+    improvement. Two: expected gain of hypervolume; more: random weights (Chebyshev); at times one end of the front.
     """
 
     startup: int = Field(default=10, ge=2, description="trials drawn at random before the predictor is used")
     candidates: int = Field(default=100, ge=1, description="how many untried architectures are compared")
     explore: float = Field(default=0.1, ge=0, le=1, description="share of candidates that are drawn at random")
-    ends: float = Field(default=0.25, ge=0, le=1, description="of several objectives: share of asks by random weights")
+    ends: float = Field(
+        default=0.4, ge=0, le=1, description="of several objectives: share of asks for one end of the front"
+    )
 
     def ask(
         self,
@@ -50,19 +53,21 @@ class Predictor(Strategy):
         evidence = gather(record.own, objectives)
         if len(record.own) < self.startup or len(evidence) < 2:
             return Proposal(draw_new(space, record.known, rng), "random")
-        candidates = self._candidates(space, evidence, record, rng)
+        at_ends = len(objectives) > 1 and rng.random() < self.ends
+        parents = _at_ends(evidence) if at_ends else ranking(evidence, most=PARENTS)
+        candidates = self._candidates(space, parents, record, rng)
         if not candidates:
             return Proposal(draw_new(space, record.known, rng), "random")
         pending = [key_of(trial.decisions) for trial in record.own if trial.state in PENDING]
         model = Surrogate.fit(space, evidence, pending=pending)
-        best = self._best(model, list(candidates), rng)
+        best = self._best(model, list(candidates), at_ends, rng)
         return Proposal(candidates[best], f"predictor, of {len(candidates)} candidates")
 
     def _candidates(
-        self, space: SearchSpace, evidence: Sequence[Evidence], record: Record, rng: random.Random
+        self, space: SearchSpace, best: Sequence[Evidence], record: Record, rng: random.Random
     ) -> dict[Key, dict[str, Any]]:
         """Untried architectures: mutations of the best, once or twice, some of two parents, and a few at random."""
-        parents = [item.trial.decisions for item in ranking(evidence, most=PARENTS)]
+        parents = [item.trial.decisions for item in best]
         found: dict[Key, dict[str, Any]] = {}
         try:
             for _ in range(self.candidates):
@@ -85,18 +90,34 @@ class Predictor(Strategy):
                 found[key_of(made_near)] = made_near
         return found
 
-    def _best(self, model: Surrogate, keys: Sequence[Key], rng: random.Random) -> Key:
+    def _best(self, model: Surrogate, keys: Sequence[Key], at_ends: bool, rng: random.Random) -> Key:
         import numpy as np
 
-        from netwright.nas.acquisition import chebyshev_gain, expected_area_gain, expected_improvement
+        from netwright.nas.acquisition import (
+            chebyshev_gain,
+            end_improvement,
+            expected_area_gain,
+            expected_improvement,
+        )
 
         mean, spread = model.predict(keys)
         draws = np.random.default_rng(rng.getrandbits(32))
         count = mean.shape[1]
         if count == 1:
             gain = expected_improvement(mean[:, 0], spread[:, 0], float(model.values.min()))
-        elif count == 2 and rng.random() >= self.ends:
+        elif at_ends:
+            gain = end_improvement(mean, spread, model.values)
+        elif count == 2:
             gain = expected_area_gain(mean, spread, model.values, draws)
         else:
             gain = chebyshev_gain(mean, spread, model.values, draws)
         return keys[int(np.argmax(gain))]
+
+
+def _at_ends(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """The best few by every single objective."""
+    found: dict[int, Evidence] = {}
+    for axis in range(len(evidence[0].losses)):
+        best = nsmallest(PARENTS // 2, evidence, key=lambda item: (item.violation, item.losses[axis]))
+        found |= {item.trial.number: item for item in best}
+    return list(found.values())
