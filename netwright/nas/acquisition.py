@@ -59,7 +59,7 @@ def lower_front(values: Array) -> Array:
 
 
 def end_improvement(mean: Array, spread: Array, values: Array) -> Array:
-    """The largest expected improvement of a single objective, the others counting a little: an end must be on the front.
+    """The largest expected improvement of one objective; the others count a little: an end must be on the front.
 
     A front of few trials lacks most at its ends, which make up for most of the area that is still missing.
     """

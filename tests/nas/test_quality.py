@@ -49,7 +49,9 @@ def test_it_beats_chance_on_a_landscape_with_conditional_decisions(name):
     assert mean(best_qualities(name)) > mean(best_qualities("random_search")) + 0.05
 
 
-@pytest.mark.parametrize(("name", "least"), [("evolution", 73.0), ("local_search", 73.0), ("progressive", 73.0), ("tpe", 73.3)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("evolution", 73.0), ("local_search", 73.0), ("progressive", 73.0), ("tpe", 73.3)]
+)
 def test_it_beats_chance_on_nas_bench_201(name, least):
     """Random search reaches 71.5 % on CIFAR-100 after 100 cells; the optimum is 73.51 %."""
     chance, found = best_accuracies("random_search", seeds=10), best_accuracies(name, seeds=10)
