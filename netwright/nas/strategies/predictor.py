@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PARENTS = 20
 TWICE = 0.5
 CROSSED = 0.3
+SLIGHT = 0.1
+"""Less than this is not worth asking for an end of the front, in standard deviations."""
 
 
 class Predictor(Strategy):
@@ -54,7 +56,8 @@ class Predictor(Strategy):
         if len(record.own) < self.startup or len(evidence) < 2:
             return Proposal(draw_new(space, record.known, rng), "random")
         at_ends = len(objectives) > 1 and rng.random() < self.ends
-        parents = _at_ends(evidence) if at_ends else ranking(evidence, most=PARENTS)
+        front = ranking(evidence, most=PARENTS)
+        parents = [*front[: PARENTS // 2], *_at_ends(evidence)] if at_ends else front
         candidates = self._candidates(space, parents, record, rng)
         if not candidates:
             return Proposal(draw_new(space, record.known, rng), "random")
@@ -105,12 +108,11 @@ class Predictor(Strategy):
         count = mean.shape[1]
         if count == 1:
             gain = expected_improvement(mean[:, 0], spread[:, 0], float(model.values.min()))
-        elif at_ends:
-            gain = end_improvement(mean, spread, model.values)
-        elif count == 2:
-            gain = expected_area_gain(mean, spread, model.values, draws)
-        else:
-            gain = chebyshev_gain(mean, spread, model.values, draws)
+            return keys[int(np.argmax(gain))]
+        gain = end_improvement(mean, spread, model.values) if at_ends else np.zeros(len(keys))
+        if gain.max() < SLIGHT:
+            between = expected_area_gain if count == 2 else chebyshev_gain
+            gain = between(mean, spread, model.values, draws)
         return keys[int(np.argmax(gain))]
 
 
