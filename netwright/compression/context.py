@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netwright.core.errors import CompressionError
+from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.seeds import derive_seed
 from netwright.tasks.settings import Distillation, Training
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from netwright.compression.form import Form
     from netwright.tasks.task import Task
+    from netwright.tasks.training_hook import TrainingHook
 
 EXAMPLES = 16
 
@@ -29,7 +33,8 @@ class Context:
 
     example: preprocessed float32 batch [16, *shape]; calibration: preprocessed float32 [N, *shape], drawn from
     the training data, with `calibration_targets` [N, ...]. `original` is the network as it came into the recipe, the
-    teacher of fine-tuning. `workspace` is a folder for files that passes make.
+    teacher of fine-tuning. `workspace` is a folder for files that passes make. With `dry` nothing is trained:
+    a pass then shows what it would do to the network at once.
     """
 
     task: Task
@@ -43,6 +48,11 @@ class Context:
     workspace: Path
     listener: Listener = field(default=silent)
     device: str = "cpu"
+    dry: bool = False
+
+    def without_training(self) -> Context:
+        """The same context for a look ahead: fine-tuning returns the network as it is."""
+        return replace(self, dry=True)
 
     def example_tensor(self) -> torch.Tensor:
         """The example as a tensor [16, *shape]."""
@@ -64,16 +74,21 @@ class Context:
         epochs: int | None = None,
         learning_rate: float | None = None,
         distill: bool = True,
+        teacher: nn.Module | None = None,
+        forms: Mapping[str, Form] | None = None,
+        hooks: Sequence[TrainingHook] = (),
     ) -> nn.Module:
-        """A trained copy; with `distill` the original teaches it. `purpose` makes the seed its own.
+        """A trained copy, its parameters kept in their `forms`; with `distill` the original, or `teacher`, teaches it.
 
-        Raises NotFiniteError when training diverges.
+        `purpose` makes the seed its own and must differ between the trainings of one pass. A training that was cut
+        short goes on from its last epoch. Raises NotFiniteError when training diverges.
         """
+        from netwright.compression.form import FormsHook
         from netwright.tasks.training import fit
 
         student = copy.deepcopy(module)
-        if epochs == 0:
-            return student
+        if epochs == 0 or self.dry:
+            return student.eval()
         changes = {"epochs": epochs, "learning_rate": learning_rate}
         training = self.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
         for parameter in student.parameters():
@@ -89,11 +104,25 @@ class Context:
             training=training,
             seed=derive_seed(self.seed, "fine_tune", purpose),
             on_epoch=told,
-            teacher=self.original if distill else None,
+            teacher=(teacher or self.original) if distill else None,
             distillation=self.distillation if distill else None,
+            hooks=[*([FormsHook(forms)] if forms else []), *hooks],
+            checkpoint=self._checkpoint(student, purpose, training),
             device=self.device,
         )
         return student.eval()
+
+    def _checkpoint(self, student: nn.Module, purpose: str, training: Training) -> Path:
+        """Where a training's state lies until its stage is done; another network or setting has another place."""
+        from netwright.tasks.checkpoint import digest_of
+
+        key = content_hash([purpose, self.seed, training.model_dump(mode="json"), digest_of(student.state_dict())])
+        return self.trainings / f"{key[:24]}.safetensors"
+
+    @property
+    def trainings(self) -> Path:
+        """The folder of unfinished trainings."""
+        return self.workspace / "trainings"
 
     def gradients(self, module: nn.Module) -> dict[str, torch.Tensor]:
         """The gradient of the task's loss on the calibration data, by parameter name."""

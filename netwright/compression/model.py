@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
+
+    from netwright.compression.form import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,27 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its module, the deployed ONNX file if a pass worked on the file, and the notes of all passes.
+    """A network: its module, the files if a pass worked on them, and the notes of all passes.
 
-    Once there is a file it is what runs; the module is then the network the file was made from.
+    `file` is the deployed ONNX file: once there is one it is what runs, and the module is the network it was made
+    from. `archive` is that file in fewer bytes, from which it can be had back exactly. `forms` says, by parameter
+    name, what later training must keep of its values, such as zeros.
     """
 
     module: nn.Module
     file: Path | None = None
     notes: tuple[Note, ...] = ()
+    archive: Path | None = None
+    forms: Mapping[str, Form] = field(default_factory=dict)
 
-    def with_module(self, module: nn.Module, notes: Sequence[Note] = ()) -> Model:
-        """The same way so far, with another module and more notes."""
-        return replace(self, module=module, notes=(*self.notes, *notes))
+    def with_module(
+        self, module: nn.Module, notes: Sequence[Note] = (), *, forms: Mapping[str, Form] | None = None
+    ) -> Model:
+        """The same way so far, with another module and more notes, and with `forms` on top of those there were.
+
+        A form ends where its parameter is gone or no longer has the values for it.
+        """
+        parameters = dict(module.named_parameters())
+        wanted = {**self.forms, **(forms or {})}
+        held = {name: f for name, f in wanted.items() if name in parameters and f.holds(parameters[name].detach())}
+        return replace(self, module=module, notes=(*self.notes, *notes), forms=held)

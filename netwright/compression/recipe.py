@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ Measure = Callable[["Model", str], StageRow]
 FIGURES = ("accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
 RELATIVE = ("accuracy_drop", "max_drop", "slowdown")
 LATENCY_GAIN = 0.98
-VERSION = 1
+VERSION = 2
 
 
 def _pass(spec: object) -> Pass:
@@ -287,6 +288,7 @@ class _Engine:
                 self.store.save(key, outcome, base=self.input.module)
             except CompressionError as error:
                 logger.warning("a stage cannot be stored and is computed again on a resume: %s", error)
+        shutil.rmtree(self.context.trainings, ignore_errors=True)
         return outcome, False
 
     def _key(self, spec: Mapping[str, Any], start: Model) -> str:

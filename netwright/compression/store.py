@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netwright.compression.model import Model, Note
-from netwright.core.errors import CheckpointError
-from netwright.core.files import canonical_json, file_hash, write_atomic
+from netwright.core.errors import CheckpointError, ConfigurationError
+from netwright.core.files import canonical_json, content_hash, file_hash, write_atomic
+from netwright.core.plugins import build, spec_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from netwright.compression.form import Form
+
 logger = logging.getLogger(__name__)
 
 PATCH, WEIGHTS, FILE, STAGE = "patch.json", "weights.safetensors", "model.onnx", "stage.json"
+ARCHIVE = "model.nwz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,15 @@ class FolderStore:
                 patch = json.loads((place / PATCH).read_text(encoding="utf-8"))
                 module = load_compressed(base, patch=patch, weights=place / WEIGHTS)
                 notes = tuple(Note.from_json(note) for note in stage["notes"])
-                model = Model(module, place / FILE if FILE in stage["files"] else None, notes)
+                model = Model(
+                    module,
+                    place / FILE if FILE in stage["files"] else None,
+                    notes,
+                    archive=place / ARCHIVE if ARCHIVE in stage["files"] else None,
+                    forms={name: _form(spec) for name, spec in stage["forms"].items()},
+                )
             return Outcome(model, stage["row"], stage["error"], float(stage["seconds"]))
-        except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
+        except (CheckpointError, ConfigurationError, OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("the stored stage %s is computed again: %s", key[:12], error)
             return None
 
@@ -88,21 +98,23 @@ class FolderStore:
             write_atomic(place / PATCH, patch)
             save_weights(outcome.model.module, place / WEIGHTS)
             files = [PATCH, WEIGHTS]
-            if outcome.model.file is not None:
-                _copy(outcome.model.file, place / FILE)
-                files.append(FILE)
+            for made, name in ((outcome.model.file, FILE), (outcome.model.archive, ARCHIVE)):
+                if made is not None:
+                    _copy(made, place / name)
+                    files.append(name)
         stage = {
             "row": dict(outcome.row),
             "error": outcome.error,
             "seconds": outcome.seconds,
             "notes": [note.to_json() for note in outcome.model.notes] if outcome.model else [],
+            "forms": {n: spec_of(form) for n, form in outcome.model.forms.items()} if outcome.model else {},
             "files": {name: file_hash(place / name) for name in files},
         }
         write_atomic(place / STAGE, canonical_json(stage))
 
 
 def model_identity(model: Model) -> str:
-    """SHA-256 over a model's layers, graph code, weights and file: equal models, equal identities."""
+    """SHA-256 over a model's layers, graph code, weights, forms and files: equal models, equal identities."""
     from netwright.compression.patch import describe
 
     digest = hashlib.sha256(canonical_json(describe(model.module)).encode())
@@ -110,9 +122,20 @@ def model_identity(model: Model) -> str:
     for name, tensor in model.module.state_dict().items():
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().numpy().tobytes())
-    if model.file is not None:
-        digest.update(file_hash(model.file).encode())
+    for made in (model.file, model.archive):
+        if made is not None:
+            digest.update(file_hash(made).encode())
+    if model.forms:
+        digest.update(content_hash({name: spec_of(form) for name, form in model.forms.items()}).encode())
     return digest.hexdigest()
+
+
+def _form(spec: object) -> Form:
+    from netwright.compression.form import Form
+
+    found = build("form", spec)
+    assert isinstance(found, Form)
+    return found
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -73,6 +73,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("stopper", "stoppers", "netwright.nas.stoppers", "netwright.nas.stopper:Stopper"),
         Kind("executor", "executors", "netwright.runs.executors", "netwright.runs.executor:Executor"),
         Kind("pass", "passes", "netwright.compression.passes", "netwright.compression.compression_pass:Pass"),
+        Kind("form", "forms", "netwright.compression.forms", "netwright.compression.form:Form"),
         Kind("format", "formats", "netwright.export.formats", "netwright.export.format:Format"),
         Kind("panel", "panels", "netwright.dashboards.panels", "netwright.dashboards.panel:Panel"),
     )

@@ -1,6 +1,6 @@
 """The state of a training in one safetensors file: written whole or not at all, checked when read.
 
-The tensors are named `model.*`, `optimizer.<number>.*` and `generator.*`; everything else is JSON in the
+The tensors are named `model.*`, `optimizer.<number>.*`, `generator.*` and `hook.*`; everything else is JSON in the
 file's metadata. Nothing is pickled, so a file from a stranger can be refused but cannot run code.
 """
 
@@ -36,6 +36,7 @@ class TrainingState:
     model: Tensors
     optimizer: dict[int, Tensors]
     generators: Tensors
+    hooks: Tensors = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -43,6 +44,7 @@ def save_state(path: Path, state: TrainingState) -> None:
     """Write a state to a file, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.items()}
     tensors |= {f"generator.{name}": tensor for name, tensor in state.generators.items()}
+    tensors |= {f"hook.{name}": tensor for name, tensor in state.hooks.items()}
     for number, held in state.optimizer.items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in held.items()}
     # Tied weights share memory, which the format refuses: each name gets its own copy.
@@ -79,6 +81,7 @@ def load_state(path: Path, *, identity: Mapping[str, str]) -> TrainingState:
         model=model,
         optimizer=_by_number(_group(tensors, "optimizer.")),
         generators=_group(tensors, "generator."),
+        hooks=_group(tensors, "hook."),
         rows=facts["rows"],
     )
 

@@ -7,7 +7,7 @@ was cut short and went on from its checkpoint. The number of threads is the call
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from netwright.tasks.prediction import evaluate, evaluate_split, evaluating, on_
 from netwright.tasks.settings import Distillation, Training, learning_rate_factor
 from netwright.tasks.splitting import stratified_order
 from netwright.tasks.task import Task
+from netwright.tasks.training_hook import TrainingHook
 
 __all__ = [
     "Distillation",
@@ -78,6 +79,7 @@ def fit(
     on_epoch: OnEpoch = go_on,
     teacher: nn.Module | None = None,
     distillation: Distillation | None = None,
+    hooks: Sequence[TrainingHook] = (),
     checkpoint: Path | None = None,
     device: str = "cpu",
     clock: Clock = SYSTEM_CLOCK,
@@ -86,21 +88,23 @@ def fit(
 
     After each epoch the state is saved to `checkpoint`, then `on_epoch` gets the epoch's row and ends the
     training by returning False. When the file is already there, the training goes on from it, or returns
-    at once when it was complete. With a `teacher`, its outputs are learned too. The model ends on the device
-    and in the mode it came with, and the global random generators are left as they were.
+    at once when it was complete. With a `teacher`, its outputs are learned too; `hooks` take part in every step.
+    The model ends on the device and in the mode it came with, and the global random generators are left as they were.
 
     Raises NotFiniteError, ShapeError when the outputs do not fit the task, SpaceError when there is nothing
     to train, CheckpointError, DataError, and ConfigurationError.
     """
     distillation = _distillation(model, teacher, distillation)
     with on_device(model, device) as place, evaluating(model), _own_random_numbers(place, seed):
-        trainer = _Trainer(model, task, training=training, seed=seed, place=place)
+        trainer = _Trainer(model, task, training=training, seed=seed, place=place, hooks=hooks)
         if teacher is not None and distillation is not None:
             trainer.learn_from(teacher, distillation)
         with fastest_layout(model, trainer.example()) as trainer.layout:
+            trainer.start_hooks()
             if checkpoint is not None:
                 trainer.resume(checkpoint)
             stopped = _epochs(trainer, on_epoch=on_epoch, checkpoint=checkpoint, clock=clock)
+            trainer.put()
     return FitResult(trainer.rows, stopped, math.fsum(row["seconds"] for row in trainer.rows))
 
 
@@ -143,8 +147,18 @@ def _own_random_numbers(place: torch.device, seed: int) -> Iterator[None]:
 class _Trainer:
     """The moving parts of one training: model, optimizer, generators, rows so far."""
 
-    def __init__(self, model: nn.Module, task: Task, *, training: Training, seed: int, place: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        *,
+        training: Training,
+        seed: int,
+        place: torch.device,
+        hooks: Sequence[TrainingHook] = (),
+    ) -> None:
         data = task.data()
+        self.hooks = tuple(hooks)
         self.model, self.task, self.training, self.place = model, task, training, place
         self.rows: list[EpochRow] = []
         self.validation = data.validation
@@ -178,6 +192,22 @@ class _Trainer:
             outputs = predict(teacher, self.train.inputs, device=str(self.place), preprocessing=self.preprocessing)
             self.teacher_outputs = torch.tensor(outputs, device=self.place)
 
+    def start_hooks(self) -> None:
+        """Tell the hooks of the model as it came."""
+        steps = len(self._cut(torch.arange(len(self.targets))))
+        for hook in self.hooks:
+            hook.start(self.model, epochs=self.training.epochs, steps=steps)
+
+    def put(self) -> None:
+        """Let the model compute with what the hooks make of its values."""
+        for hook in self.hooks:
+            hook.put()
+
+    def take_back(self) -> None:
+        """Give the model the values that are trained."""
+        for hook in reversed(self.hooks):
+            hook.take_back()
+
     def epoch(self, number: int) -> EpochRow:
         """One pass over the training samples and one look at the validation split."""
         self.model.train()
@@ -191,7 +221,11 @@ class _Trainer:
             if place % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1 or place == len(batches) - 1:
                 self._check_finite(float(total), "training", number)
         row: EpochRow = {"epoch": number, "train_loss": float(total) / seen}
+        for hook in self.hooks:
+            hook.epoch_done(number)
+        self.put()
         scores = evaluate_split(self.model, self.task, self.validation, device=str(self.place))
+        self.take_back()
         row |= {f"validation_{name}": value for name, value in scores.items()}
         self._check_finite(math.fsum(scores.values()), "validation", number)
         return row
@@ -207,6 +241,9 @@ class _Trainer:
         held = {n: {k: _like(parameters[n], t) for k, t in of.items()} for n, of in state.optimizer.items()}
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": held, "param_groups": groups})
+        for number, hook in enumerate(self.hooks):
+            own = {k.removeprefix(f"{number}."): t for k, t in state.hooks.items() if k.startswith(f"{number}.")}
+            hook.restore({name: tensor.to(self.place) for name, tensor in own.items()})
         self.set_generators(state.generators)
         self.rows = [dict(row) for row in state.rows]
 
@@ -217,6 +254,7 @@ class _Trainer:
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict()["state"],
             generators=self.generators(),
+            hooks={f"{n}.{name}": t for n, hook in enumerate(self.hooks) for name, t in hook.tensors().items()},
             rows=self.rows,
         )
 
@@ -232,7 +270,9 @@ class _Trainer:
             torch.cuda.set_rng_state(states["cuda"], self.place)
 
     def _batches(self) -> list[torch.Tensor]:
-        order = torch.randperm(len(self.targets), generator=self.order).to(self.place)
+        return self._cut(torch.randperm(len(self.targets), generator=self.order).to(self.place))
+
+    def _cut(self, order: torch.Tensor) -> list[torch.Tensor]:
         batches = list(torch.split(order, self.training.batch_size))
         # Batch normalisation cannot train on a single sample.
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
@@ -243,6 +283,7 @@ class _Trainer:
             inputs, targets = self.task.augment_both(inputs, targets, self.order)
         ready = self.normalise(inputs).contiguous(memory_format=self.layout)
         self.optimizer.zero_grad(set_to_none=True)
+        self.put()
         outputs = self.model(ready)
         self._check_shape(outputs, len(index))
         loss = self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
@@ -251,9 +292,14 @@ class _Trainer:
             soft = self.task.soft_loss(outputs, taught, temperature=self.distillation.temperature)
             loss = self.distillation.weight * soft + (1 - self.distillation.weight) * loss
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one without types
+        self.take_back()
+        for hook in self.hooks:
+            hook.gradients()
         if self.training.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
         self.optimizer.step()
+        for hook in self.hooks:
+            hook.stepped()
         return loss.detach()
 
     def _teacher_outputs(self, teacher: nn.Module, ready: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -289,6 +335,8 @@ class _Trainer:
 
     def _identity(self, seed: int, fingerprint: str) -> dict[str, str]:
         facts = {f"training.{name}": str(value) for name, value in self.training.model_dump().items()}
+        if self.hooks:
+            facts["hooks"] = content_hash([hook.identity() for hook in self.hooks])
         weights = self.model.state_dict()
         shapes = {name: [str(t.dtype), *t.shape] for name, t in weights.items()}
         # Where the data lies does not matter, its fingerprint does: a moved run can go on.

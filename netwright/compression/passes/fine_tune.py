@@ -42,6 +42,7 @@ class FineTune(Pass):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             distill=self.distill,
+            forms=model.forms,
         )
         epochs = self.epochs or context.training.epochs
         teacher = ", taught by the original" if self.distill else ""

@@ -96,6 +96,7 @@ class StructuredPrune(Pass):
                 purpose=f"structured_prune {step}/{self.steps}",
                 epochs=self.epochs,
                 distill=self.distill,
+                forms=model.with_module(result.module).forms,
             )
         notes.update({note.layer: note for note in size_notes(model.module, module)})
         summary = Note("structured_prune", "", "pruned", result.summary)

@@ -1,0 +1,52 @@
+"""Shared weights: entries of one value stay of one value, and the values are trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from netwright.compression.form import Form, Keeper
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Shared(Form):
+    """Entries of equal value keep having equal values; each group trains as one number, zeros stay zero.
+
+    The gradient of a shared value is the sum over its entries (Han et al., ICLR 2016, section 3.3). Every entry of a
+    group gets that same gradient, so that any optimizer moves them all alike.
+    """
+
+    values: int = Field(default=256, ge=1, description="at most so many different values, zero included")
+
+    def keeper(self, weight: torch.Tensor) -> Keeper:
+        return _Groups(weight)
+
+    def holds(self, weight: torch.Tensor) -> bool:
+        import torch
+
+        return len(torch.unique(weight)) <= self.values
+
+
+class _Groups(Keeper):
+    def __init__(self, weight: torch.Tensor) -> None:
+        import torch
+
+        values, places = torch.unique(weight.flatten(), return_inverse=True)
+        self.places, self.count = places, values.numel()
+        self.sizes = places.bincount(minlength=self.count).to(weight.dtype)
+        self.zero = values == 0
+
+    def value(self, trained: torch.Tensor) -> torch.Tensor:
+        """The mean of each group, which is also its every entry but for rounding."""
+        sums = trained.new_zeros(self.count).index_add_(0, self.places, trained.flatten())
+        means = (sums / self.sizes).masked_fill(self.zero, 0)
+        return means[self.places].reshape(trained.shape)
+
+    def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
+        del trained
+        sums = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
+        shared: torch.Tensor = sums.masked_fill(self.zero, 0)[self.places].reshape(gradient.shape)
+        return shared
