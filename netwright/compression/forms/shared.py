@@ -35,7 +35,8 @@ class _Groups(Keeper):
         import torch
 
         values, places = torch.unique(weight.flatten(), return_inverse=True)
-        self.places, self.count = places, values.numel()
+        self.places: torch.Tensor = places
+        self.count = len(values)
         self.sizes = places.bincount(minlength=self.count).to(weight.dtype)
         self.zero = values == 0
 
@@ -48,5 +49,4 @@ class _Groups(Keeper):
     def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
         del trained
         sums = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
-        shared: torch.Tensor = sums.masked_fill(self.zero, 0)[self.places].reshape(gradient.shape)
-        return shared
+        return sums.masked_fill(self.zero, 0)[self.places].reshape(gradient.shape)

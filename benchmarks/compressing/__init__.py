@@ -1,0 +1,1 @@
+"""The cases of benchmarks/compression.py, one file each."""
