@@ -48,5 +48,6 @@ class _Groups(Keeper):
 
     def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
         del trained
-        sums = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
-        return sums.masked_fill(self.zero, 0)[self.places].reshape(gradient.shape)
+        sums: torch.Tensor = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
+        spread: torch.Tensor = sums.masked_fill(self.zero, 0)[self.places]
+        return spread.reshape(gradient.shape)
