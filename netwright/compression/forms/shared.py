@@ -49,5 +49,4 @@ class _Groups(Keeper):
     def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
         del trained
         sums: torch.Tensor = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
-        spread: torch.Tensor = sums.masked_fill(self.zero, 0)[self.places]
-        return spread.reshape(gradient.shape)
+        return sums.masked_fill(self.zero, 0).index_select(0, self.places).reshape(gradient.shape)
