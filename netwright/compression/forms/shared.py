@@ -43,7 +43,7 @@ class _Groups(Keeper):
     def value(self, trained: torch.Tensor) -> torch.Tensor:
         """The mean of each group, which is also its every entry but for rounding."""
         sums = trained.new_zeros(self.count).index_add_(0, self.places, trained.flatten())
-        means = (sums / self.sizes).masked_fill(self.zero, 0)
+        means: torch.Tensor = (sums / self.sizes).masked_fill(self.zero, 0)
         return means[self.places].reshape(trained.shape)
 
     def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
