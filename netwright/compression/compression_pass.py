@@ -32,12 +32,23 @@ class Pass(Plugin):
     `stage` says what it works on: the module, or the exported file, after which no module pass can follow.
     `trains` says whether it fine-tunes by default. `gains` are the figures of which at least one must get
     better for the pass to be worth keeping: `score`, what the task judges models by, in its own direction, accuracy
-    upwards, all others downwards.
+    upwards, all others downwards. `strength` names the field that says how much is taken away, as a share; with a
+    minus before it, how much stays.
     """
 
     stage: ClassVar[Literal["module", "file"]] = "module"
     trains: ClassVar[bool] = False
     gains: ClassVar[tuple[str, ...]] = ("params", "macs", "size_bytes", "latency_ms")
+    strength: ClassVar[str | None] = None
+
+    def milder(self) -> Pass | None:
+        """The same pass taking half as much away; None where it declares no strength, or none is set."""
+        field = (self.strength or "").removeprefix("-")
+        value = getattr(self, field, None)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        share = 1 - (1 - value) / 2 if (self.strength or "").startswith("-") else value / 2
+        return type(self).parse({**self.model_dump(mode="json"), field: float(f"{share:.6g}")})
 
     @abstractmethod
     def check(self, model: Model, context: Context) -> list[Verdict]:

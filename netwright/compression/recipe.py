@@ -16,8 +16,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from netwright.compression.compression_pass import SCORE, Pass
+from netwright.compression.compression_pass import Pass
+from netwright.compression.judging import (
+    Bounds,
+    Goal,
+    StageRow,
+    broken_bound,
+    gained_nothing,
+    goals_of,
+    judge,
+)
 from netwright.compression.model import Note
+from netwright.compression.open_field import OpenField, split_open, unique, with_value
+from netwright.compression.solve import FIGURES, Solve
 from netwright.compression.store import Outcome, Store, model_identity
 from netwright.core.config import Settings
 from netwright.core.errors import (
@@ -32,7 +43,6 @@ from netwright.core.errors import (
 from netwright.core.files import content_hash
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event
-from netwright.core.records import ACCURACY, Objective
 from netwright.tasks.settings import Distillation, Training
 
 if TYPE_CHECKING:
@@ -41,16 +51,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-StageRow = Mapping[str, Any]
-"""Keys: stage, accuracy, latency_ms, params, macs, size_bytes, peak_activation_bytes; None where not known.
-A task that is judged by another score than accuracy has that score beside it, under its own name. Others, such as
-spreads and the protocol of the latency, are carried along."""
+__all__ = [
+    "Bounds",
+    "Goal",
+    "Measure",
+    "Recipe",
+    "RecipeResult",
+    "Solve",
+    "Stage",
+    "StageRow",
+    "judge",
+    "order_mistakes",
+    "run_recipe",
+]
 
 Measure = Callable[["Model", str], StageRow]
 
-FIGURES = ("accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
-RELATIVE = ("accuracy_drop", "max_drop", "slowdown")
-LATENCY_GAIN = 0.98
 VERSION = 2
 
 
@@ -60,34 +76,23 @@ def _pass(spec: object) -> Pass:
     return found
 
 
-class Bounds(Settings):
-    """What the compressed network must keep; all are optional."""
-
-    accuracy_drop: float | None = Field(
-        default=None, ge=0, le=1, description="accuracy that may be lost against the input, checked after each pass"
-    )
-    max_drop: float | None = Field(
-        default=None,
-        ge=0,
-        description="how much worse the score that the task judges by may get, in its own unit, such as dB of psnr",
-    )
-    slowdown: float | None = Field(
-        default=None, ge=0, description="share by which a pass may raise the latency of what it was given"
-    )
-    latency_ms: float | None = Field(default=None, gt=0, description="goal for the result: at most this")
-    size_bytes: int | None = Field(default=None, gt=0, description="goal for the result: at most this")
-    params: int | None = Field(default=None, gt=0, description="goal for the result: at most this")
-    macs: int | None = Field(default=None, gt=0, description="goal for the result: at most this")
-    peak_activation_bytes: int | None = Field(default=None, gt=0, description="goal for the result: at most this")
-
-
 class Recipe(Settings):
     """Compression passes in order, their bounds, and how passes that train do so."""
 
     passes: tuple[Annotated[SerializeAsAny[Pass], BeforeValidator(_pass)], ...] = Field(
         default=(), description="names or settings of passes; see `netwright list passes`"
     )
+    open: tuple[OpenField, ...] = Field(
+        default=(), description="search ranges, filled in from the passes, whose fields may each be a range"
+    )
     bounds: Bounds = Field(default=Bounds(), description="what must be kept")
+    retry: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description="how often a pass that broke a bound is tried again, half as strong each time",
+    )
+    solve: Solve | None = Field(default=None, description="how open fields are searched; needs at least one of them")
     fine_tune: Training = Field(
         default=Training(epochs=2, learning_rate=1e-3), description="training of passes that train"
     )
@@ -95,9 +100,26 @@ class Recipe(Settings):
         default=Distillation(), description="how the input network teaches in fine-tuning"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_ranges(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("passes"), (list, tuple)):
+            return data
+        plain, ranges = split_open(data["passes"])
+        return {**data, "passes": plain, "open": ranges} if ranges else data
+
     @model_validator(mode="after")
-    def _legal_order(self) -> Self:
-        mistakes = order_mistakes(self.passes)
+    def _legal(self) -> Self:
+        mistakes = order_mistakes(self.passes) + open_mistakes(self.passes, self.open)
+        if self.open and self.solve is None:
+            named = ", ".join(one.name for one in self.open)
+            mistakes.append(
+                Mistake("solve", f"is missing: {named} are open; say what for, as in {{minimize: size_bytes}}")
+            )
+        if self.solve is not None and not self.open:
+            mistakes.append(
+                Mistake("solve", "has nothing to search; write a range as a field, as in {low: 0.2, high: 0.6}")
+            )
         if mistakes:
             raise ConfigurationError(mistakes)
         return self
@@ -123,12 +145,29 @@ def order_mistakes(passes: Sequence[Pass]) -> list[Mistake]:
     return mistakes
 
 
+def open_mistakes(passes: Sequence[Pass], fields: Sequence[OpenField]) -> list[Mistake]:
+    """What is wrong with the ends of the ranges, each tried with all else as it stands."""
+    mistakes: list[Mistake] = []
+    for one in fields:
+        if one.number >= len(passes) or not one.field:
+            continue
+        spec = spec_of(passes[one.number])
+        for value in one.ends():
+            try:
+                build("pass", with_value(spec, one.field, value))
+            except ConfigurationError as error:
+                reasons = "; ".join(mistake.what for mistake in error.mistakes)
+                mistakes.append(Mistake(f"passes.{one.number}.{one.field}", f"{value!r} is no setting: {reasons}"))
+    return mistakes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """One pass of a recipe, done: its specification, whether its result was kept and why not, and its row.
 
     `model` is the pass's result, also when it was rolled back, or None when the pass gave none. `notes` are
-    those of this pass alone. `resumed` tells that it was read from the store.
+    those of this pass alone. `broke` tells that it was rolled back because of a bound, `attempt` which try at its
+    pass it is, from 1. `resumed` tells that it was read from the store.
     """
 
     name: str
@@ -140,16 +179,8 @@ class Stage:
     notes: tuple[Note, ...] = ()
     seconds: float = 0.0
     resumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A maximum asked for the result, what it came to, and whether it was met."""
-
-    metric: str
-    bound: float
-    value: float | None
-    met: bool
+    broke: bool = False
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +205,31 @@ def run_recipe(
     *,
     store: Store | None = None,
     salt: str = "",
+    stop_at_break: bool = False,
 ) -> RecipeResult:
     """Run the passes in order; each result is measured by `measure(model, stage)` and kept or rolled back.
+
+    A pass that broke a bound is tried again, milder, as often as the recipe's `retry` allows; with `stop_at_break`
+    the recipe ends there instead.
 
     With a store, stages already there are read instead of computed; `salt` should change with whatever else
     the rows depend on, such as the latency protocol. Raises ConfigurationError for an illegal order and
     NetwrightError when the input itself cannot be measured.
     """
     mistakes = order_mistakes(recipe.passes)
+    if recipe.open:
+        mistakes.append(Mistake("open", "the recipe has open fields; resolve it first"))
     if mistakes:
         raise ConfigurationError(mistakes)
     engine = _Engine(model, recipe, context, measure, store, salt)
     stages = [engine.original()]
     for number, one in enumerate(recipe.passes):
-        stage = engine.stage(one, names=[s.name for s in stages], stages=stages, number=number)
-        stages.append(stage)
+        stages += engine.tries(one, stages=stages, number=number)
+        if stop_at_break and stages[-1].broke:
+            break
     last = next(stage for stage in reversed(stages) if stage.kept)
     assert last.model is not None
-    return RecipeResult(tuple(stages), last.model, _goals(recipe.bounds, last.row))
+    return RecipeResult(tuple(stages), last.model, goals_of(recipe.bounds, last.row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +261,22 @@ class _Engine:
         self._tell(stage, 0)
         return stage
 
-    def stage(self, one: Pass, *, names: Sequence[str], stages: Sequence[Stage], number: int) -> Stage:
+    def tries(self, one: Pass, *, stages: Sequence[Stage], number: int) -> list[Stage]:
+        """One pass, and while it breaks a bound milder forms of it."""
+        name = unique(name_of(one), [stage.name for stage in stages])
+        found = [self.stage(one, name=name, stages=stages, number=number)]
+        while found[-1].broke and len(found) <= self.recipe.retry:
+            milder = one.milder()
+            if milder is None:
+                break
+            one = milder
+            attempt = len(found) + 1
+            stage = self.stage(one, name=f"{name}_try{attempt}", stages=stages, number=number)
+            found.append(replace(stage, attempt=attempt))
+        return found
+
+    def stage(self, one: Pass, *, name: str, stages: Sequence[Stage], number: int) -> Stage:
         """One pass on the last kept model."""
-        name = _unique(name_of(one), names)
         before = next(stage for stage in reversed(stages) if stage.kept)
         assert before.model is not None
         start = before.model
@@ -234,14 +285,10 @@ class _Engine:
         )
         outcome, resumed = self._stored(spec_of(one), start, lambda: self._apply(one, start, name))
         row = outcome.row or {"stage": name, **dict.fromkeys(self._figures())}
-        reason = outcome.error or judge(
-            row,
-            before=before.row,
-            first=stages[0].row,
-            bounds=self.recipe.bounds,
-            gains=one.gains,
-            score=self.context.task.primary(),
-        )
+        score = self.context.task.primary()
+        broken = broken_bound(row, before=before.row, first=stages[0].row, bounds=self.recipe.bounds, score=score)
+        broken = "" if outcome.error else broken
+        reason = outcome.error or broken or gained_nothing(row, before=before.row, gains=one.gains, score=score)
         made = outcome.model
         stage = Stage(
             name=name,
@@ -253,6 +300,7 @@ class _Engine:
             notes=made.notes[len(start.notes) :] if made else (),
             seconds=outcome.seconds,
             resumed=resumed,
+            broke=bool(broken),
         )
         self._tell(stage, number + 1)
         return stage
@@ -325,73 +373,6 @@ class _Engine:
                 },
             )
         )
-
-
-def judge(
-    row: StageRow,
-    *,
-    before: StageRow,
-    first: StageRow,
-    bounds: Bounds,
-    gains: Sequence[str],
-    score: Objective = ACCURACY,
-) -> str:
-    """Why a stage is rolled back, in one sentence, or nothing when it is kept.
-
-    `before` is the row of the last kept model, `first` that of the input, `score` what the task judges models by.
-    """
-    for objective, allowed in ((ACCURACY, bounds.accuracy_drop), (score, bounds.max_drop)):
-        if allowed is not None and (why := _dropped(row, first, objective, allowed=allowed)):
-            return why
-    latency, was = row.get("latency_ms"), before.get("latency_ms")
-    if (
-        bounds.slowdown is not None
-        and latency is not None
-        and was is not None
-        and latency > was * (1 + bounds.slowdown)
-    ):
-        return f"it made the network slower: {was:.4g} → {latency:.4g} ms; at most {bounds.slowdown:.0%} is allowed"
-    names = [score.metric if name == SCORE else name for name in gains]
-    known = [name for name in names if row.get(name) is not None and before.get(name) is not None]
-    if known and not any(_gained(name, row[name], before[name], score) for name in known):
-        figures = ", ".join(f"{name} {before[name]:g} → {row[name]:g}" for name in known)
-        return f"it gained nothing: {figures}"
-    return ""
-
-
-def _dropped(row: StageRow, first: StageRow, score: Objective, *, allowed: float) -> str:
-    """Why a score got worse than allowed against the input, or nothing."""
-    name, value, start = score.metric, row.get(score.metric), first.get(score.metric)
-    if value is None or start is None:
-        return f"its {name} is not known, so the bound on the {name} drop cannot be checked"
-    worse = score.loss(value) - score.loss(start)
-    if worse <= allowed + 1e-9:
-        return ""
-    fell, change = ("fell", "drop") if score.direction == "maximize" else ("rose", "rise")
-    return f"{name} {fell} from {start:.4f} to {value:.4f}, a {change} of {worse:.4f}; at most {allowed:g} is allowed"
-
-
-def _gained(name: str, value: float, before: float, score: Objective) -> bool:
-    for objective in (score, ACCURACY):
-        if name == objective.metric:
-            return objective.loss(value) < objective.loss(before)
-    return value < before * (LATENCY_GAIN if name == "latency_ms" else 1)
-
-
-def _goals(bounds: Bounds, row: StageRow) -> tuple[Goal, ...]:
-    wanted = {name: value for name, value in bounds if name not in RELATIVE and value is not None}
-    return tuple(
-        Goal(name, bound, row.get(name), row.get(name) is not None and row[name] <= bound)
-        for name, bound in wanted.items()
-    )
-
-
-def _unique(name: str, names: Sequence[str]) -> str:
-    number, found = 1, name
-    while found in names:
-        number += 1
-        found = f"{name}_{number}"
-    return found
 
 
 def _finite(value: Any) -> Any:
