@@ -1,0 +1,147 @@
+"""What a recipe would do to a network, without training: a dry run of its passes, with predicted costs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netwright.compression.compression_pass import Pass, Verdict
+from netwright.compression.model import Model, Note
+from netwright.compression.open_field import unique
+from netwright.core.errors import (
+    ConfigurationError,
+    DataError,
+    InterruptedRunError,
+    MissingPackageError,
+    NetwrightError,
+)
+from netwright.core.plugins import name_of, spec_of
+from netwright.core.progress import Event
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netwright.compression.context import Context
+
+FIGURES = ("params", "macs", "size_bytes", "coded_bytes", "peak_activation_bytes")
+CODED_UP_TO = 4_000_000
+"""Networks with more parameters are not entropy-coded for a plan: it would take longer than the plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One pass of a plan.
+
+    `verdicts` say for each layer group whether the pass applies and why. `figures` are those of the network after
+    the pass: of the module before any file is made (`size_bytes` then counts its tensors alone), of the file
+    afterwards; None where not known. `reason` says why the pass cannot be done; the figures are then unchanged.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    trains: bool
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[Note, ...]
+    figures: Mapping[str, int | None]
+    reason: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """The plan of the pass as plain data."""
+        touched = [verdict for verdict in self.verdicts if verdict.applies]
+        return {
+            "stage": self.name,
+            **{name: self.figures.get(name) for name in FIGURES},
+            "trains": self.trains,
+            "groups": len(self.verdicts),
+            "touched": len(touched),
+            "reason": self.reason,
+            "settings": dict(self.spec),
+            "verdicts": [{"layer": v.layer, "applies": v.applies, "reason": v.reason} for v in self.verdicts],
+            "notes": [note.to_json() for note in self.notes],
+        }
+
+
+def plan_passes(model: Model, passes: Sequence[Pass], context: Context) -> tuple[Planned, ...]:
+    """The plan of passes in their order, beginning with the network as it is, as `original`.
+
+    Nothing is trained and nothing is kept: files that passes make go to a folder that is removed. What training
+    would change, such as the values of weights, is not in the figures; structure, and so MACs, is.
+    Raises NetwrightError when the network itself cannot be counted.
+    """
+    with tempfile.TemporaryDirectory(prefix="netwright-plan-") as folder:
+        dry = replace(context.without_training(), workspace=Path(folder))
+        figures = figures_of(model, dry)
+        first = Planned(name="original", spec={}, trains=False, verdicts=(), notes=(), figures=figures)
+        found = [first]
+        for number, one in enumerate(passes):
+            name = unique(name_of(one), [planned.name for planned in found])
+            context.listener(Event("step", {"text": f"planning pass {number + 1} of {len(passes)}: {name}"}))
+            planned, model = _planned(one, name, model, dry, found[-1].figures)
+            found.append(planned)
+        return tuple(found)
+
+
+def figures_of(model: Model, context: Context) -> dict[str, int | None]:
+    """The costs that are known of a model without running it: of its file if it has one, else of its module."""
+    from netwright.evaluation.profile import profile
+    from netwright.export.onnx_file import graph_cost
+
+    if model.file is not None:
+        cost = graph_cost(model.file)
+        size = model.file.stat().st_size
+        coded = model.archive.stat().st_size if model.archive is not None else None
+    else:
+        cost = profile(model.module, context.example_tensor()).cost
+        tensors = [*model.module.parameters(), *model.module.buffers()]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        coded = coded_size(model.module)
+    return {
+        "params": cost.params,
+        "macs": cost.macs,
+        "size_bytes": size,
+        "coded_bytes": coded,
+        "peak_activation_bytes": cost.peak_activation_bytes,
+    }
+
+
+def coded_size(module: nn.Module) -> int | None:
+    """The bytes that Huffman coding makes of a module's parameters; None for a large network."""
+    from netwright.export.coding.tensors import code_tensor
+
+    parameters = [parameter.detach().cpu().contiguous() for parameter in module.parameters()]
+    if sum(parameter.numel() for parameter in parameters) > CODED_UP_TO:
+        return None
+    coded = [
+        code_tensor(one.numpy().tobytes(), item=one.element_size(), shape=tuple(one.shape), coder="huffman")[0]
+        for one in parameters
+    ]
+    return sum(len(one.data) for one in coded)
+
+
+def _planned(
+    one: Pass, name: str, model: Model, context: Context, before: Mapping[str, int | None]
+) -> tuple[Planned, Model]:
+    """The plan of one pass, and the model as it would be after it."""
+    verdicts: tuple[Verdict, ...] = ()
+    made, figures, reason = model, dict(before), ""
+    try:
+        verdicts = tuple(one.check(model, context))
+        made = one.apply(model, context)
+        figures = figures_of(made, context)
+    except (InterruptedRunError, ConfigurationError, MissingPackageError, DataError):
+        raise
+    except NetwrightError as error:
+        made, reason = model, str(error)
+    planned = Planned(
+        name=name,
+        spec=spec_of(one),
+        trains=one.trains,
+        verdicts=verdicts,
+        notes=made.notes[len(model.notes) :],
+        figures=figures,
+        reason=reason,
+    )
+    return planned, made

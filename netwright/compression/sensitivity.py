@@ -1,0 +1,217 @@
+"""What each layer group bears: the score after compressing that group alone, without training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netwright.compression.compression_pass import Pass
+from netwright.compression.model import Model
+from netwright.compression.open_field import OpenField, unique
+from netwright.core.errors import ConfigurationError, InterruptedRunError, NetwrightError
+from netwright.core.plugins import build, name_of, spec_of
+from netwright.core.progress import Event
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netwright.compression.context import Context
+    from netwright.compression.recipe import Recipe
+    from netwright.core.records import Objective
+    from netwright.tasks.data import Split
+
+IGNORE = "ignore"
+WHOLE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bearing:
+    """One group compressed alone by one pass at one strength: the score after it, or why there is none.
+
+    `group` is empty for the network as a whole. `loss` is how much worse the score got, as a share of the
+    network's own score; below 0 it got better. `n` is the number of samples behind the score.
+    """
+
+    stage: str
+    group: str
+    field: str
+    strength: float | None
+    score: float | None
+    loss: float | None
+    params: int | None
+    n: int
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Bearing:
+        return cls(**{name: data[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A pass to measure: its place in the recipe, its name there, and the values of one field to try."""
+
+    number: int
+    stage: str
+    one: Pass
+    field: str
+    values: tuple[float | None, ...]
+
+
+def measure_sensitivity(model: Model, recipe: Recipe, context: Context, *, samples: int = 1000) -> list[Bearing]:
+    """The score after each group alone was compressed, for every pass on the module, at several strengths.
+
+    Groups are those that a pass says it applies to, coupled layers together; all others are on its `ignore` list.
+    A pass without such a list is measured on the whole network. `samples` is the number of validation samples.
+    Strengths of an open field go across its range, those of a fixed one are its half and itself.
+    """
+    with tempfile.TemporaryDirectory(prefix="netwright-sensitivity-") as folder:
+        dry = replace(context.without_training(), workspace=Path(folder))
+        split = _some(context, samples)
+        score = context.task.primary()
+        start = _score(model.module, dry, split)
+        rows: list[Bearing] = []
+        probes = list(probes_of(recipe))
+        for place, probe in enumerate(probes):
+            groups = _groups(probe.one, model, dry)
+            tells = f"sensitivity of {len(groups) or 1} groups to {probe.stage} ({place + 1} of {len(probes)})"
+            context.listener(Event("step", {"text": tells}))
+            rows += _rows(probe, groups, model, dry, split, start=start, score=score)
+        return rows
+
+
+def probes_of(recipe: Recipe) -> Iterator[Probe]:
+    """The passes on the module that can be measured without training, each with its field and values."""
+    names: list[str] = []
+    for number, one in enumerate(recipe.passes):
+        stage = unique(name_of(one), names)
+        names.append(stage)
+        if one.stage != "module" or not _changes_structure_or_values(one):
+            continue
+        numbers = [f for f in recipe.open if f.number == number and f.field and _is_ordered(f)]
+        own = (one.strength or "").removeprefix("-")
+        chosen = next((f for f in numbers if f.field == own), numbers[0] if numbers else None)
+        if chosen is not None:
+            values: tuple[float | None, ...] = tuple(float(v) for v in chosen.probes() if not isinstance(v, str))
+            yield Probe(number, stage, one, chosen.field, values)
+            continue
+        milder = one.milder()
+        found = [getattr(each, own) for each in (milder, one) if each is not None] if own and milder else [None]
+        yield Probe(number, stage, one, own if milder else "", tuple(found))
+
+
+def hopeless_above(rows: Sequence[Bearing], *, stage: str, hopeless: float) -> float | None:
+    """The smallest strength at which more than half of the groups alone lose more than the share `hopeless`.
+
+    None when there is no such strength, or nothing was measured.
+    """
+    strengths = sorted({row.strength for row in rows if row.stage == stage and row.strength is not None})
+    for strength in strengths:
+        losses = [r.loss for r in rows if r.stage == stage and r.strength == strength and r.loss is not None]
+        if losses and sum(loss > hopeless for loss in losses) > len(losses) / 2:
+            return strength
+    return None
+
+
+def fragile_groups(rows: Sequence[Bearing], *, stage: str, hopeless: float) -> list[str]:
+    """The groups that lose more than the share `hopeless` at every strength that was tried."""
+    found = []
+    for group in dict.fromkeys(row.group for row in rows if row.stage == stage and row.group):
+        losses = [r.loss for r in rows if r.stage == stage and r.group == group and r.loss is not None]
+        if losses and min(losses) > hopeless:
+            found.append(group)
+    return found
+
+
+def _rows(
+    probe: Probe,
+    groups: Sequence[str],
+    model: Model,
+    context: Context,
+    split: Split,
+    *,
+    start: float,
+    score: Objective,
+) -> Iterator[Bearing]:
+    base: dict[str, Any] = {"stage": probe.stage, "field": probe.field, "n": len(split)}
+    for place, group in enumerate(groups or [WHOLE]):
+        context.listener(
+            Event(
+                "compress.sensitivity",
+                {"stage": probe.stage, "group": group, "number": place + 1, "of": len(groups) or 1},
+            )
+        )
+        others = [other for other in groups if other != group]
+        for value in probe.values:
+            here = {**base, "group": group, "strength": value}
+            try:
+                made = _variant(probe, value, others).apply(model, context)
+                reached = _score(made.module, context, split)
+            except InterruptedRunError:
+                raise
+            except NetwrightError as error:
+                yield Bearing(**here, score=None, loss=None, params=None, reason=str(error))
+                continue
+            worse = (score.loss(reached) - score.loss(start)) / (abs(start) or 1.0)
+            params = sum(parameter.numel() for parameter in made.module.parameters())
+            yield Bearing(**here, score=reached, loss=worse, params=params)
+
+
+def _variant(probe: Probe, value: float | None, others: Sequence[str]) -> Pass:
+    """The pass at one strength with all groups but one on its list of layers to ignore."""
+    spec = spec_of(probe.one)
+    if probe.field and value is not None:
+        old = spec.get(probe.field)
+        spec[probe.field] = int(value) if isinstance(old, int) and float(value).is_integer() else value
+    if others:
+        spec[IGNORE] = [*spec[IGNORE], *others]
+    made = build("pass", spec)
+    assert isinstance(made, Pass)
+    return made
+
+
+def _groups(one: Pass, model: Model, context: Context) -> list[str]:
+    """The groups a pass applies to, where it can be told to ignore the others; else none."""
+    if IGNORE not in type(one).model_fields:
+        return []
+    try:
+        verdicts = one.check(model, context)
+    except ConfigurationError:
+        raise
+    except NetwrightError:
+        return []
+    return list(dict.fromkeys(verdict.layer for verdict in verdicts if verdict.applies and verdict.layer))
+
+
+def _changes_structure_or_values(one: Pass) -> bool:
+    """Whether a pass without its training changes the network at all: one that only trains does not."""
+    return IGNORE in type(one).model_fields or one.strength is not None or not one.trains
+
+
+def _is_ordered(field: OpenField) -> bool:
+    """Whether the values of a field are numbers, of which one can be stronger than another."""
+    if field.kind == "choice":
+        return all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in field.choice)
+    return field.kind in ("integer", "real") and field.field not in ("epochs", "steps", "learning_rate")
+
+
+def _some(context: Context, samples: int) -> Split:
+    """So many samples of the validation split, spread evenly over it."""
+    whole = context.task.data().validation
+    if len(whole) <= samples:
+        return whole
+    return whole.take(np.linspace(0, len(whole) - 1, samples).astype(np.int64))
+
+
+def _score(module: nn.Module, context: Context, split: Split) -> float:
+    from netwright.tasks.prediction import evaluate_split
+
+    return float(evaluate_split(module, context.task, split)[context.task.primary().metric])

@@ -1,0 +1,107 @@
+"""Sensitivities: what each layer group bears alone, and what is hopeless."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from netwright.compression.compression_pass import Pass, Verdict
+from netwright.compression.context import Context
+from netwright.compression.model import Model
+from netwright.compression.recipe import Recipe
+from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_above, measure_sensitivity
+
+
+class Fade(Pass):
+    """Takes a share of the weights of every linear layer away, the last ones first."""
+
+    strength: ClassVar[str | None] = "share"
+    trains: ClassVar[bool] = True
+    share: float = 0.5
+    ignore: tuple[str, ...] = ()
+
+    def check(self, model: Model, context: Context) -> list[Verdict]:
+        return [Verdict(p, True, "linear") for p, m in model.module.named_modules() if isinstance(m, nn.Linear)]
+
+    def apply(self, model: Model, context: Context) -> Model:
+        import copy
+
+        module = copy.deepcopy(model.module)
+        for path, layer in module.named_modules():
+            if isinstance(layer, nn.Linear) and path not in self.ignore:
+                with torch.no_grad():
+                    layer.weight.flatten()[int((1 - self.share) * layer.weight.numel()) :] = 0
+        return model.with_module(context.fine_tune(module, purpose="fade"))
+
+
+FADE = {"kind": f"{__name__}:Fade"}
+
+
+@pytest.fixture
+def trained(context_of):
+    net, context = context_of("mlp", epochs=6)
+    module = context.fine_tune(net, purpose="train", distill=False)
+    return module, dataclasses.replace(context, original=module)
+
+
+def test_every_group_is_measured_alone_at_every_strength(trained) -> None:
+    module, context = trained
+    recipe = Recipe.parse({"passes": [{**FADE, "share": {"low": 0.0, "high": 1.0}}], "solve": {}})
+    rows = measure_sensitivity(Model(module), recipe, context, samples=200)
+    linears = [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    assert [(row.group, row.strength) for row in rows] == [(g, s) for g in linears for s in (0.0, 0.5, 1.0)]
+    assert {row.n for row in rows} == {200}
+    nothing = [row for row in rows if row.strength == 0.0]
+    assert {row.loss for row in nothing} == {0.0}
+    everything = [row for row in rows if row.strength == 1.0]
+    assert all(row.loss > 0.5 for row in everything), "without any weight of a layer the classes are guessed"
+
+
+def test_a_fixed_strength_is_measured_at_its_half_too(trained) -> None:
+    module, context = trained
+    rows = measure_sensitivity(Model(module), Recipe.parse({"passes": [{**FADE, "share": 0.8}]}), context, samples=50)
+    assert sorted({row.strength for row in rows}) == [0.4, 0.8]
+
+
+def test_passes_that_only_train_or_work_on_files_are_left_out(trained) -> None:
+    module, context = trained
+    rows = measure_sensitivity(Model(module), Recipe.parse({"passes": ["fine_tune", "quantize"]}), context)
+    assert rows == []
+
+
+def test_coupled_groups_of_pruning_are_measured_without_training(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    heard = []
+    context = dataclasses.replace(context, listener=heard.append)
+    recipe = Recipe.parse({"passes": [{"kind": "structured_prune", "ratio": {"low": 0.2, "high": 0.6}}], "solve": {}})
+    rows = measure_sensitivity(Model(net), recipe, context, samples=50)
+    whole = sum(parameter.numel() for parameter in net.parameters())
+    strongest = [row for row in rows if row.strength == 0.6]
+    assert len(strongest) >= 2
+    assert all(row.params < whole for row in strongest)
+    assert len({row.params for row in strongest}) > 1
+    names = {event.name for event in heard}
+    assert "compress.epoch" not in names
+    assert "compress.sensitivity" in names
+
+
+def bearing(group: str, strength: float, loss: float | None) -> Bearing:
+    return Bearing(stage="p", group=group, field="ratio", strength=strength, score=None, loss=loss, params=None, n=9)
+
+
+def test_a_strength_is_hopeless_when_most_groups_alone_lose_too_much() -> None:
+    rows = [bearing("a", 0.2, 0.0), bearing("b", 0.2, 0.9), bearing("c", 0.2, 0.1)]
+    rows += [bearing("a", 0.6, 0.1), bearing("b", 0.6, 0.9), bearing("c", 0.6, 0.8)]
+    assert hopeless_above(rows, stage="p", hopeless=0.5) == 0.6
+    assert hopeless_above(rows, stage="p", hopeless=0.95) is None
+    assert hopeless_above(rows, stage="other", hopeless=0.5) is None
+    assert fragile_groups(rows, stage="p", hopeless=0.5) == ["b"]
+
+
+def test_a_row_survives_a_round_trip() -> None:
+    row = bearing("a", 0.2, None)
+    assert Bearing.from_json(row.to_json()) == row
