@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
 from netwright.core.errors import ExportError
 
@@ -85,14 +87,41 @@ def _missing(
     stated = [(name, *stored[name]) for _, _, name in open_ones if name in stored]
     if stated:
         return stated
+    values = _Values(work, inferred)
     for node, position, name in open_ones:
-        shape = _by_rule(node, position, inferred)
+        shape = _by_rule(node, position, inferred, values)
         if shape is not None:
             return [(name, shape, inferred[node.input[0]][1])]
     return []
 
 
-def _by_rule(node: Any, position: int, inferred: Mapping[str, tuple[Shape, int]]) -> Shape | None:
+class _Values:
+    """Values that follow from shapes and constants alone, such as the target of a reshape."""
+
+    def __init__(self, work: Any, inferred: Mapping[str, tuple[Shape, int]]) -> None:
+        self._shapes = inferred
+        self._makers = {name: node for node in work.graph.node for name in node.output}
+        self._constants = {tensor.name: tensor for tensor in work.graph.initializer}
+
+    def of(self, name: str) -> np.ndarray | None:
+        """The value of a tensor, or None when it depends on the input's values."""
+        if name in self._constants:
+            return np.asarray(numpy_helper.to_array(self._constants[name]))
+        node = self._makers.get(name)
+        if node is None or len(node.output) != 1:
+            return None
+        if node.op_type == "Shape":
+            known = self._shapes.get(node.input[0])
+            return None if known is None else _run(node, {node.input[0]: np.empty(known[0], np.float32)})
+        found = {one: self.of(one) for one in node.input if one}
+        return _run(node, found) if all(value is not None for value in found.values()) else None
+
+
+def _run(node: Any, inputs: Mapping[str, Any]) -> np.ndarray:
+    return np.asarray(ReferenceEvaluator(node).run(None, dict(inputs))[0])
+
+
+def _by_rule(node: Any, position: int, inferred: Mapping[str, tuple[Shape, int]], values: _Values) -> Shape | None:
     if not node.input or node.input[0] not in inferred:
         return None
     source = inferred[node.input[0]][0]
@@ -101,8 +130,16 @@ def _by_rule(node: Any, position: int, inferred: Mapping[str, tuple[Shape, int]]
         time, batch, _ = source
         directions, hidden = recurrence[0], recurrence[1]
         return (time, directions, batch, hidden) if position == 0 else (directions, batch, hidden)
-    # nothing is known of a reshape's target but its size, which is enough to count bytes
-    return (1, prod(source)) if node.op_type == "Reshape" else None
+    if node.op_type != "Reshape":
+        return None
+    target = values.of(node.input[1])
+    # of a target that only running tells, the size is known, which is enough to count bytes
+    return (1, prod(source)) if target is None else np.empty(source, np.bool_).reshape(_sizes(target, source)).shape
+
+
+def _sizes(target: np.ndarray, source: Shape) -> list[int]:
+    """A reshape's target with the sizes it copies from its input, for which it has a 0."""
+    return [source[axis] if size == 0 and axis < len(source) else int(size) for axis, size in enumerate(target)]
 
 
 def _item_bytes(kind: int) -> int:
