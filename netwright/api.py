@@ -96,7 +96,8 @@ def compress_model(
 ) -> dict[str, Any]:
     """Compress a trained network of your own: `model` names a function, `package.module:build`, that makes it.
 
-    `weights` is a safetensors file; `recipe` a YAML file with a `task` and a `compress` part.
+    `torchvision:NAME` and `timm:NAME` name one of those packages. `weights` is a safetensors file, or one of
+    `torch.save` that holds tensors alone; `recipe` a YAML file with a `task` and a `compress` part.
     """
     from netwright.runs.compressing import compress as run_compress
     from netwright.runs.compressing import load_own_model, own_winner, recipe_of
@@ -106,7 +107,8 @@ def compress_model(
     specification = _specification(recipe, overrides).model_copy(update={"space": None})
     if specification.compress is None:
         raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
-    module = load_own_model(model, Path(weights) if weights is not None else None)
+    outputs = specification.task.shapes().output_shape[0]
+    module = load_own_model(model, Path(weights) if weights is not None else None, outputs=outputs)
     path = _new_folder(specification.name, out)
     create_run(specification, path)
     with writing(path, specification=specification) as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,18 @@ from netwright.compression.context import make_context
 from netwright.compression.model import Model
 from netwright.compression.recipe import Recipe, RecipeResult, run_recipe
 from netwright.compression.store import FolderStore
-from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, Mistake
+from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 from netwright.core.files import content_hash
-from netwright.core.plugins import import_dotted
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.seeds import derive_seed
-from netwright.runs.artifacts import Artifacts, load_state, weights_from
+from netwright.runs.artifacts import Artifacts, load_state
+from netwright.runs.own_models import built_model, is_from_collection, read_state
 from netwright.runs.search import OpenRun
 from netwright.runs.stages import StageMeter
 from netwright.runs.winner import Winner
 from netwright.tasks.training import evaluate
+
+logger = logging.getLogger(__name__)
 
 
 def recipe_of(run: OpenRun) -> Recipe:
@@ -81,23 +84,18 @@ def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> Non
         run.record.put_stage(position, row)
 
 
-def load_own_model(build: str, weights: Path | None) -> nn.Module:
-    """A user's own trained network, from `package.module:build` and a safetensors file.
+def load_own_model(build: str, weights: Path | None, *, outputs: int | None = None) -> nn.Module:
+    """A user's own trained network: `package.module:build`, `torchvision:NAME` or `timm:NAME`, and a file of weights.
 
-    Raises ConfigurationError when it cannot be built and CheckpointError when the weights do not fit.
+    The file is of safetensors, or of `torch.save` with nothing but tensors in it. `outputs` is the number of classes
+    of a network of torchvision or timm; without a file its weights are random, which a warning says: nothing is
+    downloaded. Raises ConfigurationError when it cannot be built and CheckpointError when the weights do not fit.
     """
-    made = import_dotted(build, what="--model")
-    module = made() if callable(made) and not isinstance(made, nn.Module) else made
-    if not isinstance(module, nn.Module):
-        raise ConfigurationError(
-            [Mistake("--model", f"{build!r} gives a {type(module).__name__}, not a torch nn.Module")]
-        )
+    module = built_model(build, outputs=outputs)
     if weights is not None:
-        try:
-            content = weights.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"the weights {weights} cannot be read: {error.strerror}") from None
-        load_state(module, weights_from(content, source=str(weights)), source=str(weights))
+        load_state(module, read_state(weights), source=str(weights))
+    elif is_from_collection(build):
+        logger.warning("%s has random weights: give trained ones with --weights, nothing is downloaded", build)
     return module.eval()
 
 

@@ -25,7 +25,7 @@ from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity, check_parity
 from netwright.export.to_onnx import export_onnx
 from netwright.runs.artifacts import Artifacts
-from netwright.runs.compressing import load_own_model
+from netwright.runs.own_models import built_model
 from netwright.runs.search import OpenRun
 from netwright.runs.stages import EXAMPLES, score_file
 from netwright.runs.winner import build_trial, choose
@@ -195,7 +195,7 @@ def _compressed(run: OpenRun) -> Deployable:
 
 def _base(run: OpenRun, winner: Mapping[str, Any]) -> nn.Module:
     if winner["trial"] is None:
-        return load_own_model(winner["model"], None)
+        return built_model(winner["model"], outputs=run.specification.task.shapes().output_shape[0])
     return build_trial(run.specification, winner["decisions"], seed=winner["seed"])
 
 
