@@ -1,0 +1,134 @@
+"""Networks from outside: built by a user's function, by torchvision or by timm, with weights from a file.
+
+Nothing is ever downloaded: weights come from a file, or they are those the builder made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError, Mistake
+from netwright.core.plugins import import_dotted
+from netwright.runs.artifacts import weights_from
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+COLLECTIONS = ("torchvision", "timm")
+"""What `NAME:model` may begin with, beside a package of the user's own."""
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+def built_model(build: str, *, outputs: int | None = None) -> nn.Module:
+    """The network that `package.module:build`, `torchvision:NAME` or `timm:NAME` stands for.
+
+    `outputs` is the number of classes of a network of torchvision or timm; by default as many as its author chose.
+    Those networks have random weights. Raises ConfigurationError when it cannot be built and MissingPackageError
+    when the collection is not installed.
+    """
+    from torch import nn
+
+    collection, _, name = build.partition(":")
+    made = _from_collection(collection, name, outputs) if is_from_collection(build) else _called(build)
+    if not isinstance(made, nn.Module):
+        raise ConfigurationError(
+            [Mistake("--model", f"{build!r} gives a {type(made).__name__}, not a torch nn.Module")]
+        )
+    return made
+
+
+def is_from_collection(build: str) -> bool:
+    """Whether the name means a network of torchvision or timm."""
+    return build.partition(":")[0] in COLLECTIONS
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a safetensors file, or of a file of `torch.save` that holds nothing but tensors.
+
+    A state dict that lies under "state_dict" or "model", as in many checkpoints, is found there; the prefix of
+    `DataParallel` is taken off. Raises CheckpointError when the file cannot be read or would run a program.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
+    if not _is_torch_file(content):
+        return weights_from(content, source=str(path))
+    return _plain_state(_unpickled(path), path)
+
+
+def _called(build: str) -> Any:
+    from torch import nn
+
+    found = import_dotted(build, what="--model")
+    return found() if callable(found) and not isinstance(found, nn.Module) else found
+
+
+def _from_collection(collection: str, name: str, outputs: int | None) -> Any:
+    package = _package(collection)
+    options = {} if outputs is None else {"num_classes": outputs}
+    known = package.models.list_models() if collection == "torchvision" else package.list_models()
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigurationError([Mistake("--model", f"{collection} has no network {name!r}{hint}")])
+    try:
+        if collection == "torchvision":
+            return package.models.get_model(name, weights=None, **options)
+        return package.create_model(name, pretrained=False, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigurationError([Mistake("--model", f"{collection} cannot build {name!r}: {error}")]) from error
+
+
+def _package(collection: str) -> ModuleType:
+    try:
+        if collection == "torchvision":
+            importlib.import_module("torchvision.models")
+        return importlib.import_module(collection)
+    except (ImportError, RuntimeError) as error:
+        # torchvision raises RuntimeError beside a torch that it was not built for
+        raise MissingPackageError(
+            f"{collection} is needed for '{collection}:NAME' and cannot be imported ({error}); "
+            f"install one that fits your torch: pip install {collection}"
+        ) from None
+
+
+def _is_torch_file(content: bytes) -> bool:
+    """torch writes zip archives, and wrote bare pickles before; safetensors files begin with a length."""
+    return content[:4] == b"PK\x03\x04" or content[:2] in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
+
+
+def _unpickled(path: Path) -> object:
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"{path} holds more than tensors, or is damaged ({first}); load it where you trust it, and save "
+            "model.state_dict() with safetensors.torch.save_file"
+        ) from None
+
+
+def _plain_state(found: object, path: Path) -> Mapping[str, Tensor]:
+    import torch
+
+    for name in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
+            found = found[name]
+    if not isinstance(found, Mapping) or not all(isinstance(one, torch.Tensor) for one in found.values()):
+        raise CheckpointError(
+            f"{path} holds no state dict: tensors by name are expected, {type(found).__name__} came; "
+            "save model.state_dict()"
+        )
+    if found and all(str(name).startswith("module.") for name in found):
+        return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+    return {str(name): tensor for name, tensor in found.items()}

@@ -1,0 +1,154 @@
+"""Networks from a user's module, from torchvision and from timm: loaded safely, compressed the whole way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import netwright as nw
+from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError
+from netwright.runs.compressing import load_own_model
+from netwright.runs.own_models import built_model, read_state
+from tests.runs import own_lstm
+
+LATENCY = "latency: {pairs: 20, seconds: 0.2, warmup_seconds: 0.05}"
+
+
+def coloured(folder: Path, *, count: int = 240) -> Path:
+    """Images [N, 3, 32, 32] of 10 classes, told by the place of a bright square."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(count) % 10
+    images = rng.integers(0, 90, (count, 3, 32, 32))
+    for image, target in zip(images, targets, strict=True):
+        row, column = divmod(int(target), 4)
+        image[target % 3, 10 * row : 10 * row + 8, 8 * column : 8 * column + 8] += 150
+    path = folder / "images.npz"
+    np.savez(path, inputs=images.astype(np.uint8), targets=targets.astype(np.int64))
+    return path
+
+
+def rows(folder: Path) -> Path:
+    """The small digits as sequences of 8 rows, 8 features each."""
+    from sklearn.datasets import load_digits
+
+    images, targets = load_digits(return_X_y=True)
+    path = folder / "rows.npz"
+    np.savez(path, inputs=images[:600].reshape(-1, 8, 8).astype(np.float32), targets=targets[:600].astype(np.int64))
+    return path
+
+
+def recipe(folder: Path, *, kind: str, data: Path, passes: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"name: own\ntask: {{kind: {kind}, path: {data}}}\n{LATENCY}\n"
+        f"compress:\n  fine_tune: {{epochs: 1, batch_size: 32, samples: 96}}\n  passes: {passes}\n"
+    )
+    return path
+
+
+def check_run(result: dict, *, kept: str) -> None:
+    stages = {row["stage"]: row for row in result["stages"]}
+    assert stages[kept]["kept"], stages[kept]["reason"]
+    assert stages[kept]["params"] < stages["original"]["params"]
+    bundle = Path(result["bundle"])
+    card = json.loads((bundle / "card.json").read_text())
+    assert card["parity"]["model.onnx"]["max_difference"] < 1e-3
+    done = subprocess.run([sys.executable, "-I", "load.py"], cwd=bundle, capture_output=True, text=True, check=True)
+    assert "tells 10 classes" in done.stdout
+
+
+def test_a_users_lstm_goes_the_whole_way(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(own_lstm.build().state_dict(), tmp_path / "w.pt")
+    passes = "[{kind: structured_prune, ratio: 0.3}]"
+    path = recipe(tmp_path, kind="sequence_classification", data=rows(tmp_path), passes=passes)
+    result = nw.compress_model(
+        "tests.runs.own_lstm:build", weights=tmp_path / "w.pt", recipe=path, out=tmp_path / "run"
+    )
+    check_run(result, kept="structured_prune")
+
+
+@pytest.mark.parametrize("model", ["torchvision:resnet18", "timm:resnet10t"])
+def test_a_network_of_a_collection_goes_the_whole_way(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torchvision")
+    pytest.importorskip(model.partition(":")[0])
+    passes = "[{kind: structured_prune, ratio: 0.5}, quantize]"
+    path = recipe(tmp_path, kind="image_classification", data=coloured(tmp_path), passes=passes)
+    result = nw.compress_model(model, recipe=path, out=tmp_path / "run")
+    check_run(result, kept="structured_prune")
+    assert f"{model} has random weights" in caplog.text
+    again = nw.export_trial(tmp_path / "run", trial="best", format_name="safetensors", out=tmp_path / "again")
+    assert "model.safetensors" in again["files"]
+
+
+@pytest.mark.parametrize("model", ["torchvision:resnet18", "timm:resnet18"])
+def test_a_collections_network_has_as_many_classes_as_the_task(model: str, tmp_path: Path) -> None:
+    pytest.importorskip(model.partition(":")[0])
+    net = built_model(model, outputs=7)
+    assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+    save_file(net.state_dict(), tmp_path / "w.safetensors")
+    again = load_own_model(model, tmp_path / "w.safetensors", outputs=7)
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_own_model(model, tmp_path / "w.safetensors", outputs=8)
+    with pytest.raises(ConfigurationError, match=r"has no network 'resnet19'; did you mean resnet1"):
+        built_model(f"{model.partition(':')[0]}:resnet19")
+
+
+@pytest.mark.parametrize("collection", ["torchvision", "timm"])
+def test_a_missing_collection_is_named_with_its_pip_line(collection: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, collection, None)  # python's own way to make an import fail
+    monkeypatch.setitem(sys.modules, f"{collection}.models", None)
+    with pytest.raises(MissingPackageError, match=f"pip install {collection}"):
+        built_model(f"{collection}:resnet18")
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_state_dicts_are_found_in_torch_files(wrap, prefix: str, tmp_path: Path) -> None:
+    state = nn.Linear(3, 2).state_dict()
+    torch.save(wrap({prefix + name: tensor for name, tensor in state.items()}), tmp_path / "w.pth")
+    found = read_state(tmp_path / "w.pth")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+
+
+class Program:
+    """Would write a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_file_with_a_program_is_refused_and_not_run(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(2), "x": Program(tmp_path / "ran")}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="holds more than tensors"):
+        read_state(tmp_path / "w.pt")
+    torch.save(nn.Linear(3, 2), tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError, match="holds more than tensors"):
+        read_state(tmp_path / "whole.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match=r"holds no state dict.*list came"):
+        read_state(tmp_path / "list.pt")
+    (tmp_path / "text.safetensors").write_text("hello, this is no tensor")
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        read_state(tmp_path / "text.safetensors")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_state(tmp_path / "absent.pt")
