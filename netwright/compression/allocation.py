@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["local", "global"]
+Scope = Literal["local", "global", "isomorphic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Ranked:
     """A coupling as numbers: per slot the units from least to most important, and each step's importance.
 
     `steps[i]` is the mean importance, over the slots, of the i-th least important unit. `share` is the number
-    of slots whose widths add up to one layer's width; `start` the width, per slot, before the first step.
+    of slots whose widths add up to one layer's width; `start` the width, per slot, before the first step;
+    `family` is equal for couplings of equal structure.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Ranked:
     steps: Sequence[float]
     start: int
     share: int = 1
+    family: str = ""
 
     @property
     def size(self) -> int:
@@ -49,7 +51,8 @@ def allocate(
 
     `ratio` is the share of the widths at the start that shall be gone afterwards, earlier steps included.
     `local` takes the same share from each; `global` ranks all channels of all couplings together, so that
-    the least important go first wherever they are.
+    the least important go first wherever they are; `isomorphic` does so within each family, as scores of unlike
+    structures cannot be compared (Fang et al., Isomorphic pruning for vision models, ECCV 2024).
     """
     wanted = _wanted(couplings, ratio=ratio, scope=scope)
     result = {}
@@ -93,6 +96,12 @@ def rounding(size: int, round_to: int) -> int:
 def _wanted(couplings: Sequence[Ranked], *, ratio: float, scope: Scope) -> dict[str, float]:
     if scope == "local":
         return {coupling.name: min(coupling.size, coupling.start * (1 - ratio)) for coupling in couplings}
+    if scope == "isomorphic":
+        families: dict[str, list[Ranked]] = {}
+        for coupling in couplings:
+            families.setdefault(coupling.family, []).append(coupling)
+        alone = [_wanted(family, ratio=ratio, scope="global") for family in families.values()]
+        return {name: width for wanted in alone for name, width in wanted.items()}
     steps = sorted((value, coupling.name, len(coupling.order)) for coupling in couplings for value in coupling.steps)
     left = (1 - ratio) * sum(coupling.start * len(coupling.order) for coupling in couplings)
     budget = sum(coupling.size * len(coupling.order) for coupling in couplings) - left

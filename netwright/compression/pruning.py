@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import fx, nn
@@ -13,13 +13,16 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
 from netwright.compression import recurrent_pruning
-from netwright.compression.allocation import Limits, Ranked, Scope, allocate
-from netwright.compression.coupling import Coupling, Criterion, importance, ordered, shared_layers
+from netwright.compression.allocation import Ranked
+from netwright.compression.coupling import Coupling, ordered, shared_layers
+from netwright.compression.importance import gradients_for, importances
+from netwright.compression.latency_target import LatencyRuler
 from netwright.compression.model import Note
 from netwright.compression.outputs import output_layers
 from netwright.compression.probing import probe
 from netwright.compression.proof import Prover
 from netwright.compression.surgery import Cut, is_depthwise, remove
+from netwright.compression.targets import PruningSettings, Start, choose_channels
 from netwright.core.errors import CompressionError
 from netwright.evaluation.profile import profile
 
@@ -29,30 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Grouping = Callable[[nn.Module, torch.Tensor], list[Coupling]]
-STAND_IN = "stand_in"
-DEFAULT_RATIO = 0.3
-"""Mild enough to be kept after a short fine-tuning in most networks."""
-
-
-class PruningSettings(Protocol):
-    """What a pruning step is told; the fields of the structured pruning pass."""
-
-    @property
-    def ratio(self) -> float | None: ...
-    @property
-    def macs(self) -> float | None: ...
-    @property
-    def criterion(self) -> Criterion: ...
-    @property
-    def scope(self) -> Scope: ...
-    @property
-    def round_to(self) -> int: ...
-    @property
-    def min_channels(self) -> int: ...
-    @property
-    def max_ratio(self) -> float: ...
-    @property
-    def steps(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +43,11 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """The network before the first step: its multiply-accumulates and the width of each coupling."""
-
-    macs: int
-    sizes: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Pruned:
-    """The network after one step, in a sentence what was done, and where the steps started."""
+    """The network after one step, and in a sentence what was done."""
 
     module: nn.Module
     summary: str
-    start: Start
 
 
 def find_couplings(
@@ -119,24 +89,16 @@ def prune_once(
     context: Context,
     *,
     step: int,
-    start: Start | None,
+    start: Start,
 ) -> Pruned:
     """Take the least important channels out, in the `step`-th of the settings' steps; 1 is the first."""
     example = context.example_tensor()
-    start = start or Start(profile(module, example).macs, {c.name: c.size for c in couplings})
-    gradients = context.gradients(module) if settings.criterion == "taylor" else None
-    ranked = {
-        c.name: _ranked(
-            c,
-            importance(module, c, criterion=settings.criterion, gradients=gradients, seed=context.seed + i),
-            start,
-        )
-        for i, c in enumerate(couplings)
-    }
+    ranked = _ranked(module, couplings, settings, context, start)
     usable = list(couplings)
     prover = Prover(module, example, seed=context.seed)
     while True:
-        cuts = _choose(module, usable, ranked, settings, example, step=step, start=start)
+        gone = choose_channels(module, usable, ranked, settings, example, step=step, start=start)
+        cuts = {c.name: c.cuts(gone[c.name]) for c in usable if c.name in gone}
         guilty = _first_unproven(prover, usable, cuts)
         if guilty is None:
             break
@@ -148,9 +110,43 @@ def prune_once(
         f"{len(cuts)} of {len(couplings)} sets of channels made narrower, "
         f"{after.macs / max(start.macs, 1):.0%} of the multiply-accumulates left"
     )
-    if settings.macs is not None and step == settings.steps and after.macs > start.macs * settings.macs * 1.1:
-        summary += f"; the target of {settings.macs:.0%} is out of reach within the limits"
-    return Pruned(small, summary, start)
+    return Pruned(small, summary + _missed(small, after.macs, settings, start, last=step == settings.steps))
+
+
+def start_of(module: nn.Module, couplings: Sequence[Coupling], settings: PruningSettings, context: Context) -> Start:
+    """The network as it is before the first step; with a target of latency it is exported to be measured."""
+    example = context.example_tensor()
+    ruler = None
+    if settings.latency is not None:
+        ruler = LatencyRuler(module, context.example, workspace=context.workspace)
+    return Start(profile(module, example).macs, {c.name: c.size for c in couplings}, ruler)
+
+
+def doomed_channels(
+    module: nn.Module,
+    couplings: Sequence[Coupling],
+    settings: PruningSettings,
+    context: Context,
+    *,
+    step: int,
+    start: Start,
+) -> Mapping[str, tuple[int, ...]]:
+    """The channels that `prune_once` would take out, by the coupling's name."""
+    ranked = _ranked(module, couplings, settings, context, start)
+    return choose_channels(module, couplings, ranked, settings, context.example_tensor(), step=step, start=start)
+
+
+def _missed(small: nn.Module, macs: int, settings: PruningSettings, start: Start, *, last: bool) -> str:
+    """What was measured against the target, and whether it is out of reach."""
+    if settings.macs is not None and last and macs > start.macs * settings.macs * 1.1:
+        return f"; the target of {settings.macs:.0%} is out of reach within the limits"
+    if settings.latency is None or start.ruler is None:
+        return ""
+    share = start.ruler.share(small)
+    text = f", {share:.0%} of the latency of the exported file"
+    if last and share > settings.latency * 1.1:
+        text += f"; the target of {settings.latency:.0%} is out of reach within the limits"
+    return text
 
 
 def stand_in(module: nn.Module) -> nn.Module:
@@ -282,54 +278,24 @@ def _judge(
         proven.append(coupling)
 
 
-def _ranked(coupling: Coupling, values: torch.Tensor, start: Start) -> Ranked:
-    steps = values.sort(dim=1).values.mean(dim=0)
-    return Ranked(
-        name=coupling.name,
-        order=ordered(values),
-        steps=[float(value) for value in steps],
-        share=1 if coupling.recurrent else coupling.slots,
-        start=start.sizes.get(coupling.name, coupling.size),
-    )
-
-
-def _choose(
-    module: nn.Module,
-    couplings: Sequence[Coupling],
-    ranked: Mapping[str, Ranked],
-    settings: PruningSettings,
-    example: torch.Tensor,
-    *,
-    step: int,
-    start: Start,
-) -> dict[str, list[Cut]]:
-    """The cuts of this step, by coupling: for the ratio of the step, or the one nearest to the target of MACs."""
-    limits = Limits(settings.round_to, settings.min_channels, settings.max_ratio)
-
-    def cuts(ratio: float) -> dict[str, list[Cut]]:
-        chosen = allocate([ranked[c.name] for c in couplings], ratio=ratio, scope=settings.scope, limits=limits)
-        return {c.name: c.cuts(chosen[c.name]) for c in couplings if c.name in chosen}
-
-    if settings.macs is None:
-        return cuts((settings.ratio or DEFAULT_RATIO) * step / settings.steps)
-    target = start.macs * (1 - (1 - settings.macs) * step / settings.steps)
-
-    def distance(ratio: float) -> float:
-        small = remove(module, [cut for some in cuts(ratio).values() for cut in some])
-        return profile(small, example).macs - target
-
-    return cuts(_bisect(distance))
-
-
-def _bisect(distance: Callable[[float], float], *, rounds: int = 12) -> float:
-    """The ratio in (0, 1) with the smallest absolute distance met while halving the interval."""
-    low, high = 0.0, 1.0
-    tried: dict[float, float] = {0.0: distance(0.0)}
-    for _ in range(rounds):
-        middle = (low + high) / 2
-        tried[middle] = distance(middle)
-        low, high = (middle, high) if tried[middle] > 0 else (low, middle)
-    return min(tried, key=lambda ratio: (abs(tried[ratio]), ratio))
+def _ranked(
+    module: nn.Module, couplings: Sequence[Coupling], settings: PruningSettings, context: Context, start: Start
+) -> dict[str, Ranked]:
+    """The couplings as numbers, their channels in the order of importance."""
+    criterion = settings.criterion
+    gradients = gradients_for(criterion, module, context)
+    values = importances(module, couplings, criterion=criterion, gradients=gradients, seed=context.seed)
+    return {
+        c.name: Ranked(
+            name=c.name,
+            order=ordered(values[c.name]),
+            steps=[float(value) for value in values[c.name].sort(dim=1).values.mean(dim=0)],
+            share=1 if c.recurrent else c.slots,
+            start=start.sizes.get(c.name, c.size),
+            family=c.family(module),
+        )
+        for c in couplings
+    }
 
 
 def _first_unproven(prover: Prover, couplings: Sequence[Coupling], cuts: Mapping[str, Sequence[Cut]]) -> str | None:

@@ -8,7 +8,7 @@ Source of the idea: Wen et al., Learning intrinsic sparse structures within LSTM
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -86,14 +86,19 @@ def silence_units(layer: nn.RNNBase, indices: Sequence[int]) -> None:
             getattr(layer, kind + suffix)[rows] = 0.0
 
 
-def unit_rows(layer: nn.RNNBase, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The sum of `values` (one tensor per weight name) over what each unit owns as rows, [unit_count]."""
+def unit_blocks(layer: nn.RNNBase, values: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """What each unit owns as rows of `values` (one tensor per weight name): per slot [hidden_size, weights]."""
     hidden = layer.hidden_size
-    parts = []
-    for suffix in suffixes(layer):
-        rows = values[f"weight_ih{suffix}"].sum(1) + values[f"weight_hh{suffix}"].sum(1)
-        parts.append(rows.view(-1, hidden).sum(0))
-    return torch.cat(parts)
+    return tuple(
+        torch.cat(
+            [
+                values[name].view(-1, hidden, values[name].shape[1]).transpose(0, 1).flatten(1)
+                for name in (f"weight_ih{suffix}", f"weight_hh{suffix}")
+            ],
+            dim=1,
+        )
+        for suffix in suffixes(layer)
+    )
 
 
 def _kept(layer: nn.RNNBase, indices: Sequence[int]) -> list[torch.Tensor]:

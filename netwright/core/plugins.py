@@ -71,9 +71,11 @@ KINDS: Mapping[str, Kind] = {
         Kind("proxy", "proxies", "netwright.evaluation.proxies", "netwright.evaluation.proxy:Proxy"),
         Kind("strategy", "strategies", "netwright.nas.strategies", "netwright.nas.strategy:Strategy"),
         Kind("stopper", "stoppers", "netwright.nas.stoppers", "netwright.nas.stopper:Stopper"),
+        Kind("promotion", "promotions", "netwright.nas.promotions", "netwright.nas.promotion:Promotion"),
         Kind("executor", "executors", "netwright.runs.executors", "netwright.runs.executor:Executor"),
         Kind("pass", "passes", "netwright.compression.passes", "netwright.compression.compression_pass:Pass"),
         Kind("form", "forms", "netwright.compression.forms", "netwright.compression.form:Form"),
+        Kind("criterion", "criteria", "netwright.compression.criteria", "netwright.compression.criterion:Criterion"),
         Kind("format", "formats", "netwright.export.formats", "netwright.export.format:Format"),
         Kind("panel", "panels", "netwright.dashboards.panels", "netwright.dashboards.panel:Panel"),
     )

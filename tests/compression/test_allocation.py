@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netwright.compression.allocation import Limits, Ranked, allocate, kept, rounding
 
+# A loaded machine draws slowly; how fast is not what is tested.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-def ranked(name: str, size: int, *, level: float = 1.0, slots: int = 1, start: int = 0) -> Ranked:
+
+def ranked(name: str, size: int, *, level: float = 1.0, slots: int = 1, start: int = 0, family: str = "") -> Ranked:
     return Ranked(
-        name=name, order=[list(range(size))] * slots, steps=[level * (i + 1) for i in range(size)], start=start or size
+        name=name,
+        order=[list(range(size))] * slots,
+        steps=[level * (i + 1) for i in range(size)],
+        start=start or size,
+        family=family,
     )
 
 
+@patient
 @given(
     size=st.integers(1, 300),
     ratio=st.floats(0.01, 0.99),
@@ -30,9 +38,10 @@ def test_no_layer_passes_its_limits(size: int, ratio: float, round_to: int, floo
     assert left == size or left % rounding(size, round_to) == 0
 
 
-@given(st.lists(st.integers(2, 64), min_size=1, max_size=6), st.sampled_from(["local", "global"]))
+@patient
+@given(st.lists(st.integers(2, 64), min_size=1, max_size=6), st.sampled_from(["local", "global", "isomorphic"]))
 def test_more_ratio_never_keeps_more(sizes: list[int], scope: str) -> None:
-    couplings = [ranked(str(i), size, level=1 + i % 3) for i, size in enumerate(sizes)]
+    couplings = [ranked(str(i), size, level=1 + i % 3, family=str(i % 2)) for i, size in enumerate(sizes)]
     counts = [
         sum(map(len, allocate(couplings, ratio=r, scope=scope, limits=Limits(4, 2, 0.9)).values()))
         for r in (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -51,12 +60,22 @@ def test_global_takes_from_the_unimportant_layer() -> None:
     assert gone["weak"] == tuple(range(24))
 
 
+def test_isomorphic_ranks_within_each_family() -> None:
+    couplings = [
+        ranked("weak", 16, level=0.01, family="a"),
+        ranked("strong", 16, level=1, family="a"),
+        ranked("other", 32, level=100, family="b"),
+    ]
+    gone = allocate(couplings, ratio=0.25, scope="isomorphic", limits=Limits(1, 1, 0.9))
+    assert {name: len(channels) for name, channels in gone.items()} == {"weak": 8, "other": 8}
+
+
 def test_every_slot_loses_the_same_number() -> None:
     gone = allocate([ranked("r", 10, slots=3)], ratio=0.5, scope="global", limits=Limits(1, 1, 0.9))
     assert gone["r"] == tuple(slot * 10 + unit for slot in range(3) for unit in range(5))
 
 
-@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
 def test_ratio_counts_from_the_start(scope: str) -> None:
     gone = allocate([ranked("a", 24, start=32)], ratio=0.5, scope=scope, limits=Limits(1, 1, 0.9))
     assert len(gone["a"]) == 8

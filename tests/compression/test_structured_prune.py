@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from itertools import combinations
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from compression_nets import NETS, WIRINGS, Conv, Lin, Net, mean
 from torch import nn
 
 from netwright.compression.coupling import Coupling, Member
+from netwright.compression.group_penalty import GroupPenalty
+from netwright.compression.latency_target import LatencyRuler
 from netwright.compression.model import Model
 from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
 from netwright.compression.patch import apply_patch, difference
 from netwright.compression.proof import Prover, outputs, refutation, relative_difference
-from netwright.compression.pruning import find_couplings
+from netwright.compression.pruning import doomed_channels, find_couplings, start_of
 from netwright.compression.store import model_identity
 from netwright.compression.surgery import Cut, remove, silence
 from netwright.core.errors import CompressionError, ConfigurationError
@@ -102,7 +105,7 @@ def test_a_lying_grouping_cannot_touch_the_head() -> None:
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("scope", ["local", "global", "isomorphic"])
 def test_half_the_channels_go_and_the_head_stays(name: str, scope: str, context_of) -> None:
     net, context = context_of(name)
     pruned = StructuredPrune(ratio=0.5, scope=scope, epochs=0).apply(Model(net), context).module
@@ -135,16 +138,6 @@ def test_steps_end_where_one_step_would(context_of) -> None:
     assert rows[1] == pytest.approx(rows[0], rel=0.15)
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "taylor", "bn_scale", "random"])
-def test_every_criterion_prunes_and_repeats(criterion: str, context_of) -> None:
-    net, context = context_of("residual")
-    settings = StructuredPrune(ratio=0.4, criterion=criterion, epochs=0)
-    first, second = (settings.apply(Model(net), context).module for _ in range(2))
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
-
-
 def test_the_least_important_channels_go(context_of) -> None:
     net, context = context_of("mlp")
     with torch.no_grad():
@@ -154,16 +147,6 @@ def test_the_least_important_channels_go(context_of) -> None:
         StructuredPrune(ratio=0.5, scope="local", round_to=1, epochs=0, ignore=("4",)).apply(Model(net), context).module
     )
     assert torch.equal(pruned[1].weight, net[1].weight[1::2])
-
-
-@pytest.mark.parametrize("criterion", ["taylor", "bn_scale"])
-def test_criteria_find_channels_that_do_nothing(criterion: str, context_of) -> None:
-    net, context = context_of("plain_cnn")
-    with torch.no_grad():
-        net.norm.weight[:8] = 0.0
-        net.norm.bias[:8] = 0.0
-    settings = StructuredPrune(ratio=0.5, scope="local", criterion=criterion, round_to=1, epochs=0, ignore=("two",))
-    assert torch.equal(settings.apply(Model(net), context).module.norm.weight, net.norm.weight[8:])
 
 
 def test_ignored_layers_keep_their_width(context_of) -> None:
@@ -191,9 +174,60 @@ def test_a_tied_layer_is_refused() -> None:
     assert not found.proven
 
 
-def test_ratio_and_macs_exclude_each_other() -> None:
+@pytest.mark.parametrize("pair", list(combinations(("ratio", "macs", "latency"), 2)))
+def test_targets_exclude_each_other(pair: tuple[str, str]) -> None:
     with pytest.raises(ConfigurationError, match="not both"):
-        StructuredPrune.parse({"ratio": 0.5, "macs": 0.5})
+        StructuredPrune.parse(dict.fromkeys(pair, 0.5))
+
+
+def test_milder_takes_half_as_much_away() -> None:
+    assert StructuredPrune().milder().ratio == pytest.approx(0.15)
+    assert StructuredPrune(ratio=0.5, criterion="lamp").milder() == StructuredPrune(ratio=0.25, criterion="lamp")
+    assert StructuredPrune(macs=0.4).milder().macs == pytest.approx(0.7)
+    assert StructuredPrune(latency=0.6).milder().latency == pytest.approx(0.8)
+
+
+def test_a_target_of_latency_is_measured_on_the_file(context_of) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), Lin(64, 2048), nn.ReLU(), Lin(2048, 2048), nn.ReLU(), Lin(2048, 10)).eval()
+    _, context = context_of("mlp")
+    done = StructuredPrune(latency=0.5, epochs=0).apply(Model(net), context)
+    share = LatencyRuler(net, context.example, workspace=context.workspace).share(done.module)
+    assert 0.3 < share < 0.75
+    assert "of the latency of the exported file" in done.notes[0].reason
+    assert profile(done.module, context.example_tensor()).macs < 0.75 * profile(net, context.example_tensor()).macs
+
+
+def test_an_unreachable_latency_is_said(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    done = StructuredPrune(latency=0.05, max_ratio=0.2, epochs=0).apply(Model(net), context)
+    assert "the target of 5% is out of reach" in done.notes[0].reason
+
+
+@pytest.mark.parametrize("kind", ["group_lasso", "growing"])
+@pytest.mark.parametrize("name", ["residual", "lstm"])
+def test_regularised_training_makes_the_removal_cheaper(kind: str, name: str, context_of) -> None:
+    net, context = context_of(name, epochs=3)
+    couplings = find_couplings(net, context.example_tensor(), dependency_groups).proven
+    settings = StructuredPrune(ratio=0.4, scope="local")
+    gone = doomed_channels(net, couplings, settings, context, step=1, start=start_of(net, couplings, settings, context))
+    cuts = [cut for c in couplings for cut in c.cuts(gone.get(c.name, ()))]
+    plain = context.fine_tune(net, purpose="plain")
+    penalty = GroupPenalty(kind, couplings=couplings, doomed=gone, strength=1.0)
+    shrunk = context.fine_tune(net, purpose=kind, hooks=[penalty])
+    changes = []
+    for module in (plain, shrunk):
+        whole = outputs(module, context.example_tensor())
+        changes.append(float((whole - outputs(remove(module, cuts), context.example_tensor())).norm() / whole.norm()))
+    assert changes[1] < (0.2 if kind == "growing" else 0.9) * changes[0]
+
+
+def test_a_regularised_recipe_prunes_and_shows_its_structure_when_dry(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    settings = StructuredPrune(ratio=0.5, scope="local", regularise="growing", regularise_epochs=2)
+    trained, planned = (settings.apply(Model(net), one).module for one in (context, context.without_training()))
+    assert [p.shape for p in trained.parameters()] == [p.shape for p in planned.parameters()]
+    assert not torch.equal(next(trained.parameters()), next(planned.parameters()))
 
 
 @pytest.mark.parametrize(

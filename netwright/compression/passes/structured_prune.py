@@ -6,24 +6,37 @@ proves. A set of channels whose removal cannot be proven is left alone, with the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from netwright.compression.compression_pass import Pass, Verdict
+from netwright.compression.criteria.magnitude import Magnitude
+from netwright.compression.criterion import Criterion
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
+from netwright.core.plugins import build
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch import nn
 
     from netwright.compression.context import Context
     from netwright.compression.coupling import Coupling
     from netwright.compression.model import Model
+    from netwright.compression.targets import Start
+
+
+def _criterion(spec: object) -> Criterion:
+    found = build("criterion", spec)
+    assert isinstance(found, Criterion)
+    return found
 
 
 class StructuredPrune(Pass):
-    """Take whole channels and recurrent units out, by share or down to a target of multiply-accumulates.
+    """Take whole channels and recurrent units out: a share of them, or down to a share of the multiply-accumulates
+    or of the measured latency.
 
     Every removal is proven by computing: the network with the channels removed gives what the network with the
     channels silenced gives. Layers that produce the outputs are never touched.
@@ -32,16 +45,26 @@ class StructuredPrune(Pass):
     trains: ClassVar[bool] = True
 
     ratio: float | None = Field(
-        default=None, gt=0, lt=1, description="share of the channels to remove; 0.3 unless `macs` is given"
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the channels to remove; 0.3 unless `macs` or `latency` is given",
     )
     macs: float | None = Field(
         default=None, gt=0, lt=1, description="share of the multiply-accumulates to keep, instead of `ratio`"
     )
-    criterion: Literal["magnitude", "taylor", "bn_scale", "random"] = Field(
-        default="magnitude", description="what makes a channel important"
+    latency: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the exported file's latency on this machine to keep, instead of `ratio`",
     )
-    scope: Literal["global", "local"] = Field(
-        default="global", description="rank all channels together, or take the same share of every layer"
+    criterion: Annotated[SerializeAsAny[Criterion], BeforeValidator(_criterion)] = Field(
+        default=Magnitude(), description="what makes a channel important; see `netwright list criteria`"
+    )
+    scope: Literal["global", "isomorphic", "local"] = Field(
+        default="global",
+        description="rank all channels together, or those of equal structures, or take the same share of every layer",
     )
     round_to: int = Field(
         default=8, ge=1, le=64, description="widths are multiples of this; finer for layers under 4 × as wide"
@@ -52,14 +75,40 @@ class StructuredPrune(Pass):
     epochs: int | None = Field(
         default=None, ge=0, description="fine-tuning epochs per step; the recipe's unless given; 0 for none"
     )
+    regularise: Literal["none", "group_lasso", "growing"] = Field(
+        default="none",
+        description="train before each step so that channels get small: all of them, or those about to go",
+    )
+    penalty: float = Field(
+        default=0.5,
+        gt=0,
+        le=4,
+        description="of `regularise`: at 1 a mean channel that nothing holds is gone at the end",
+    )
+    regularise_epochs: int | None = Field(
+        default=None, ge=1, description="epochs of that training; the recipe's unless given"
+    )
     distill: bool = Field(default=True, description="let the original network teach in fine-tuning")
     ignore: tuple[str, ...] = Field(default=(), description="paths of layers to leave alone")
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
-        if self.ratio is not None and self.macs is not None:
-            raise ConfigurationError([Mistake("", "give either 'ratio' or 'macs', not both")])
+        given = [name for name in ("ratio", "macs", "latency") if getattr(self, name) is not None]
+        if len(given) > 1:
+            first, second = (repr(name) for name in given[:2])
+            raise ConfigurationError([Mistake("", f"give either {first} or {second}, not both")])
         return self
+
+    def milder(self) -> StructuredPrune:
+        """The same pass taking half as much away, whichever of its targets is set."""
+        from netwright.compression.targets import DEFAULT_RATIO
+
+        half = {
+            name: round(1 - (1 - v) / 2, 6) for name in ("macs", "latency") if (v := getattr(self, name)) is not None
+        }
+        if not half:
+            half = {"ratio": round((self.ratio or DEFAULT_RATIO) / 2, 6)}
+        return self.parse({**self.model_dump(mode="json"), **half})
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
         from netwright.compression.pruning import find_couplings
@@ -75,12 +124,12 @@ class StructuredPrune(Pass):
 
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.model import Note
-        from netwright.compression.pruning import find_couplings, prune_once, size_notes
+        from netwright.compression.pruning import find_couplings, prune_once, size_notes, start_of
 
         example = context.example_tensor()
         module = model.module
         notes: dict[str, Note] = {}
-        start = None
+        start: Start | None = None
         for step in range(1, self.steps + 1):
             found = find_couplings(module, example, dependency_groups, ignore=self.ignore, seed=context.seed)
             if not found.proven and step == 1:
@@ -89,8 +138,9 @@ class StructuredPrune(Pass):
             notes.update(
                 {name: Note("structured_prune", name, "left alone", why) for name, why in found.refused.items()}
             )
+            start = start or start_of(module, found.proven, self, context)
+            module = self._regularised(model.with_module(module), found.proven, context, step=step, start=start)
             result = prune_once(module, found.proven, self, context, step=step, start=start)
-            start = result.start
             module = context.fine_tune(
                 result.module,
                 purpose=f"structured_prune {step}/{self.steps}",
@@ -98,9 +148,31 @@ class StructuredPrune(Pass):
                 distill=self.distill,
                 forms=model.with_module(result.module).forms,
             )
+        if start is not None and start.ruler is not None:
+            start.ruler.close()
         notes.update({note.layer: note for note in size_notes(model.module, module)})
         summary = Note("structured_prune", "", "pruned", result.summary)
         return model.with_module(module, [summary, *notes.values()])
+
+    def _regularised(
+        self, model: Model, couplings: Sequence[Coupling], context: Context, *, step: int, start: Start
+    ) -> nn.Module:
+        """The network trained so that the channels to remove get small, or as it is."""
+        if self.regularise == "none" or context.dry:
+            return model.module
+        from netwright.compression.group_penalty import GroupPenalty
+        from netwright.compression.pruning import doomed_channels
+
+        doomed = doomed_channels(model.module, couplings, self, context, step=step, start=start)
+        penalty = GroupPenalty(self.regularise, couplings=couplings, doomed=doomed, strength=self.penalty)
+        return context.fine_tune(
+            model.module,
+            purpose=f"structured_prune regularise {step}/{self.steps}",
+            epochs=self.regularise_epochs,
+            distill=self.distill,
+            forms=model.forms,
+            hooks=[penalty],
+        )
 
 
 def dependency_groups(module: nn.Module, example: torch.Tensor) -> list[Coupling]:
