@@ -56,3 +56,42 @@ def test_a_file_is_not_quantized_twice(context_of, tmp_path) -> None:
     with pytest.raises(CompressionError, match="already has a file"):
         Quantize().apply(model, context)
     assert not Quantize().check(model, context)[0].applies
+
+
+def test_layers_that_cost_the_score_stay_in_float(context_of) -> None:
+    net, context = context_of("mlp", epochs=8)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    with torch.no_grad():
+        # one lonely large weight, and a scale shared by the whole layer, leave nothing of the others in 8 bits
+        trained[4].weight[0] *= 0
+        trained[4].weight[0, 0] = 3000.0
+        trained[6].weight[:, 0] *= 0
+    settings = {"per_channel": False, "score_samples": 200}
+    whole = Quantize(**settings).apply(Model(trained), context)
+    careful = Quantize(**settings, max_drop=0.01).apply(Model(trained), context)
+    left = [note for note in careful.notes if note.verdict == "left alone"]
+    assert [note.layer for note in left] == ["4"]
+    assert left[0].reason.startswith("excluded")
+    assert not [note for note in whole.notes if note.verdict == "left alone"]
+    costs = [note for note in careful.notes if note.verdict == "measured"]
+    assert costs[0].layer == "4"
+    assert costs[0].reason.endswith("; left")
+
+
+def test_every_layer_is_accounted_for(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    done = Quantize(exclude=("two",)).apply(Model(net), context)
+    by_layer = {note.layer: note for note in done.notes[1:]}
+    assert {name: note.verdict for name, note in by_layer.items()} == {
+        "one": "quantized",
+        "two": "left alone",
+        "head": "quantized",
+    }
+    assert by_layer["two"].reason == "excluded (4640 parameters, 294912 MACs)"
+
+
+def test_a_recurrent_layer_without_a_kernel_is_named() -> None:
+    net = traced(Net(lambda s, x: s.head(s.rnn(x)[0][:, -1]), rnn=nn.GRU(8, 24, batch_first=True), head=Lin(24, 10)))
+    verdicts = {verdict.layer: verdict for verdict in Quantize().check(Model(net), None)}
+    assert not verdicts["rnn"].applies
+    assert verdicts["rnn"].reason == "the runtime has no 8-bit kernel for GRU; quantize_weights stores it in 8 bits"

@@ -13,8 +13,9 @@ from export_networks import Exported
 
 from netwright.core.errors import ExportError
 from netwright.export.bundle import BundleContents, verify_bundle, write_bundle
-from netwright.export.onnx_runtime import Session, quantize_static
+from netwright.export.onnx_runtime import Session
 from netwright.export.parity import check_parity
+from netwright.export.quantization_static import quantize_static
 from netwright.tasks.data import Preprocessing
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(300, 1, 12, 12), dtype=np.uint8)

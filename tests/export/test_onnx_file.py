@@ -15,7 +15,8 @@ from torch import nn
 from netwright.core.errors import ExportError
 from netwright.evaluation.profile import profile
 from netwright.export.onnx_file import graph_cost, node_table, size_bytes
-from netwright.export.onnx_runtime import quantize_dynamic, quantize_static
+from netwright.export.quantization import quantize_dynamic
+from netwright.export.quantization_static import quantize_static
 
 
 def _folded(model: nn.Module) -> int:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netwright.compression.context import Context
-    from netwright.compression.model import Model
-    from netwright.export.onnx_runtime import QuantizationResult
+    from netwright.compression.model import Model, Note
+    from netwright.export.quantization import QuantizationResult
+    from netwright.export.quantization_static import StaticQuantizer
 
 
 class Quantize(Pass):
@@ -31,13 +32,30 @@ class Quantize(Pass):
     gains: ClassVar[tuple[str, ...]] = ("size_bytes", "latency_ms")
 
     mode: Literal["auto", "static", "dynamic"] = Field(default="auto", description="when ranges are found")
-    method: Literal["minmax", "entropy", "percentile"] = Field(
+    method: Literal["minmax", "entropy", "percentile", "mse"] = Field(
         default="minmax", description="how calibration chooses the range of an activation"
     )
+    percentile: float = Field(
+        default=99.999, gt=50, le=100, description="with `percentile`: per cent of the values inside the range"
+    )
     per_channel: bool = Field(default=True, description="a scale of its own for every output channel")
+    weights: Literal["auto", "int8", "uint8"] = Field(
+        default="auto", description="type of weights; auto: the nearest of those this CPU computes exactly"
+    )
     reduce_range: bool | None = Field(
         default=None, description="7-bit weights, which CPUs without VNNI need; default: as this CPU needs"
     )
+    bias_correction: bool = Field(default=False, description="take the mean error of rounded weights out of the biases")
+    equalize: bool = Field(
+        default=False, description="even out the ranges of channels between neighbouring layers first"
+    )
+    max_drop: float | None = Field(
+        default=None,
+        ge=0,
+        description="leave the most sensitive layers in float until the score is at most this much worse; "
+        "default: quantize all",
+    )
+    score_samples: int = Field(default=1000, ge=1, description="with max_drop: validation samples to score on")
     calibration_samples: int = Field(default=256, ge=1, description="at most so many samples to calibrate on")
     exclude: tuple[str, ...] = Field(default=(), description="names of nodes to leave in floating point")
 
@@ -56,63 +74,102 @@ class Quantize(Pass):
                 verdicts.append(Verdict(path, self.mode != "static", "LSTM is quantized dynamically only"))
             elif next(layer.parameters(recurse=False), None) is not None:
                 folded = "it is folded into the convolution before it" if "BatchNorm" in kind else ""
-                verdicts.append(Verdict(path, False, folded or f"the runtime has no 8-bit kernel for {kind}"))
+                stored = "; quantize_weights stores it in 8 bits" if isinstance(layer, nn.RNNBase) else ""
+                reason = folded or f"the runtime has no 8-bit kernel for {kind}{stored}"
+                verdicts.append(Verdict(path, False, reason))
         return verdicts
 
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.model import Note
-        from netwright.compression.store import model_identity
-        from netwright.core.files import content_hash
-        from netwright.export.to_onnx import export_onnx
+        from netwright.compression.quantizing_export import exported
 
-        if model.file is not None:
-            raise CompressionError("quantize works on the module's export, but the model already has a file")
-        key = content_hash([model_identity(model), self.model_dump(mode="json"), context.seed])[:16]
-        context.workspace.mkdir(parents=True, exist_ok=True)
-        source = context.workspace / f"{key}.float.onnx"
-        export_onnx(model.module.eval(), source, example=context.example)
-        mode, target, result = self._best(model, source, context, key)
-        if not result.coverage_params > 0:
-            raise CompressionError(f"no parameter could be quantized ({_reasons(result.left)})")
-        summary = (
-            f"{mode}: {result.coverage_params:.0%} of the parameters and {result.coverage_macs:.0%} of the MACs "
-            f"in 8 bits{', reduced range' if result.reduce_range else ''}"
-        )
-        notes = [Note("quantize", "", "quantized", summary)]
-        notes += [Note("quantize", str(node), "left alone", str(reason)) for node, reason in result.left]
-        return replace(model, file=target, notes=(*model.notes, *notes))
-
-    def _best(self, model: Model, source: Path, context: Context, key: str) -> tuple[str, Path, QuantizationResult]:
-        """The mode, file and result that cover the most parameters; static where they tie."""
-        from torch import nn
-
-        recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.module.modules())
-        modes = [self.mode] if self.mode != "auto" else ["static", "dynamic"] if recurrent else ["static"]
+        source = exported(model, context, self)
         results, failed = [], []
-        for mode in modes:
-            target = context.workspace / f"{key}.{mode}.int8.onnx"
+        for mode in self._modes(model):
+            target = source.with_suffix(f".{mode}.int8.onnx")
             try:
-                results.append((mode, target, self._quantize(mode, source, target, context)))
+                results.append((mode, *self._quantize(mode, source, target, context)))
             except ExportError as error:
                 failed.append(f"{mode}: {error}")
         if not results:
             raise CompressionError(f"the file cannot be quantized ({'; '.join(failed)})")
-        return max(results, key=lambda one: one[2].coverage_params)
+        mode, result, notes = max(results, key=lambda one: one[1].coverage_params)
+        if not result.coverage_params > 0:
+            raise CompressionError(f"no parameter could be quantized ({_reasons(result.left)})")
+        notes = [Note("quantize", "", "quantized", _summary(mode, result)), *notes]
+        for one in result.layers:
+            facts = f"{one.params} parameters, {one.macs} MACs"
+            if one.int8:
+                notes.append(Note("quantize", one.layer, "quantized", facts))
+            elif one.macs:
+                notes.append(Note("quantize", one.layer, "left alone", f"{one.reason} ({facts})"))
+        return replace(model, file=result.path, notes=(*model.notes, *notes))
 
-    def _quantize(self, mode: str, source: Path, target: Path, context: Context) -> QuantizationResult:
-        from netwright.export.onnx_runtime import quantize_dynamic, quantize_static
+    def _modes(self, model: Model) -> list[str]:
+        """The modes to try; where they tie, the first is taken."""
+        from torch import nn
+
+        if self.mode != "auto":
+            return [self.mode]
+        recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.module.modules())
+        return ["static", "dynamic"] if recurrent else ["static"]
+
+    def _quantize(
+        self, mode: str, source: Path, target: Path, context: Context
+    ) -> tuple[QuantizationResult, list[Note]]:
+        import tempfile
+        from pathlib import Path
+
+        from netwright.export.quantization import quantize_dynamic
+        from netwright.export.quantization_static import Static, StaticQuantizer
 
         if mode == "dynamic":
-            return quantize_dynamic(source, target, exclude=self.exclude)
-        return quantize_static(
-            source,
-            target,
-            calibration=context.calibration[: self.calibration_samples],
+            return quantize_dynamic(source, target, exclude=self.exclude), []
+        settings = Static(
             per_channel=self.per_channel,
             reduce_range=self.reduce_range,
             method=self.method,
-            exclude=self.exclude,
+            percentile=self.percentile,
+            weights=self.weights,
+            bias_correction=self.bias_correction,
+            equalize=self.equalize,
         )
+        data = context.calibration[: self.calibration_samples]
+        with tempfile.TemporaryDirectory(prefix="netwright-") as folder:
+            quantizer = StaticQuantizer(source, calibration=data, settings=settings, folder=Path(folder))
+            if self.max_drop is None:
+                return quantizer.write(target, exclude=self.exclude), []
+            return self._mixed(quantizer, target, context)
+
+    def _mixed(
+        self, quantizer: StaticQuantizer, target: Path, context: Context
+    ) -> tuple[QuantizationResult, list[Note]]:
+        """The copy whose score keeps the bound, and what each layer alone costs."""
+        from netwright.compression.model import Note
+        from netwright.compression.quantizing import score_of, within_drop
+
+        assert self.max_drop is not None
+        result, ranked, left = within_drop(
+            quantizer,
+            target,
+            exclude=self.exclude,
+            max_drop=self.max_drop,
+            score=lambda path: score_of(path, context, samples=self.score_samples),
+        )
+        notes = []
+        for one in ranked:
+            reason = f"8 bits in it alone cost {one.drop:.4f} of the score, relative error {one.error:.4f}"
+            notes.append(Note("quantize", one.layer, "measured", reason + ("; left" if one.layer in left else "")))
+        return result, notes
+
+
+def _summary(mode: str, result: QuantizationResult) -> str:
+    kinds = "/".join(kind.removeprefix("Q").lower() for kind in result.scheme)
+    error = "" if result.relative_error is None else f", relative error of the outputs {result.relative_error:.4f}"
+    return (
+        f"{mode}: {result.coverage_params:.0%} of the parameters and {result.coverage_macs:.0%} of the MACs "
+        f"in 8 bits ({kinds}{', reduced range' if result.reduce_range else ''}){error}"
+    )
 
 
 def _reasons(left: Sequence[tuple[str, str]]) -> str:
