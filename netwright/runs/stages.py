@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from netwright.analysis.intervals import wilson
 from netwright.compression.model import Model
 from netwright.core.files import file_hash
 from netwright.evaluation.latency import Latency, LatencyProtocol
+from netwright.export.coding.archive import encode
+from netwright.export.coding.onnx_regions import positive_zeros
 from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
 from netwright.export.timing import time_files
@@ -22,6 +26,8 @@ from netwright.tasks.task import Task
 
 BATCH = 256
 EXAMPLES = 16
+CODED_UP_TO = 32 << 20
+"""Bytes of the largest file that is coded for the table; above, coding would take minutes."""
 
 
 @dataclass
@@ -56,14 +62,30 @@ class StageMeter:
             metric: scores[metric],
             "scores": scores,
             "n": len(self.validation),
+            "interval": interval(scores, n=len(self.validation)),
             "params": cost.params,
             "macs": cost.macs,
-            "size_bytes": path.stat().st_size,
             "peak_activation_bytes": cost.peak_activation_bytes,
             "file": f"{self.folder.name}/{path.name}",
             "sha256": file_hash(path),
+            **self._sizes(path, self._archive(model, stage, path)),
             **self._latency(stage),
         }
+
+    def _archive(self, model: Model, stage: str, path: Path) -> Path | None:
+        """The stage's archive beside its file, under the same name."""
+        if model.archive is None:
+            return None
+        kept = path.with_suffix(".nwz")
+        shutil.copyfile(model.archive, kept)
+        return kept
+
+    def _sizes(self, path: Path, archive: Path | None) -> dict[str, Any]:
+        """Bytes that a stage takes, by every way of counting; `size_bytes` is what would be handed over."""
+        sizes: dict[str, Any] = byte_figures(path, archive)
+        if archive is not None:
+            sizes |= {"archive": f"{self.folder.name}/{archive.name}", "archive_sha256": file_hash(archive)}
+        return sizes
 
     def measure_together(self, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
         """The latency columns of several stages' files, all measured in one interleaved session."""
@@ -105,7 +127,38 @@ class StageMeter:
             shutil.copyfile(model.file, made)
         else:
             export_onnx(model.module, made, example=self.example)
+            made.write_bytes(positive_zeros(made.read_bytes()))
         return made.replace(self.folder / f"{stage}-{file_hash(made)[:8]}.onnx")
+
+
+def byte_figures(path: Path, archive: Path | None = None) -> dict[str, Any]:
+    """What a file's bytes come to, in the file and by the coders; nothing is predicted.
+
+    size_bytes: the archive, or the file where there is none. dense_bytes: the file. gzip_bytes: `gzip -9` of it, the
+    control. coded_bytes: the archive that the entropy coder makes of the file, with what its bytes are for (`bytes`)
+    and the zeroth-order bound of the same symbols. Those are None for files above 32 MB, as `coded_reason` says.
+    """
+    file = path.read_bytes()
+    figures: dict[str, Any] = {
+        "size_bytes": archive.stat().st_size if archive else len(file),
+        "dense_bytes": len(file),
+        "gzip_bytes": len(gzip.compress(file, 9, mtime=0)),
+        **dict.fromkeys(("coded_bytes", "entropy_bound_bytes", "bytes")),
+    }
+    if len(file) > CODED_UP_TO:
+        return {**figures, "coded_reason": f"files above {CODED_UP_TO >> 20} MB are not coded for the table alone"}
+    made = encode(file)
+    return figures | {
+        "coded_bytes": archive.stat().st_size if archive else len(made.data),
+        "entropy_bound_bytes": made.entropy_bound_bytes,
+        "bytes": made.bytes_by_kind,
+    }
+
+
+def interval(scores: Mapping[str, float], *, n: int) -> list[float] | None:
+    """The 95 % interval (Wilson) of the accuracy on n samples; None for tasks without one."""
+    share = scores.get("accuracy")
+    return None if share is None or not 0 <= share <= 1 else list(wilson(share, n=n))
 
 
 def latency_columns(latency: Latency) -> dict[str, Any]:
