@@ -33,13 +33,14 @@ class Pass(Plugin):
     `trains` says whether it fine-tunes by default. `gains` are the figures of which at least one must get
     better for the pass to be worth keeping: `score`, what the task judges models by, in its own direction, accuracy
     upwards, all others downwards. `strength` names the field that says how much is taken away, as a share; with a
-    minus before it, how much stays.
+    minus before it, how much stays. After a pass that is `last` none can follow.
     """
 
     stage: ClassVar[Literal["module", "file"]] = "module"
     trains: ClassVar[bool] = False
     gains: ClassVar[tuple[str, ...]] = ("params", "macs", "size_bytes", "latency_ms")
     strength: ClassVar[str | None] = None
+    last: ClassVar[bool] = False
 
     def milder(self) -> Pass | None:
         """The same pass taking half as much away; None where it declares no strength, or none is set."""

@@ -132,16 +132,19 @@ class Recipe(Settings):
 def order_mistakes(passes: Sequence[Pass]) -> list[Mistake]:
     """Why passes cannot be run in this order; empty when they can."""
     mistakes: list[Mistake] = []
-    file_pass = ""
+    file_pass, end = "", ""
     for number, one in enumerate(passes):
         name = name_of(one)
-        if file_pass and one.stage == "module":
+        if end and end != name:
+            mistakes.append(Mistake(f"passes.{number}", f"nothing can follow {end}; put {name} before it"))
+        elif file_pass and one.stage == "module":
             reason = f"{name} changes the module, but {file_pass} before it already works on the exported file"
             mistakes.append(Mistake(f"passes.{number}", f"{reason}; put {name} first"))
         if one.stage == "file":
             if file_pass == name:
                 mistakes.append(Mistake(f"passes.{number}", f"{name} can be there once; the file is already done"))
             file_pass = name
+        end = end or (name if one.last else "")
     return mistakes
 
 
