@@ -25,6 +25,7 @@ class EntropyCode(Pass):
 
     stage: ClassVar[Literal["module", "file"]] = "file"
     gains: ClassVar[tuple[str, ...]] = ("size_bytes",)
+    last: ClassVar[bool] = True
 
     coder: Literal["auto", "huffman", "arithmetic"] = Field(
         default="auto", description="how symbols become bits; `auto` takes the shortest for every tensor"

@@ -1,0 +1,90 @@
+"""Entropy coding: the archive gives back the file that is measured, and is what is handed over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from netwright.compression.model import Model
+from netwright.compression.passes.entropy_code import EntropyCode
+from netwright.compression.passes.quantize import Quantize
+from netwright.compression.recipe import Recipe, run_recipe
+from netwright.compression.store import FolderStore
+from netwright.core.errors import CompressionError, ConfigurationError
+from netwright.core.files import file_hash
+from netwright.evaluation.latency import LatencyProtocol
+from netwright.export.coding.archive import read_archive
+from netwright.export.onnx_runtime import Session
+from netwright.runs.stages import StageMeter
+
+
+def _sparse(net: torch.nn.Module) -> torch.nn.Module:
+    """The network with nine of ten weights zero and the others of 8 values."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim > 1:
+                kept = parameter.abs() > parameter.abs().flatten().quantile(0.9)
+                parameter.copy_(torch.round(parameter * 16) / 16 * kept)
+    return net
+
+
+def test_the_archive_gives_back_the_file_that_runs(context_of) -> None:
+    net, context = context_of("mlp")
+    net = _sparse(net)
+    done = EntropyCode().apply(Model(net), context)
+    assert read_archive(done.archive) == done.file.read_bytes()
+    assert done.archive.stat().st_size < 0.2 * done.file.stat().st_size
+    with torch.no_grad():
+        wanted = net(torch.from_numpy(context.example)).numpy()
+    np.testing.assert_allclose(Session(done.file)(context.example), wanted, atol=1e-5)
+
+
+def test_notes_say_how_every_tensor_was_coded(context_of) -> None:
+    net, context = context_of("mlp")
+    notes = EntropyCode().apply(Model(_sparse(net)), context).notes
+    assert "smaller than the file" in notes[0].reason
+    assert any("codebook" in note.reason and "bits per value" in note.reason for note in notes[1:])
+
+
+def test_a_quantized_file_is_coded_as_it_is(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    quantized = Quantize().apply(Model(net), context)
+    done = EntropyCode().apply(quantized, context)
+    np.testing.assert_array_equal(Session(done.file)(context.example), Session(quantized.file)(context.example))
+    assert done.archive.stat().st_size < quantized.file.stat().st_size
+
+
+def test_huffman_alone_needs_more_bytes(context_of) -> None:
+    net, context = context_of("mlp")
+    net = _sparse(net)
+    sizes = [EntropyCode(coder=c).apply(Model(net), context).archive.stat().st_size for c in ("auto", "huffman")]
+    assert sizes[0] < sizes[1]
+
+
+def test_a_stage_is_as_large_as_its_archive(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    net = _sparse(net)
+    meter = StageMeter(context.task, tmp_path / "models", LatencyProtocol(pairs=4, seconds=0.1, warmup_seconds=0.1))
+    store, recipe = FolderStore(tmp_path / "stages"), Recipe(passes=("entropy_code",))
+    meter.begin(Model(net))
+    result = run_recipe(Model(net), recipe, context, meter.measure, store=store)
+    first, last = (stage.row for stage in result.stages)
+    archive = tmp_path / last["archive"]
+    assert last["size_bytes"] == last["coded_bytes"] == archive.stat().st_size == sum(last["bytes"].values())
+    assert first["size_bytes"] == first["dense_bytes"] > first["gzip_bytes"] > first["coded_bytes"]
+    assert first["coded_bytes"] == last["size_bytes"], "what the table foretells is what the pass makes"
+    assert result.stages[1].kept
+    again = run_recipe(Model(net), recipe, context, meter.measure, store=store)
+    assert again.stages[1].resumed
+    assert file_hash(again.model.archive) == last["archive_sha256"]
+
+
+def test_nothing_may_follow_and_nothing_is_coded_twice(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    with pytest.raises(CompressionError, match="has an archive already"):
+        EntropyCode().apply(Model(net, archive=tmp_path / "model.nwz"), context)
+    Recipe(passes=("quantize", "entropy_code"))
+    for passes in (("entropy_code", "quantize"), ("entropy_code", "fine_tune"), ("entropy_code", "entropy_code")):
+        with pytest.raises(ConfigurationError, match="entropy_code"):
+            Recipe.parse({"passes": passes})
