@@ -62,10 +62,8 @@ def test_layers_that_cost_the_score_stay_in_float(context_of) -> None:
     net, context = context_of("mlp", epochs=8)
     trained = context.fine_tune(net, purpose="train", distill=False)
     with torch.no_grad():
-        # one lonely large weight, and a scale shared by the whole layer, leave nothing of the others in 8 bits
-        trained[4].weight[0] *= 0
-        trained[4].weight[0, 0] = 3000.0
-        trained[6].weight[:, 0] *= 0
+        # one large weight, of a unit that stays silent, leaves nothing of the layer's others in 8 bits
+        trained[4].weight[0, 0], trained[4].bias[0] = 3000.0, -1e6
     settings = {"per_channel": False, "score_samples": 200}
     whole = Quantize(**settings).apply(Model(trained), context)
     careful = Quantize(**settings, max_drop=0.01).apply(Model(trained), context)
