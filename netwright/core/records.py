@@ -87,8 +87,9 @@ FINISHED = frozenset({TrialState.DONE, TrialState.FAILED, TrialState.INFEASIBLE,
 class Trial:
     """An architecture and all that is known of it.
 
-    `fidelity` is the number of epochs it was trained for, `curve` one row per epoch,
-    `artifacts` maps a role such as `weights` to the hash of a stored object.
+    `fidelity` is the number of epochs it was trained for, or how far along another axis the search declares;
+    `curve` has one row per epoch, `artifacts` maps a role such as `weights` to the hash of a stored object.
+    `rungs` has one entry per fidelity it was sent to: which one, and once it is reached what was measured there.
     """
 
     number: int
@@ -105,6 +106,7 @@ class Trial:
     started: str = ""
     ended: str = ""
     artifacts: Mapping[str, str] = field(default_factory=dict)
+    rungs: Sequence[Mapping[str, Any]] = ()
 
     def value(self, metric: str) -> float | None:
         """The measured value of a metric, or None when it is absent."""
@@ -130,6 +132,7 @@ class Trial:
         data["measurements"] = {name: m.to_json() for name, m in self.measurements.items()}
         data["curve"] = [dict(row) for row in self.curve]
         data["artifacts"] = dict(self.artifacts)
+        data["rungs"] = [dict(entry) for entry in self.rungs]
         return data
 
     @classmethod

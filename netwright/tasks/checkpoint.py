@@ -86,6 +86,21 @@ def load_state(path: Path, *, identity: Mapping[str, str]) -> TrainingState:
     )
 
 
+def stored_rows(path: Path) -> list[dict[str, float]]:
+    """The epochs that the training of a checkpoint has behind it; none where there is no file, or no readable one.
+
+    Whether the file can be gone on from is only known to `load_state`.
+    """
+    if not path.exists():
+        return []
+    try:
+        with safe_open(path, framework="pt") as stored:
+            facts = json.loads((stored.metadata() or {}).get("netwright", "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return []
+    return list(facts.get("rows", []))
+
+
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes."""
     digest = hashlib.sha256()
