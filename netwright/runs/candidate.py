@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +12,21 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from netwright.core.cost import Cost
 from netwright.core.plugins import build
 from netwright.core.records import Measurement
+from netwright.core.seeds import derive_seed
 from netwright.evaluation.metric import Metric
 from netwright.evaluation.subject import Session, Subject
 from netwright.export.onnx_runtime import Session as OnnxSession
 from netwright.export.to_onnx import export_onnx
 from netwright.runs.artifacts import Artifacts
-from netwright.runs.executor import TrialJob
+from netwright.runs.executor import TrialJob, checkpoint_of
+from netwright.runs.noise import mean_of
+from netwright.runs.reduced import Reduced, at_rung
 from netwright.runs.specification import RunSpecification
-from netwright.search_spaces.cost import cost
 from netwright.search_spaces.graph import LayerGraph
-from netwright.tasks.training import evaluate
+from netwright.tasks.training import FitResult, OnEpoch, evaluate, fit, go_on
 
 EXAMPLES = 16
 TRIES = 5
@@ -37,6 +41,7 @@ class Candidate:
     job: TrialJob
     graph: LayerGraph
     model: nn.Module
+    reduced: Reduced
     _scores: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -45,7 +50,30 @@ class Candidate:
         shapes = specification.task.shapes()
         graph = specification.searched.graph(job.decisions, shapes)
         model = specification.searched.build(job.decisions, shapes, seed=job.seed)
-        return cls(specification, job, graph, model)
+        reduced = at_rung(specification, job.decisions, model, rung=job.rung, seed=job.seed)
+        return cls(specification, job, graph, model, reduced)
+
+    def fit(self, *, checkpoint: Path, on_epoch: OnEpoch = go_on) -> FitResult:
+        """Train what the job's fidelity makes of the network; goes on from the checkpoint."""
+        return fit(
+            self.reduced.model,
+            self.reduced.task,
+            training=self.reduced.training,
+            seed=self.job.seed,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+            device=self.specification.training_device(),
+        )
+
+    def repeated(self, cost_class: str, names: Sequence[str], *, times: int) -> dict[str, Measurement]:
+        """The means of metrics over `times` trainings with different seeds, this one the first; none for one."""
+        found = [self.measure(cost_class, names)]
+        for repeat in range(1, times):
+            seed = derive_seed(self.specification.seed, self.job.identity, repeat)
+            other = Candidate.of(self.specification, dataclasses.replace(self.job, seed=seed))
+            other.fit(checkpoint=checkpoint_of(self.job.folder, self.job.number, part=f"-repeat-{repeat}"))
+            found.append(other.measure(cost_class, names))
+        return {name: mean_of([one[name] for one in found]) for name in found[0]} if times > 1 else {}
 
     def measure(
         self, cost_class: str, names: Iterable[str], *, row: Mapping[str, Any] | None = None
@@ -61,8 +89,13 @@ class Candidate:
             metric = build("metric", name)
             assert isinstance(metric, Metric)
             if metric.cost == cost_class:
-                found[name] = self._tried(metric)
+                found[name] = self._measured_before(name, metric) or self._tried(metric)
         return found
+
+    def _measured_before(self, name: str, metric: Metric) -> Measurement | None:
+        """What was measured at a lower rung of what training does not change, such as latency."""
+        known = self.job.known.get(name) if metric.cost == "measured" else None
+        return Measurement.from_json(known) if known is not None and known["value"] is not None else None
 
     def _tried(self, metric: Metric) -> Measurement:
         """A measurement; one that the machine disturbed is taken again, a few times at most."""
@@ -77,8 +110,8 @@ class Candidate:
     def subject(self) -> Subject:
         """The network as metrics see it."""
         return Subject(
-            cost=lambda: cost(self.graph),
-            scores=lambda: self._scores or evaluate(self.model, self.specification.task, "validation"),
+            cost=lambda: self._cost,
+            scores=lambda: self._scores or evaluate(self.reduced.model, self.reduced.task, "validation"),
             session=lambda: self._session,
             file=lambda: self._file,
             example=self._example,
@@ -88,6 +121,10 @@ class Candidate:
     def store_weights(self) -> str:
         """Keep the weights in the run folder; returns their content hash."""
         return Artifacts(self.job.folder).put_weights(self.model)
+
+    @cached_property
+    def _cost(self) -> Cost:
+        return self.specification.searched.cost(self.job.decisions, self.specification.task.shapes())
 
     @cached_property
     def _example(self) -> np.ndarray:

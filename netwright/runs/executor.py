@@ -16,7 +16,11 @@ from netwright.core.records import Measurement, TrialState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialJob:
-    """All a worker needs to run one trial; plain data, so that it travels to any process."""
+    """All a worker needs to run one trial; plain data, so that it travels to any process.
+
+    `rung` is the fidelity to train at, and `final` whether it is the last one. `reported` is the number of epochs of
+    this training that are on record already, `known` has what was measured of the trial before.
+    """
 
     number: int
     attempt: int
@@ -27,6 +31,10 @@ class TrialJob:
     folder: Path
     limit_s: float
     threads: int = 1
+    rung: float | None = None
+    final: bool = True
+    reported: int = 0
+    known: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +73,17 @@ def lost(kind: str, reason: str, *, seconds: float = 0.0) -> Outcome:
     return Outcome(state=TrialState.FAILED, kind=kind, reason=reason, seconds=seconds)
 
 
+def checkpoint_of(folder: Path, number: int, *, part: str = "") -> Path:
+    """Where in a run folder a trial's training keeps its state; `part` tells apart trainings of one trial."""
+    return folder / "scratch" / "trials" / f"{number:06d}{part}"
+
+
+NOT_PROMISING = "not promising enough to train on"
+
+
 def stopped_early(*, seconds: float = 0.0) -> Outcome:
     """The outcome of a trial that the search ended because it was not promising."""
-    return Outcome(state=TrialState.STOPPED, reason="not promising enough to train on", seconds=seconds)
+    return Outcome(state=TrialState.STOPPED, reason=NOT_PROMISING, seconds=seconds)
 
 
 class Work(Protocol):

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from netwright.analysis.front import pareto_front
 from netwright.core.clock import Clock, SystemClock
-from netwright.core.errors import InfeasibleError, SpaceError
+from netwright.core.errors import SpaceError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
-from netwright.core.text import readable
 from netwright.nas.context import SearchContext
+from netwright.nas.fidelity import Comparison
+from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, is_paused
 from netwright.nas.strategy import Proposal
-from netwright.runs.executor import Outcome, TrialJob
+from netwright.runs.cheap import described
+from netwright.runs.executor import NOT_PROMISING, Outcome, TrialJob
 from netwright.runs.optuna_mirror import OptunaMirror
+from netwright.runs.ordering import entry_of, horizons, next_step, reached, seen_from, still_runs
 from netwright.runs.record import StudyRecord, count_states, is_finished
 from netwright.runs.reuse import measured_before
 from netwright.runs.specification import RunSpecification
 from netwright.runs.trial import broken_bound
-from netwright.search_spaces.cost import cost
 
 ASKS = 20
 DRAWS = 200
@@ -31,9 +33,10 @@ TRANSIENT = frozenset({"killed", "node lost"})
 
 
 class SearchLoop:
-    """Proposes trials, refuses to pay twice for one architecture, and records all that comes back.
+    """Proposes trials, promotes them, refuses to pay twice for one architecture, and records all that comes back.
 
-    The executor pulls: `next_job`, then `report` per epoch, then `finish`. All are called by one thread.
+    The executor pulls: `next_job`, then `report` per epoch, then `finish`. All are called by one thread. Everything
+    is decided from the recorded trials, so that a search that was killed goes on as it would have.
     """
 
     def __init__(
@@ -53,12 +56,16 @@ class SearchLoop:
         self._listener = listener
         self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
-        self._shapes = specification.task.shapes()
         self._strategy = specification.search.strategy.prepare(
             SearchContext(specification.task, folder / "scratch" / "strategy", specification.seed, specification.device)
         )
+        self._rungs = specification.search.rungs
+        fidelity = specification.search.fidelity
+        self._comparison = None if fidelity is None else Comparison(fidelity)
+        self._entrants = EntrantReader(specification.objectives, self._rungs)
         self._trials: dict[int, Trial] = {trial.number: trial for trial in record.all_trials()}
         self._attempts: dict[int, int] = {}
+        self._lost: dict[int, int] = {}
         self._again: deque[int] = deque()
         self._exhausted = False
         self._frozen = specification.to_json()
@@ -80,15 +87,13 @@ class SearchLoop:
         """The next trial to run, or None when there is none to start now."""
         if self._again:
             return self._retry(self._again.popleft())
-        while len(self._trials) < self._spec.search.trials and not self._exhausted and self._in_time():
-            proposal = self._propose()
-            if proposal is None:
-                self._exhausted = True
-                self._record.note("search.exhausted", trials=len(self._trials))
+        search = self._spec.search
+        step = next_step(self.trials)
+        for horizon in horizons(step, lag=search.lag if search.ordered else None):
+            if still_runs(self.trials, horizon):
                 return None
-            trial = self._begin(proposal)
-            if trial.state is TrialState.RUNNING:
-                return self._job(trial, 1)
+            if (job := self._step(step, horizon)) is not None:
+                return job
         return None
 
     def report(self, number: int, row: Mapping[str, Any]) -> bool:
@@ -97,15 +102,16 @@ class SearchLoop:
         measured = {name: Measurement.from_json(m) for name, m in row.get("measurements", {}).items()}
         plain = {key: value for key, value in row.items() if key != "measurements"}
         curve = [r for r in trial.curve if r["epoch"] < plain["epoch"]]
-        trial = dataclasses.replace(
-            trial,
-            curve=(*curve, plain),
-            fidelity=float(plain["epoch"]),
-            measurements={**trial.measurements, **measured},
-        )
+        trial = dataclasses.replace(trial, curve=(*curve, plain), measurements={**trial.measurements, **measured})
+        if self._by_epochs:
+            trial = dataclasses.replace(trial, fidelity=float(plain["epoch"]))
+        keep = bool(plain["epoch"] >= self._spec.search.training.epochs)
+        if not keep and self._by_epochs and trial.fidelity >= self._target(trial):
+            trial = dataclasses.replace(trial, rungs=reached(trial, keep_curve=False))
+        elif not keep:
+            keep = self._keep_going(trial)
+            trial = dataclasses.replace(trial, reason="" if keep else NOT_PROMISING)
         self._trials[number] = trial
-        last = plain["epoch"] >= self._spec.search.training.epochs
-        keep = last or self._keep_going(trial)
         self._record.update_trial(trial)
         self._tell("search.epoch", trial=number, epoch=plain["epoch"], keep=keep)
         return keep
@@ -114,14 +120,13 @@ class SearchLoop:
         """Take what came of a trial's attempt; a worker's death is tried again as often as allowed."""
         attempt = self._attempts[number]
         trial = self._trials[number]
-        again = outcome.kind in TRANSIENT and attempt <= self._spec.search.retries
-        state = TrialState.WAITING if again else outcome.state
-        if state is TrialState.DONE and self._missing(outcome):
-            state = TrialState.FAILED
-            outcome = dataclasses.replace(outcome, state=state, kind="not finite", reason=self._missing(outcome))
+        self._lost[number] = self._lost.get(number, 0) + (outcome.kind in TRANSIENT)
+        again = outcome.kind in TRANSIENT and self._lost[number] <= self._spec.search.retries
+        if outcome.state is TrialState.DONE and (missing := self._missing(outcome)):
+            outcome = dataclasses.replace(outcome, state=TrialState.FAILED, kind="not finite", reason=missing)
         trial = dataclasses.replace(
             trial,
-            state=state,
+            state=TrialState.WAITING if again else outcome.state,
             reason=outcome.reason,
             measurements={**trial.measurements, **outcome.measurements},
             fidelity=outcome.fidelity or trial.fidelity,
@@ -129,82 +134,172 @@ class SearchLoop:
             seconds=trial.seconds + outcome.seconds,
             ended="" if again else self._clock.now(),
         )
-        if state is not TrialState.INFEASIBLE and not again:
-            broken = broken_bound(self._spec.limits, trial.measurements)
-            if broken and state is TrialState.DONE:
-                trial = dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=broken)
+        trial = self._judged(trial)
         self._trials[number] = trial
         self._record.end_attempt(trial, attempt, outcome)
         if again:
             self._again.append(number)
         self._ended(trial)
 
+    def close(self) -> None:
+        """Let Optuna's study have the trials that stay at their rung."""
+        if self._mirror is not None:
+            self._mirror.catch_up(self.trials)
+
+    @property
+    def _by_epochs(self) -> bool:
+        """Whether the fidelity of a trial is its number of epochs."""
+        fidelity = self._spec.search.fidelity
+        return fidelity is None or fidelity.axis == "epochs"
+
+    def _target(self, trial: Trial) -> float:
+        """The fidelity that a trial was sent to."""
+        return float(trial.rungs[-1]["fidelity"]) if trial.rungs else self._rungs[-1]
+
+    def _judged(self, trial: Trial) -> Trial:
+        """A trial whose attempt ended: paused at a rung, beyond a bound, or as it is."""
+        fidelity, target = self._spec.search.fidelity, self._target(trial)
+        if trial.state is TrialState.DONE and fidelity is not None:
+            trial = dataclasses.replace(trial, fidelity=target, rungs=reached(trial, keep_curve=not self._by_epochs))
+            if target < self._rungs[-1]:
+                trial = dataclasses.replace(trial, state=TrialState.STOPPED)
+        if is_paused(trial) and fidelity is not None:
+            return dataclasses.replace(trial, reason=f"paused at {fidelity.describe(target)}")
+        broken = broken_bound(self._spec.limits, trial.measurements)
+        if broken and trial.state is TrialState.DONE:
+            return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=broken)
+        return trial
+
     def _take_up_interrupted(self) -> None:
         """Trials that were in flight when the last driver ended begin again, with the same decisions and seed."""
-        for trial in list(self._trials.values()):
+        for trial in sorted(self._trials.values(), key=lambda t: t.rungs[-1]["step"] if t.rungs else t.number):
             if is_finished(trial):
                 continue
             attempts = self._record.attempts_of(trial.number)
             self._attempts[trial.number] = len(attempts)
-            waiting = dataclasses.replace(trial, state=TrialState.WAITING)
+            self._lost[trial.number] = sum(attempt["kind"] in TRANSIENT for attempt in attempts)
+            waiting = self._as_interrupted(trial)
             if attempts and not attempts[-1]["ended"]:
-                outcome = Outcome(state=TrialState.WAITING, kind="interrupted", reason="the driver ended")
+                outcome = Outcome(state=waiting.state, kind="interrupted", reason="the driver ended")
                 self._record.end_attempt(waiting, len(attempts), outcome)
             self._trials[trial.number] = waiting
-            self._again.append(trial.number)
+            if not is_finished(waiting):
+                self._again.append(trial.number)
         if self._mirror is not None:
-            self._mirror.catch_up(self.trials)
+            self._mirror.catch_up([trial for trial in self.trials if not is_paused(trial)])
+
+    def _as_interrupted(self, trial: Trial) -> Trial:
+        """What an interrupted trial is: stopped when that was decided already, else waiting for another attempt."""
+        stopped = dataclasses.replace(trial, state=TrialState.STOPPED, ended=self._clock.now())
+        if is_paused(stopped):
+            return self._judged(stopped)
+        return stopped if trial.reason == NOT_PROMISING else dataclasses.replace(trial, state=TrialState.WAITING)
 
     def _retry(self, number: int) -> TrialJob:
-        attempt = self._attempts.get(number, 0) + 1
         trial = dataclasses.replace(self._trials[number], state=TrialState.RUNNING, reason="")
+        return self._another_attempt(trial, promoted=False)
+
+    def _another_attempt(self, trial: Trial, *, promoted: bool) -> TrialJob:
+        number = trial.number
+        before = self._attempts.get(number)
+        attempt = 1 + (len(self._record.attempts_of(number)) if before is None else before)
         self._trials[number] = trial
         self._attempts[number] = attempt
-        self._record.restart_trial(trial, attempt)
+        self._record.restart_trial(trial, attempt, promoted=promoted)
         return self._job(trial, attempt)
 
-    def _propose(self) -> tuple[Proposal, str] | None:
-        """A proposal whose architecture is new to this run, with its identity; None when none is left."""
+    def _step(self, step: int, horizon: int | None) -> TrialJob | None:
+        """What the rule makes of what can be seen: a promotion, a new trial, or None for nothing to do."""
+        while True:
+            seen = seen_from(self.trials, horizon)
+            move = self._move(seen)
+            if move is None:
+                return None
+            if isinstance(move, Promote):
+                return self._promote(move.number, step, horizon)
+            proposed = self._propose(seen)
+            if proposed is None:
+                self._exhausted = True
+                self._record.note("search.exhausted", trials=len(self._trials))
+                continue
+            entry = entry_of(fidelity=self._rungs[move.rung], step=step, horizon=horizon)
+            trial = self._begin(proposed, entry)
+            if trial.state is TrialState.RUNNING:
+                return self._job(trial, 1)
+
+    def _move(self, seen: Sequence[Trial]) -> Begin | Promote | None:
+        search = self._spec.search
+        may_ask = len(self._trials) < search.trials and not self._exhausted and self._in_time()
+        if search.fidelity is None:
+            return Begin() if may_ask else None
+        entrants = self._entrants.read(seen)
+        ladder = Ladder(top=search.fidelity.top, entrants=entrants, objectives=self._spec.objectives, may_ask=may_ask)
+        late = not self._in_time() and any(trial.state is TrialState.DONE for trial in self.trials)
+        return None if late else search.fidelity.promotion.next(ladder)
+
+    def _promote(self, number: int, step: int, horizon: int | None) -> TrialJob:
+        """Send a trial to the rung above its last one; it goes on from its checkpoint where it can."""
+        trial = self._trials[number]
+        place = self._rungs.index(self._target(trial)) + 1
+        entry = entry_of(fidelity=self._rungs[place], step=step, horizon=horizon)
+        curve = trial.curve if self._by_epochs else ()
+        rungs = (*trial.rungs, entry)
+        trial = dataclasses.replace(trial, state=TrialState.RUNNING, reason="", ended="", rungs=rungs, curve=curve)
+        job = self._another_attempt(trial, promoted=True)
+        self._tell("search.promote", trial=number, fidelity=entry["fidelity"])
+        return job
+
+    def _propose(self, seen: Sequence[Trial]) -> Trial | None:
+        """A trial of an architecture that is new to this run, cheaply checked; None when none is left."""
         known = {trial.identity for trial in self._trials.values()}
         number = len(self._trials)
         space = self._spec.searched
+        told = seen if self._comparison is None else self._comparison.of(seen)
         for draw in range(ASKS + DRAWS):
             rng = generator(self._spec.seed, "ask", number, draw)
             if draw < ASKS:
-                proposal = self._strategy.ask(space, self.trials, self._spec.objectives, rng)
+                proposal = self._strategy.ask(space, told, self._spec.objectives, rng)
             else:
                 proposal = Proposal(decisions=space.sample(rng), origin="random, the strategy repeats itself")
-            identity = self._identity(proposal)
-            if identity not in known:
-                return proposal, identity
+            trial = self._drafted(proposal, number)
+            if trial.identity not in known:
+                return trial
         return None
 
-    def _identity(self, proposal: Proposal) -> str:
-        """The architecture's identity; one that cannot be built counts as itself."""
+    def _drafted(self, proposal: Proposal, number: int) -> Trial:
+        """A proposal as a trial: running, or infeasible when the cheap facts already break a bound."""
+        identity = f"unbuildable-{derive_seed(*sorted(proposal.decisions.items()))}"
+        measured: Mapping[str, Measurement] = {}
         try:
-            return self._spec.searched.identity(proposal.decisions, self._shapes)
-        except SpaceError:
-            return f"unbuildable-{derive_seed(*sorted(proposal.decisions.items()))}"
-
-    def _begin(self, proposed: tuple[Proposal, str]) -> Trial:
-        """Record a new trial: running, or infeasible when the cheap facts already break a bound."""
-        proposal, identity = proposed
-        trial = Trial(
-            number=len(self._trials),
+            identity, measured = described(self._spec, proposal.decisions)
+            problem = broken_bound(self._spec.limits, measured)
+        except SpaceError as error:
+            problem = str(error)
+        now = self._clock.now()
+        return Trial(
+            number=number,
             decisions=proposal.decisions,
             identity=identity,
-            state=TrialState.RUNNING,
+            state=TrialState.RUNNING if problem is None else TrialState.INFEASIBLE,
             seed=derive_seed(self._spec.seed, identity, 0),
+            measurements=measured,
+            reason=problem or "",
             origin=proposal.origin,
-            started=self._clock.now(),
+            started=now,
+            ended="" if problem is None else now,
         )
-        trial = self._from_before(self._check_cheaply(trial))
-        self._trials[trial.number] = trial
+
+    def _begin(self, trial: Trial, entry: Mapping[str, Any]) -> Trial:
+        """Record a new trial: sent to its first rung, or finished when it is infeasible or known from another run."""
+        trial = self._from_before(trial)
         if trial.state is TrialState.RUNNING:
+            trial = dataclasses.replace(trial, rungs=(entry,))
+            self._trials[trial.number] = trial
             self._attempts[trial.number] = 1
             self._record.start_trial(trial)
             self._tell("search.start", trial=trial.number)
         else:
+            self._trials[trial.number] = trial
             self._record.add_finished(trial)
             self._ended(trial)
         return trial
@@ -218,37 +313,30 @@ class SearchLoop:
         if found is None or any(found.value(o.metric) is None for o in self._spec.limits):
             return trial
         broken = broken_bound(self._spec.limits, found.measurements)
-        return dataclasses.replace(found, state=TrialState.INFEASIBLE, reason=broken) if broken else found
-
-    def _check_cheaply(self, trial: Trial) -> Trial:
-        try:
-            measured = cheap_measurements(self._spec, trial.decisions)
-        except SpaceError as error:
-            return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=str(error), ended=self._clock.now())
-        trial = dataclasses.replace(trial, measurements=measured)
-        broken = broken_bound(self._spec.limits, measured)
-        if broken is None:
-            return trial
-        return dataclasses.replace(trial, state=TrialState.INFEASIBLE, reason=broken, ended=self._clock.now())
+        if broken and found.state is TrialState.DONE:
+            return dataclasses.replace(found, state=TrialState.INFEASIBLE, reason=broken)
+        return found
 
     def _keep_going(self, trial: Trial) -> bool:
         primary = self._spec.chosen_by
         value = trial.value(primary.metric)
         if value is None:
             return True
-        history = [loss_curve(other, self._spec) for other in self.trials if other.number != trial.number]
+        horizon = trial.rungs[-1]["horizon"] if trial.rungs else None
+        others = [other for other in seen_from(self.trials, horizon) if other.number != trial.number]
+        history = [loss_curve(other, self._spec) for other in others]
         return self._spec.search.stopper.keep_going(
             epoch=int(trial.fidelity),
             value=primary.loss(value),
             history=[curve for curve in history if curve],
-            protected=self._protected(trial),
+            protected=self._protected(trial, others),
         )
 
-    def _protected(self, trial: Trial) -> bool:
+    def _protected(self, trial: Trial, others: Sequence[Trial]) -> bool:
         """Whether the trial would stand on the front as it is now: such a one is never stopped early."""
         if len(self._spec.objectives) < 2:
             return False
-        done = [t for t in self.trials if t.state is TrialState.DONE]
+        done = [t for t in others if t.state is TrialState.DONE]
         front = pareto_front([*done, dataclasses.replace(trial, state=TrialState.DONE)], self._spec.objectives)
         return any(member.number == trial.number for member in front)
 
@@ -262,6 +350,7 @@ class SearchLoop:
         return ""
 
     def _job(self, trial: Trial, attempt: int) -> TrialJob:
+        target = self._target(trial)
         return TrialJob(
             number=trial.number,
             attempt=attempt,
@@ -272,6 +361,10 @@ class SearchLoop:
             folder=self._folder,
             limit_s=self._spec.search.trial_limit_s,
             threads=self._spec.search.executor.threads,
+            rung=None if self._spec.search.fidelity is None else target,
+            final=target >= self._rungs[-1],
+            reported=len(trial.curve),
+            known={name: m.to_json() for name, m in trial.measurements.items()},
         )
 
     def _in_time(self) -> bool:
@@ -279,7 +372,7 @@ class SearchLoop:
         return budget is None or self._clock.monotonic() - self._began < budget
 
     def _ended(self, trial: Trial) -> None:
-        if self._mirror is not None and is_finished(trial):
+        if self._mirror is not None and is_finished(trial) and not is_paused(trial):
             self._mirror.add(trial)
         self._tell("search.trial", trial=trial.number, state=str(trial.state), reason=trial.reason)
 
@@ -301,53 +394,3 @@ def loss_curve(trial: Trial, specification: RunSpecification) -> dict[int, float
     key = f"validation_{specification.chosen_by.metric.removeprefix('validation_')}"
     objective = specification.chosen_by
     return {int(row["epoch"]): objective.loss(row[key]) for row in trial.curve if key in row}
-
-
-def cheap_measurements(specification: RunSpecification, decisions: Mapping[str, Any]) -> dict[str, Measurement]:
-    """What the decisions alone tell: parameters, multiply-accumulates, peak activation memory.
-
-    Raises SpaceError when the decisions make no network for the task's input.
-    """
-    units = {"params": "", "macs": "", "peak_activation_bytes": "bytes"}
-    found = cost(specification.searched.graph(decisions, specification.task.shapes()))
-    protocol = {"source": "layer graph", "batch": 1}
-    return {
-        name: Measurement(metric=name, value=float(getattr(found, name)), unit=unit, protocol=protocol)
-        for name, unit in units.items()
-    }
-
-
-def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None:
-    """Draw architectures at random; raise when none can be built, or none keeps the cheap bounds.
-
-    Raises SpaceError or InfeasibleError that says how near the nearest one came.
-    """
-    rng = generator(specification.seed, "feasibility")
-    bounded = [o for o in specification.limits if o.bound is not None]
-    nearest: dict[str, float] = {}
-    problem: SpaceError | None = None
-    for _ in range(draws):
-        try:
-            measured = cheap_measurements(specification, specification.searched.sample(rng))
-        except SpaceError as error:
-            problem = error
-            continue
-        for objective in bounded:
-            found = measured.get(objective.metric)
-            if found is not None and found.value is not None:
-                loss = objective.loss(found.value)
-                nearest[objective.metric] = min(loss, nearest.get(objective.metric, loss))
-        if broken_bound(specification.limits, measured) is None:
-            return
-    if not nearest:
-        raise SpaceError(
-            f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
-        )
-    texts = [
-        f"{o.metric} bound {readable(o.bound or 0.0)}, nearest {readable(abs(nearest[o.metric]))}"
-        for o in bounded
-        if o.metric in nearest
-    ]
-    raise InfeasibleError(
-        f"none of {draws} random architectures keeps the bounds ({'; '.join(texts)}); loosen a bound or widen the space"
-    )

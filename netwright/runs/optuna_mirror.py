@@ -45,22 +45,25 @@ class OptunaMirror:
         finally:
             optuna.logging.set_verbosity(verbosity)
         known = self._study.get_trials(deepcopy=False)
-        self._added = {trial.user_attrs.get(NUMBER) for trial in known}
+        self._added = {(trial.user_attrs.get(NUMBER), trial.user_attrs.get("state")) for trial in known}
         self._choices: dict[str, Any] = {}
         for trial in known:
             for parameter, distribution in trial.distributions.items():
                 self._choices.setdefault(parameter, distribution)
 
     def catch_up(self, trials: Sequence[Trial]) -> None:
-        """Add the finished trials that a crash kept from being added."""
+        """Add the finished trials that are not there yet, such as those that a crash kept from being added.
+
+        A trial that was added as stopped and was promoted since, in a search that went on, is added once more.
+        """
         for trial in trials:
-            if is_finished(trial) and trial.number not in self._added:
+            if is_finished(trial) and (trial.number, str(trial.state)) not in self._added:
                 self.add(trial)
 
     def add(self, trial: Trial) -> None:
         """Add one finished trial."""
         self._study.add_trial(self._frozen(trial))
-        self._added.add(trial.number)
+        self._added.add((trial.number, str(trial.state)))
 
     def close(self) -> None:
         """Let go of the file."""

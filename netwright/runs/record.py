@@ -129,9 +129,10 @@ class StudyRecord:
             _put_trial(connection, trial, sequence)
             self._add_attempt(connection, trial.number, 1)
 
-    def restart_trial(self, trial: Trial, attempt: int) -> None:
-        """Record another attempt at a trial."""
-        with self._change("trial.restart", trial=trial.number, attempt=attempt) as (connection, sequence):
+    def restart_trial(self, trial: Trial, attempt: int, *, promoted: bool = False) -> None:
+        """Record another attempt at a trial, after one that was lost, or because it goes on to its next rung."""
+        name = "trial.promote" if promoted else "trial.restart"
+        with self._change(name, trial=trial.number, attempt=attempt) as (connection, sequence):
             _put_trial(connection, trial, sequence)
             self._add_attempt(connection, trial.number, attempt)
 

@@ -8,28 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core.errors import CheckpointError
-from netwright.core.files import content_hash
+from netwright.core.files import content_hash, write_atomic
 from netwright.core.records import Trial, TrialState
+from netwright.nas.promotion import is_paused
 from netwright.runs.artifacts import Artifacts
+from netwright.runs.executor import checkpoint_of
 from netwright.runs.view import RunView, open_run
+
+BEFORE = -1
+"""The step of what was known before the search began."""
 
 
 def measured_before(specification: Mapping[str, Any], *, data: str, runs: tuple[Path, ...]) -> dict[str, Known]:
     """Finished trials of other runs by architecture, of those runs alone that measured in the same way.
 
-    The same way means equal data, training settings, seed, device and latency protocol. Raises RunError for a
-    path that is no run.
+    The same way means equal data, training settings, repeats, seed, device and latency protocol. A trial that was
+    trained in full is known whatever its run's rungs were; one paused at a rung only where the rungs are the same.
+    Raises RunError for a path that is no run.
     """
-    wanted = _way(specification, data=data)
-    found: dict[str, Known] = {}
+    wanted, rungs = _way(specification, data=data), _rungs(specification)
+    done: dict[str, Known] = {}
+    paused: dict[str, Known] = {}
     for path in runs:
         view = open_run(path)
         if _way(view.specification, data=str(view.environment.get("data"))) != wanted:
             continue
+        same = _rungs(view.specification) == rungs
         for trial in view.trials:
             if trial.state is TrialState.DONE:
-                found.setdefault(trial.identity, Known(view, trial))
-    return found
+                done.setdefault(trial.identity, Known(view, trial, same_rungs=same))
+            elif same and is_paused(trial):
+                paused.setdefault(trial.identity, Known(view, trial))
+    return paused | done
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,27 +48,47 @@ class Known:
 
     run: RunView
     trial: Trial
+    same_rungs: bool = True
 
     def as_trial(self, asked: Trial, *, folder: Path) -> Trial | None:
-        """The asked trial with everything the known one measured, its weights copied; None when they are lost."""
+        """The asked trial with everything the known one measured, its weights copied; None when they are lost.
+
+        The checkpoint of a paused one comes along, so that it can go on.
+        """
         source, target = Artifacts(self.run.path), Artifacts(folder)
         try:
             artifacts = {role: target.put(source.get(digest)) for role, digest in self.trial.artifacts.items()}
         except CheckpointError:
             return None
+        if is_paused(self.trial):
+            self._copy_checkpoint(asked, folder)
         return dataclasses.replace(
             asked,
-            state=TrialState.DONE,
+            state=self.trial.state,
+            reason=self.trial.reason,
             measurements={**asked.measurements, **self.trial.measurements},
             curve=self.trial.curve,
             fidelity=self.trial.fidelity,
             artifacts=artifacts,
             origin=f"{asked.origin}; known from trial {self.trial.number} of {self.run.path.name}",
             ended=asked.started,
+            rungs=[{**entry, "step": BEFORE} for entry in self.trial.rungs] if self.same_rungs else (),
         )
+
+    def _copy_checkpoint(self, asked: Trial, folder: Path) -> None:
+        """A checkpoint that is gone costs its epochs again, and nothing else."""
+        source, target = checkpoint_of(self.run.path, self.trial.number), checkpoint_of(folder, asked.number)
+        if source.is_file():
+            write_atomic(target, source.read_bytes())
 
 
 def _way(specification: Mapping[str, Any], *, data: str) -> str:
     search = specification["search"]
     parts = {"data": data, "training": search["training"], "latency": search["latency"]}
+    parts["repeats"] = search.get("repeats", 1)
     return content_hash({**parts, "seed": specification["seed"], "device": specification.get("device")})
+
+
+def _rungs(specification: Mapping[str, Any]) -> tuple[str, list[float]] | None:
+    fidelity = specification["search"].get("fidelity")
+    return None if fidelity is None else (fidelity["axis"], list(fidelity["rungs"]))

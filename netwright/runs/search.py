@@ -11,11 +11,14 @@ from netwright.core.config import with_overrides
 from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
+from netwright.runs.cheap import check_feasible
 from netwright.runs.folder import RunFolder
-from netwright.runs.loop import SearchLoop, check_feasible
+from netwright.runs.loop import SearchLoop
+from netwright.runs.noise import noise_of
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.provenance import environment
 from netwright.runs.record import StudyRecord, count_states
+from netwright.runs.reduced import check_fidelity
 from netwright.runs.score_check import check_scores
 from netwright.runs.specification import RunSpecification
 
@@ -38,6 +41,7 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     if specification.space is not None:
         check_scores(specification)
         check_feasible(specification)
+        check_fidelity(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
     record = StudyRecord(folder.database)
@@ -121,6 +125,9 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     except BaseException:
         run.record.set_fact("state", "interrupted")
         raise
+    loop.close()
+    if spec.search.repeats > 1:
+        run.record.set_fact("noise", noise_of(loop.trials))
     run.record.set_fact("state", "searched")
     listener(Event("search.end", {"counts": count_states(loop.trials), "exhausted": loop.exhausted}))
     if not any(trial.state is TrialState.DONE for trial in loop.trials):

@@ -15,7 +15,9 @@ from netwright.core.plugins import build, load, spec_of
 from netwright.core.records import Objective
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.evaluation.metric import Metric
+from netwright.nas.fidelity import Fidelity
 from netwright.nas.stopper import Stopper
+from netwright.nas.stoppers.never import Never
 from netwright.nas.strategy import Strategy
 from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
@@ -52,6 +54,18 @@ class Search(Settings):
         default="median", validate_default=True, description="when a trial is not worth its epochs"
     )
     training: Training = Field(default=Training(epochs=3), description="how every candidate is trained")
+    fidelity: Fidelity | None = Field(
+        default=None, description="begin every trial short or small and promote the promising; default: train in full"
+    )
+    repeats: int = Field(
+        default=1, ge=1, description="train each candidate so often, with other seeds; its values are means"
+    )
+    ordered: bool = Field(
+        default=False, description="the same record for any number of workers: results are used in a fixed order"
+    )
+    lag: int = Field(
+        default=3, ge=0, description="in ordered mode, how many trainings before one are not yet known to it"
+    )
     latency: LatencyProtocol = Field(
         default_factory=LatencyProtocol.screening, description="how candidates are timed, quickly"
     )
@@ -62,12 +76,41 @@ class Search(Settings):
         default=(), description="runs whose finished trials are taken over where they were measured in the same way"
     )
 
+    @model_validator(mode="after")
+    def _fits_fidelity(self) -> Self:
+        """The last rung says the epochs, and rungs take the stopper's place, unless both are given."""
+        if self.fidelity is None:
+            return self
+        own = self.__dict__  # the object is frozen only once it is made
+        if "stopper" not in self.model_fields_set:
+            own["stopper"] = Never()
+        if self.fidelity.axis != "epochs":
+            if not isinstance(self.stopper, Never):
+                what = f"must be never when the fidelity is {self.fidelity.axis}: curves of several cannot be compared"
+                raise ConfigurationError([Mistake("stopper", what)])
+            return self
+        epochs = int(self.fidelity.rungs[-1])
+        if "training" not in self.model_fields_set or "epochs" not in self.training.model_fields_set:
+            own["training"] = self.training.model_copy(update={"epochs": epochs})
+        elif self.training.epochs != epochs:
+            what = f"is {self.training.epochs}, but the last rung is {epochs}; leave it out, or make them equal"
+            raise ConfigurationError([Mistake("training.epochs", what)])
+        return self
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """The fidelities of a trial in ascending order; without a declared axis, its epochs alone."""
+        return self.fidelity.rungs if self.fidelity else (float(self.training.epochs),)
+
 
 class Winner(Settings):
     """Which trial of the front is taken, and how it is trained in full."""
 
     metric: str | None = Field(default=None, description="best value of this wins; default: the first objective")
     training: Training = Field(default=Training(epochs=12), description="the full training of the winner")
+    seeds: int = Field(
+        default=1, ge=1, description="race the front first: train it with up to so many seeds and take the best mean"
+    )
 
 
 class RunSpecification(Settings):

@@ -11,20 +11,24 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import NetwrightError
 from netwright.core.files import canonical_json, write_atomic
 from netwright.core.records import Measurement, Objective, TrialState
 from netwright.core.text import readable
-from netwright.runs.executor import Outcome, TrialJob, stopped_early
+from netwright.runs.executor import Outcome, TrialJob, checkpoint_of, stopped_early
 
+if TYPE_CHECKING:
+    from netwright.runs.candidate import Candidate
+
+Report = Callable[[Mapping[str, Any]], bool]
 TIMEOUT_EXIT = 124
 ALWAYS = ("params", "macs", "peak_activation_bytes")
 """Metrics that every trial records, because they cost nothing."""
 
 
-def run_trial(job: TrialJob, *, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
+def run_trial(job: TrialJob, *, report: Report) -> Outcome:
     """Run one trial and tell what came of it; never raises for what the trial itself does wrong.
 
     `report` takes a row per epoch and answers whether to go on.
@@ -57,11 +61,10 @@ def _timed(outcome: Outcome, seconds: float) -> Outcome:
     return dataclasses.replace(outcome, seconds=seconds)
 
 
-def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
+def _run(job: TrialJob, report: Report) -> Outcome:
     import torch
 
     from netwright.runs.candidate import Candidate
-    from netwright.tasks.training import fit
 
     specification = _specification(canonical_json(job.specification))
     torch.set_num_threads(job.threads)
@@ -78,30 +81,37 @@ def _run(job: TrialJob, report: Callable[[Mapping[str, Any]], bool]) -> Outcome:
         if found.value is None:
             reason = f"{name} has no value: {found.reason}"
             return Outcome(state=TrialState.FAILED, kind="error", reason=reason, measurements=measured)
+    with _deadline(job.limit_s):
+        return _trained(candidate, measured, report)
+
+
+def _trained(candidate: Candidate, measured: dict[str, Measurement], report: Report) -> Outcome:
+    """Train a candidate at the job's fidelity, as often as asked for at the last one, and measure it."""
+    from netwright.tasks.checkpoint import stored_rows
+
+    job, search = candidate.job, candidate.specification.search
+    metrics = [o.metric for o in candidate.specification.limits]
 
     def on_epoch(row: Mapping[str, float]) -> bool:
-        latest = {**measured, **candidate.measure("trained", [o.metric for o in objectives], row=row)}
+        latest = {**measured, **candidate.measure("trained", metrics, row=row)}
         return report({**row, "measurements": {name: m.to_json() for name, m in latest.items()}})
 
-    with _deadline(job.limit_s):
-        result = fit(
-            candidate.model,
-            specification.task,
-            training=specification.search.training,
-            seed=job.seed,
-            on_epoch=on_epoch,
-            checkpoint=job.folder / "scratch" / "trials" / f"{job.number:06d}",
-            device=specification.training_device(),
-        )
+    part = f"-at-{job.rung:g}" if search.fidelity is not None and search.fidelity.axis != "epochs" else ""
+    checkpoint = checkpoint_of(job.folder, job.number, part=part)
+    # epochs that were saved, but not told before the driver ended
+    for row in stored_rows(checkpoint)[job.reported :]:
+        if not on_epoch(row) and row["epoch"] < search.training.epochs:
+            return stopped_early()
+    result = candidate.fit(checkpoint=checkpoint, on_epoch=on_epoch)
     if result.stopped:
         return stopped_early()
-    measured |= candidate.measure("trained", [o.metric for o in objectives])
-    return Outcome(
-        state=TrialState.DONE,
-        measurements=measured,
-        artifacts={"weights": candidate.store_weights()},
-        fidelity=float(len(result.rows)),
-    )
+    measured |= candidate.measure("trained", metrics)
+    outcome = Outcome(state=TrialState.DONE, measurements=measured, fidelity=float(len(result.rows)))
+    if not job.final:
+        return outcome
+    repeated = candidate.repeated("trained", metrics, times=search.repeats)
+    weights = {"weights": candidate.store_weights()}
+    return dataclasses.replace(outcome, measurements=measured | repeated, artifacts=weights)
 
 
 def broken_bound(objectives: tuple[Objective, ...], measured: Mapping[str, Measurement]) -> str | None:

@@ -1,0 +1,108 @@
+"""What the decisions alone tell of an architecture, and whether any can keep the bounds on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from netwright.core.cost import Cost
+from netwright.core.errors import InfeasibleError, SpaceError
+from netwright.core.plugins import build, name_of
+from netwright.core.records import Measurement
+from netwright.core.seeds import generator
+from netwright.core.text import readable
+from netwright.evaluation.metric import Metric
+from netwright.evaluation.subject import Subject
+from netwright.runs.specification import RunSpecification
+from netwright.runs.trial import ALWAYS, broken_bound
+
+
+class _NotCheapError(Exception):
+    """A metric that calls itself cheap asked for what has to be built first."""
+
+
+def described(spec: RunSpecification, decisions: Mapping[str, Any]) -> tuple[str, dict[str, Measurement]]:
+    """The identity of an architecture and every cheap metric: those always recorded, and those with a bound.
+
+    A metric of the user's own that needs more than the cost is left to the worker, which builds the network.
+    Raises SpaceError when the decisions make no network for the task's input.
+    """
+    identity, found = spec.searched.describe(decisions, spec.task.shapes())
+    names = dict.fromkeys([*ALWAYS, *(objective.metric for objective in spec.limits)])
+    measured = {}
+    for metric in map(_metric, names):
+        if metric.cost != "cheap":
+            continue
+        try:
+            measured[name_of(metric)] = metric.measure(_subject(found))
+        except _NotCheapError:
+            continue
+    return identity, measured
+
+
+def cheap_measurements(specification: RunSpecification, decisions: Mapping[str, Any]) -> dict[str, Measurement]:
+    """The cheap metrics of an architecture; see `described`."""
+    return described(specification, decisions)[1]
+
+
+def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None:
+    """Draw architectures at random; raise when none can be built, or none keeps the cheap bounds.
+
+    Raises SpaceError or InfeasibleError that says how near the nearest one came.
+    """
+    rng = generator(specification.seed, "feasibility")
+    bounded = [o for o in specification.limits if o.bound is not None]
+    nearest: dict[str, float] = {}
+    problem: SpaceError | None = None
+    for _ in range(draws):
+        try:
+            measured = cheap_measurements(specification, specification.searched.sample(rng))
+        except SpaceError as error:
+            problem = error
+            continue
+        for objective in bounded:
+            found = measured.get(objective.metric)
+            if found is not None and found.value is not None:
+                loss = objective.loss(found.value)
+                nearest[objective.metric] = min(loss, nearest.get(objective.metric, loss))
+        if broken_bound(specification.limits, measured) is None:
+            return
+    if not nearest:
+        raise SpaceError(
+            f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
+        )
+    texts = [
+        f"{o.metric} bound {readable(o.bound or 0.0)}, nearest {readable(abs(nearest[o.metric]))}"
+        for o in bounded
+        if o.metric in nearest
+    ]
+    raise InfeasibleError(
+        f"none of {draws} random architectures keeps the bounds ({'; '.join(texts)}); loosen a bound or widen the space"
+    )
+
+
+@lru_cache(maxsize=64)
+def _metric(name: str) -> Metric:
+    metric = build("metric", name)
+    assert isinstance(metric, Metric)
+    return metric
+
+
+def _subject(found: Cost) -> Subject:
+    import numpy as np
+
+    return Subject(
+        cost=lambda: found,
+        scores=_refuse("scores"),
+        session=_refuse("session"),
+        file=_refuse("file"),
+        example=np.zeros(0, np.float32),
+    )
+
+
+def _refuse(what: str) -> Callable[[], NoReturn]:
+    def ask() -> NoReturn:
+        raise _NotCheapError(what)
+
+    return ask
