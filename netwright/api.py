@@ -9,18 +9,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwright.core.errors import ConfigurationError, Mistake, RunError
+from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
 from netwright.core.progress import Listener, silent
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from netwright.compression.recipe import Recipe
+    from netwright.runs.search import OpenRun
     from netwright.runs.specification import RunSpecification
     from netwright.runs.view import RunView
+    from netwright.runs.winner import Winner
 
 
 def search(
@@ -67,20 +72,18 @@ def compress(
 ) -> dict[str, Any]:
     """Compress a trial of a run, pass by pass; returns a row per stage and the paths of report and bundle.
 
-    The trial is trained in full first, unless that was done. The bundle holds the last stage that was kept.
+    The trial is trained in full first, unless that was done. Open fields of the recipe are searched first. The bundle
+    holds the last stage that was kept. Raises InfeasibleError when no setting of the open fields keeps all bounds;
+    the report then shows every try.
     """
-    from netwright.runs.compressing import compress as run_compress
     from netwright.runs.compressing import recipe_of
-    from netwright.runs.publishing import keep_compressed, publish
     from netwright.runs.search import writing
     from netwright.runs.winner import trained_winner
 
     with writing(Path(run)) as opened:
         chosen = _compression(recipe, overrides) or recipe_of(opened)
         winner = trained_winner(opened, str(trial), listener=listener)
-        result = run_compress(opened, winner, recipe=chosen, listener=listener)
-        keep_compressed(opened, result, winner.module)
-        publish(opened, "best", listener=listener)
+        _compressed(opened, winner, chosen, listener)
     report(run)
     return _result(Path(run))
 
@@ -97,27 +100,78 @@ def compress_model(
     """Compress a trained network of your own: `model` names a function, `package.module:build`, that makes it.
 
     `torchvision:NAME` and `timm:NAME` name one of those packages. `weights` is a safetensors file, or one of
-    `torch.save` that holds tensors alone; `recipe` a YAML file with a `task` and a `compress` part.
+    `torch.save` that holds tensors alone; `recipe` a YAML file with a `task` and a `compress` part. With the `out` of
+    a compression that was cut short, given the same recipe, it goes on.
     """
-    from netwright.runs.compressing import compress as run_compress
-    from netwright.runs.compressing import load_own_model, own_winner, recipe_of
-    from netwright.runs.publishing import keep_compressed, publish
-    from netwright.runs.search import create_run, writing
+    from netwright.runs.compressing import recipe_of
 
-    specification = _specification(recipe, overrides).model_copy(update={"space": None})
-    if specification.compress is None:
-        raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
-    outputs = specification.task.shapes().output_shape[0]
-    module = load_own_model(model, Path(weights) if weights is not None else None, outputs=outputs)
-    path = _new_folder(specification.name, out)
-    create_run(specification, path)
-    with writing(path, specification=specification) as opened:
-        winner = own_winner(opened, module, build=model)
-        result = run_compress(opened, winner, recipe=recipe_of(opened), listener=listener)
-        keep_compressed(opened, result, winner.module)
-        publish(opened, "best", listener=listener)
-    report(path)
-    return _result(path)
+    with _own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+        _compressed(opened, winner, recipe_of(opened), listener)
+    report(opened.folder.path)
+    return _result(opened.folder.path)
+
+
+def plan_compression(
+    run: str | Path | None = None,
+    *,
+    model: str | None = None,
+    weights: str | Path | None = None,
+    trial: str | int = "best",
+    recipe: str | Path | Recipe | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """What a recipe would do to a trial of a run, or to a model of your own, without training.
+
+    A row per pass: predicted params, macs, size_bytes, coded_bytes, peak_activation_bytes, and a verdict with its
+    reason for every layer group. Nothing is written.
+    """
+    from netwright.runs.compressing import module_as_it_is, plan, recipe_of
+    from netwright.runs.reading import reading
+
+    if run is not None:
+        with reading(Path(run)) as opened:
+            chosen = _compression(recipe, overrides) or recipe_of(opened)
+            module = module_as_it_is(opened, str(trial))
+        specification = opened.specification
+    else:
+        specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
+        assert specification.compress is not None
+        chosen = specification.compress
+    rows = plan(specification, module, recipe=chosen, listener=listener)
+    return {"passes": rows, "open": {one.name: one.domain().describe() for one in chosen.open}}
+
+
+def sensitivity(
+    run: str | Path | None = None,
+    *,
+    model: str | None = None,
+    weights: str | Path | None = None,
+    trial: str | int = "best",
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    samples: int = 1000,
+    listener: Listener = silent,
+) -> dict[str, Any]:
+    """The score after each layer group alone was compressed by each pass, without training; kept in the run.
+
+    A row per pass, group and strength: score, loss as a share of the network's own score, n of validation samples.
+    """
+    from netwright.runs.compressing import measure_bearing, recipe_of
+    from netwright.runs.search import writing
+    from netwright.runs.winner import trained_winner
+
+    if run is not None:
+        with writing(Path(run)) as opened:
+            chosen = _compression(recipe, overrides) or recipe_of(opened)
+            winner = trained_winner(opened, str(trial), listener=listener)
+            rows = measure_bearing(opened, winner, recipe=chosen, samples=samples, listener=listener)
+    else:
+        with _own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+            rows = measure_bearing(opened, winner, recipe=recipe_of(opened), samples=samples, listener=listener)
+    path = opened.folder.path
+    return {"run": str(path), "rows": rows, "report": str(report(path))}
 
 
 def report(run: str | Path, *, out: str | Path | None = None, trust: bool = False) -> Path:
@@ -215,6 +269,64 @@ def summary(view: RunView) -> dict[str, Any]:
         "report": str(view.report) if view.report else None,
         "bundle": str(view.bundle) if view.bundle else None,
     }
+
+
+def _compressed(run: OpenRun, winner: Winner, recipe: Recipe, listener: Listener) -> None:
+    """Compress, store and publish; the report is written also when there is nothing to publish."""
+    from netwright.runs.compressing import compress as run_compress
+    from netwright.runs.publishing import keep_compressed, publish
+
+    try:
+        result = run_compress(run, winner, recipe=recipe, listener=listener)
+    except InfeasibleError:
+        report(run.folder.path)
+        raise
+    keep_compressed(run, result, winner.module)
+    publish(run, "best", listener=listener)
+
+
+def _own_model(
+    model: str | None,
+    *,
+    weights: str | Path | None,
+    recipe: str | Path | Recipe | None,
+    overrides: Sequence[str],
+) -> tuple[RunSpecification, Module]:
+    """The specification and network of somebody's own model; raises ConfigurationError where something is missing."""
+    from netwright.runs.compressing import load_own_model
+
+    if model is None or not isinstance(recipe, (str, Path)):
+        raise ConfigurationError(
+            [Mistake("recipe", "a model of your own needs a YAML file with `task` and `compress`")]
+        )
+    specification = _specification(recipe, overrides).model_copy(update={"space": None})
+    if specification.compress is None:
+        raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
+    outputs = specification.task.shapes().output_shape[0]
+    return specification, load_own_model(model, Path(weights) if weights is not None else None, outputs=outputs)
+
+
+@contextmanager
+def _own_run(
+    model: str | None,
+    *,
+    weights: str | Path | None,
+    recipe: str | Path | Recipe | None,
+    out: str | Path | None,
+    overrides: Sequence[str],
+) -> Iterator[tuple[OpenRun, Winner]]:
+    """A run for a model of somebody's own, new or one of the same recipe that goes on, open for writing."""
+    from netwright.runs.compressing import own_winner
+    from netwright.runs.folder import RunFolder
+    from netwright.runs.search import create_run, writing
+
+    specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
+    path = _new_folder(specification.name, out)
+    known = (path / "run.db").exists() and RunFolder.open(path).read_specification() == specification.to_json()
+    if not known:
+        create_run(specification, path)
+    with writing(path, specification=specification) as opened:
+        yield opened, own_winner(opened, module, build=str(model))
 
 
 def _result(path: Path) -> dict[str, Any]:

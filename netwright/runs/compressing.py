@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from netwright.compression.context import make_context
 from netwright.compression.model import Model
-from netwright.compression.recipe import Recipe, RecipeResult, run_recipe
-from netwright.compression.store import FolderStore
+from netwright.compression.planning import plan_passes
+from netwright.compression.recipe import Recipe, RecipeResult
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
@@ -21,8 +20,11 @@ from netwright.core.seeds import derive_seed
 from netwright.runs.artifacts import Artifacts, load_state
 from netwright.runs.own_models import built_model, is_from_collection, read_state
 from netwright.runs.search import OpenRun
+from netwright.runs.solving import sensitivities, solve, strategy_of
+from netwright.runs.specification import RunSpecification
 from netwright.runs.stages import StageMeter
-from netwright.runs.winner import Winner
+from netwright.runs.winner import Winner, build_trial, choose
+from netwright.runs.workbench import context_of, open_workbench
 from netwright.tasks.training import evaluate
 
 logger = logging.getLogger(__name__)
@@ -38,33 +40,58 @@ def recipe_of(run: OpenRun) -> Recipe:
 
 
 def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener = silent) -> RecipeResult:
-    """Run a recipe on a trained network. A killed recipe goes on at the pass it was in."""
-    specification = run.specification
-    task = specification.task
+    """Run a recipe on a trained network, its open fields searched first. A killed recipe goes on at the pass it was in.
+
+    Raises InfeasibleError when no setting of the open fields keeps all bounds, with every try on record.
+    """
+    if recipe.solve is not None:
+        strategy_of(recipe)
     run.record.set_fact("state", "compressing")
     run.record.clear_stages()
-    meter = StageMeter(task, run.folder.path / "models", specification.latency)
-    context = make_context(
-        task,
-        winner.module,
-        workspace=run.folder.scratch / "compress",
-        training=recipe.fine_tune,
-        distillation=recipe.distillation,
-        seed=derive_seed(specification.seed, "compress"),
-        listener=listener,
-    )
-    context = dataclasses.replace(context, device=specification.training_device())
-    salt = content_hash({"latency": specification.latency.model_dump(mode="json"), "folder": str(meter.folder)})
-    store = FolderStore(run.folder.scratch / "stages")
-    meter.begin(Model(winner.module))
-    result = run_recipe(Model(winner.module), recipe, context, meter.measure, store=store, salt=salt)
+    bench = open_workbench(run, winner, recipe=recipe, listener=listener)
+    result = solve(run, bench, recipe) if recipe.open else bench.run(recipe)
+    if not recipe.open:
+        run.record.set_fact("solver", None)
     listener(Event("step", {"text": "measuring the latency of all stages side by side"}))
-    _record_stages(run, result, meter)
+    _record_stages(run, result, bench.meter)
     run.record.set_fact("recipe", recipe.model_dump(mode="json"))
     goals = [{"metric": g.metric, "bound": g.bound, "value": g.value, "met": g.met} for g in result.goals]
     run.record.set_fact("goals", goals)
     run.record.set_fact("state", "compressed")
     return result
+
+
+def measure_bearing(
+    run: OpenRun, winner: Winner, *, recipe: Recipe, samples: int, listener: Listener = silent
+) -> list[dict[str, Any]]:
+    """The sensitivity of every layer group to the recipe's passes, as rows; put on the run's record."""
+    bench = open_workbench(run, winner, recipe=recipe, listener=listener)
+    return [row.to_json() for row in sensitivities(run, bench, recipe, samples=samples)]
+
+
+def plan(
+    specification: RunSpecification, module: nn.Module, *, recipe: Recipe, listener: Listener = silent
+) -> list[dict[str, Any]]:
+    """What every pass of a recipe would do to a network, as rows, without training and without writing anything.
+
+    Open fields are planned at the first value of their range.
+    """
+    with tempfile.TemporaryDirectory(prefix="netwright-plan-") as folder:
+        context = context_of(specification, module, recipe=recipe, workspace=Path(folder), listener=listener)
+        return [planned.row() for planned in plan_passes(Model(module), recipe.passes, context)]
+
+
+def module_as_it_is(run: OpenRun, trial: str) -> nn.Module:
+    """A trial's network with the weights there are: those of the winner if it is the one, else its own, else random.
+
+    Only reads the run. Raises RunError when there is no such trial.
+    """
+    chosen, _ = choose(run, trial)
+    seed = derive_seed(run.specification.seed, chosen.identity, "winner")
+    module = build_trial(run.specification, chosen.decisions, seed=seed)
+    stored = run.record.fact("winner")
+    weights = stored["weights"] if stored and stored["identity"] == chosen.identity else chosen.artifacts.get("weights")
+    return module.eval() if weights is None else Artifacts(run.folder.path).load_weights(weights, module).eval()
 
 
 def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> None:
@@ -77,6 +104,7 @@ def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> Non
             "stage": stage.name,
             "kept": stage.kept,
             "reason": stage.reason,
+            "attempt": stage.attempt,
             "seconds": stage.seconds,
             "settings": dict(stage.spec),
             "notes": [note.to_json() for note in stage.notes],

@@ -1,0 +1,343 @@
+"""The budget solver: tries settings of a recipe's open fields until its trials are used up, then takes the best one.
+
+Sensitivities cut off what is hopeless, predicted costs end a try before it is trained, and tries that begin alike
+share their first passes through the store. All tries are on record, so that a killed solver goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netwright.compression.open_field import OpenField
+from netwright.compression.open_recipe import OpenRecipe
+from netwright.compression.planning import FIGURES, plan_passes
+from netwright.compression.recipe import Recipe, RecipeResult
+from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_above, measure_sensitivity, probes_of
+from netwright.compression.store import model_identity
+from netwright.core.errors import (
+    ConfigurationError,
+    DataError,
+    InfeasibleError,
+    InterruptedRunError,
+    MissingPackageError,
+    Mistake,
+    NetwrightError,
+)
+from netwright.core.files import content_hash
+from netwright.core.plugins import build, spec_of
+from netwright.core.progress import Event, Listener
+from netwright.core.records import Objective, TrialState
+from netwright.core.seeds import generator
+from netwright.nas.strategy import Proposal, Strategy
+from netwright.runs.search import OpenRun
+from netwright.runs.tries import Try, chosen_of, front_of, missed, objectives_of, plane_of, verdict_of
+from netwright.runs.workbench import Workbench
+
+ASKS = 20
+DRAWS = 100
+BYTES = ("size_bytes", "coded_bytes")
+
+
+def strategy_of(recipe: Recipe) -> Strategy:
+    """Who proposes settings; raises ConfigurationError for a strategy that does not exist."""
+    assert recipe.solve is not None
+    try:
+        found = build("strategy", recipe.solve.strategy)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            [Mistake(f"solve.strategy.{m.where}".rstrip("."), m.what) for m in error.mistakes]
+        ) from None
+    assert isinstance(found, Strategy)
+    return found
+
+
+def sensitivities(run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000) -> list[Bearing]:
+    """What each layer group bears, from the record where it was measured before."""
+    key = content_hash({"key": _key(bench, recipe.model_copy(update={"solve": None})), "samples": samples})
+    known = run.record.fact("sensitivity")
+    if known and known["key"] == key:
+        return [Bearing.from_json(row) for row in known["rows"]]
+    rows = measure_sensitivity(bench.model, recipe, bench.context, samples=samples)
+    score = run.specification.task.primary().metric
+    run.record.set_fact("sensitivity", {"key": key, "score": score, "rows": [row.to_json() for row in rows]})
+    return rows
+
+
+def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
+    """Search the open fields of a recipe; returns the result of the best setting within all bounds.
+
+    Raises InfeasibleError that says which goal cannot be met and by how much, with everything on record.
+    """
+    assert recipe.solve is not None
+    strategy = strategy_of(recipe)
+    first = bench.run(Recipe(fine_tune=recipe.fine_tune, distillation=recipe.distillation)).row
+    cuts: list[str] = []
+    narrow = recipe
+    if recipe.solve.sensitivity:
+        rows = sensitivities(run, bench, recipe, samples=recipe.solve.samples)
+        narrow, cuts = narrowed(recipe, rows)
+    objectives = objectives_of(recipe, run.specification.task.primary(), first)
+    quiet = dataclasses.replace(bench, context=dataclasses.replace(bench.context, listener=_of_passes(bench)))
+    solver = _Solver(run, quiet, narrow, strategy, objectives, first, _key(bench, recipe), tuple(cuts))
+    tries = solver.search()
+    last = [one for one in tries if one.phase == tries[-1].phase]
+    chosen = chosen_of(last, objectives)
+    verdict = "" if chosen is not None else verdict_of(last, objectives)
+    solver.record(tries, chosen=None if chosen is None else chosen.number, verdict=verdict)
+    if chosen is None:
+        raise InfeasibleError(verdict)
+    plain = narrow.model_dump(mode="json", exclude={"passes", "open", "solve"})
+    final = Recipe.parse({**plain, "passes": list(chosen.passes)})
+    bench.context.listener(Event("step", {"text": f"try {chosen.number} is chosen: {_settings(chosen.decisions)}"}))
+    return bench.run(final, baseline_ms=first.get("latency_ms"))
+
+
+def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]]:
+    """The recipe without what its sensitivities show to be hopeless, and a sentence for each cut."""
+    assert recipe.solve is not None
+    hopeless = recipe.solve.hopeless
+    opened, specs, texts = list(recipe.open), recipe.specs(), []
+    for probe in probes_of(recipe):
+        limit = hopeless_above(rows, stage=probe.stage, hopeless=hopeless)
+        place = next((i for i, f in enumerate(opened) if (f.number, f.field) == (probe.number, probe.field)), None)
+        if place is not None and limit is not None and (cut := _cut(opened[place], rows, limit)) != opened[place]:
+            top = cut.choice[-1] if cut.kind == "choice" else cut.high
+            texts.append(
+                f"{cut.name} goes up to {top:g} only: at {limit:g} most groups alone, untrained, lose more than "
+                f"{hopeless:.0%} of the score"
+            )
+            opened[place] = cut
+        fragile = fragile_groups(rows, stage=probe.stage, hopeless=hopeless)
+        groups = {row.group for row in rows if row.stage == probe.stage and row.group}
+        if fragile and len(fragile) < len(groups):
+            spec = specs[probe.number]
+            specs[probe.number] = {**spec, "ignore": [*spec["ignore"], *fragile]}
+            texts.append(
+                f"{probe.stage} leaves {', '.join(fragile)} alone: they lose more than {hopeless:.0%} at any strength"
+            )
+    data = {**recipe.model_dump(mode="json", exclude={"passes", "open"}), "passes": specs}
+    return Recipe.parse({**data, "open": [one.model_dump(mode="json") for one in opened]}), texts
+
+
+def _cut(one: OpenField, rows: Sequence[Bearing], limit: float) -> OpenField:
+    """A range up to the strongest value that was measured below the hopeless one."""
+    below = [r.strength for r in rows if r.field == one.field and r.strength is not None and r.strength < limit]
+    return one.cut(max(below)) if below else one
+
+
+@dataclass
+class _Solver:
+    run: OpenRun
+    bench: Workbench
+    recipe: Recipe
+    strategy: Strategy
+    objectives: Sequence[Objective]
+    first: Mapping[str, Any]
+    key: str
+    cuts: tuple[str, ...]
+
+    def search(self) -> list[Try]:
+        """All tries, those on record included."""
+        known = self.run.record.fact("solver")
+        tries = [Try.from_json(one) for one in known["tries"]] if known and known["key"] == self.key else []
+        tries = [one for one in tries if one.state is not TrialState.RUNNING]
+        for phase, (space, quota) in enumerate(self._phases()):
+            fixed = self._best_decisions([one for one in tries if one.phase == phase - 1]) if phase else {}
+            if fixed is None:
+                break
+            here = space.model_copy(update={"fixed": fixed})
+            last = phase == len(self._phases()) - 1
+            while sum(one.phase == phase for one in tries) < quota:
+                begun = self._next(here, [one for one in tries if one.phase == phase], len(tries), phase)
+                if begun is None:
+                    break
+                self.record([*tries, begun])
+                tries.append(self._run(begun, here.resolve(begun.decisions), judged=last))
+                self.record(tries)
+                self._tell(tries[-1])
+        return tries
+
+    def record(self, tries: Sequence[Try], *, chosen: int | None = None, verdict: str = "") -> None:
+        """Put the state of the search on record."""
+        assert self.recipe.solve is not None
+        ended = [one for one in tries if tries and one.phase == tries[-1].phase]
+        self.run.record.set_fact(
+            "solver",
+            {
+                "key": self.key,
+                "trials": self.recipe.solve.trials,
+                "strategy": spec_of(self.strategy),
+                "open": {one.name: one.domain().describe() for one in self.recipe.open},
+                "objectives": [one.model_dump(mode="json") for one in self.objectives],
+                "plane": [one.metric for one in plane_of(self.recipe, self.objectives)],
+                "original": {o.metric: self.first.get(o.metric) for o in self.objectives},
+                "cuts": list(self.cuts),
+                "tries": [one.to_json() for one in tries],
+                "front": front_of(ended, self.recipe, self.objectives),
+                "chosen": chosen,
+                "verdict": verdict,
+            },
+        )
+
+    def _phases(self) -> list[tuple[OpenRecipe, int]]:
+        """The spaces to search one after the other, each with its number of tries."""
+        assert self.recipe.solve is not None
+        trials = self.recipe.solve.trials
+        numbers = sorted({one.number for one in self.recipe.open})
+        if self.recipe.solve.order == "joint" or len(numbers) == 1:
+            return [(OpenRecipe(recipe=self.recipe), trials)]
+        found = []
+        for place, number in enumerate(numbers):
+            end = len(self.recipe.passes) if number == numbers[-1] else number + 1
+            part = {
+                "passes": self.recipe.passes[:end],
+                "open": tuple(one for one in self.recipe.open if one.number < end),
+            }
+            quota = trials // len(numbers) + (place < trials % len(numbers))
+            found.append((OpenRecipe(recipe=self.recipe.model_copy(update=part)), quota))
+        return found
+
+    def _best_decisions(self, tries: Sequence[Try]) -> dict[str, Any] | None:
+        """The decisions that the next pass is searched with: the best within the bounds, else the best score."""
+        best = chosen_of(tries, self.objectives)
+        if best is None:
+            score = self.run.specification.task.primary()
+            measured = [one for one in tries if score.metric in one.figures]
+            if not measured:
+                return None
+            best = min(measured, key=lambda one: score.loss(one.figures[score.metric]))
+        return dict(best.decisions)
+
+    def _next(self, space: OpenRecipe, tries: Sequence[Try], number: int, phase: int) -> Try | None:
+        """A try that differs from all others; None when there seems to be none left."""
+        known = {one.identity for one in tries}
+        trials = [dataclasses.replace(one.trial(), decisions=_open(one.decisions, space)) for one in tries]
+        for draw in range(ASKS + DRAWS):
+            rng = generator(self.run.specification.seed, "solve", number, draw)
+            if draw < ASKS:
+                proposal = self.strategy.ask(space, trials, self.objectives, rng)
+            else:
+                proposal = Proposal(space.sample(rng), "random, the strategy repeats itself")
+            passes = space.resolve(proposal.decisions).specs()
+            decisions = {**space.fixed, **proposal.decisions}
+            found = Try(number=number, phase=phase, decisions=decisions, passes=passes, origin=proposal.origin)
+            if found.identity not in known:
+                return found
+        return None
+
+    def _run(self, begun: Try, recipe: Recipe, *, judged: bool) -> Try:
+        """What came of a try; goals for the result are judged only where it has all passes."""
+        count = f"{begun.number + 1} of {self.recipe.solve.trials if self.recipe.solve else 0}"
+        text = f"try {begun.number} ({count}, {begun.origin}): {_settings(begun.decisions)}"
+        self.bench.context.listener(Event("step", {"text": text}))
+        began = time.monotonic()
+        recipe = recipe.model_copy(update={"retry": 0})
+        try:
+            predicted = self._predicted(recipe) if judged and set(recipe.bounds.goals()) & set(FIGURES) else {}
+            if broken := self._beyond(predicted):
+                reason = f"predicted before training: {broken}"
+                return dataclasses.replace(
+                    begun,
+                    state=TrialState.INFEASIBLE,
+                    reason=reason,
+                    predicted=predicted,
+                    seconds=time.monotonic() - began,
+                )
+            result = self.bench.run(recipe, stop_at_break=True, baseline_ms=self.first.get("latency_ms"))
+        except (InterruptedRunError, MissingPackageError, DataError):
+            raise
+        except NetwrightError as error:
+            return dataclasses.replace(begun, state=TrialState.FAILED, reason=str(error))
+        ended = self._ended(begun, result, judged=judged)
+        return dataclasses.replace(ended, predicted=predicted, seconds=time.monotonic() - began)
+
+    def _ended(self, begun: Try, result: RecipeResult, *, judged: bool) -> Try:
+        last = result.stages[-1]
+        row = last.row if last.broke else result.row
+        names = dict.fromkeys([*(o.metric for o in self.objectives), *FIGURES, "latency_ms"])
+        figures = {name: row[name] for name in names if row.get(name) is not None}
+        stages = [
+            {"stage": s.name, "kept": s.kept, "reason": s.reason, "seconds": s.seconds} for s in result.stages[1:]
+        ]
+        found = dataclasses.replace(begun, figures=figures, stages=stages)
+        if last.broke:
+            return dataclasses.replace(found, state=TrialState.INFEASIBLE, reason=f"{last.name}: {last.reason}")
+        asked = self.objectives if judged else [o for o in self.objectives if o.metric == self._score.metric]
+        reason = missed(figures, asked)
+        return dataclasses.replace(found, state=TrialState.INFEASIBLE if reason else TrialState.DONE, reason=reason)
+
+    @property
+    def _score(self) -> Objective:
+        return self.run.specification.task.primary()
+
+    def _predicted(self, recipe: Recipe) -> dict[str, float]:
+        """The costs of a recipe's result without training, set right by what the input's own file measured."""
+        context = dataclasses.replace(self.bench.context, listener=lambda event: None)
+        plan = plan_passes(self.bench.model, recipe.passes, context)
+        start, end = plan[0].figures, plan[-1].figures
+        in_file = any(one.stage == "file" for one in recipe.passes) and not plan[-1].reason
+        found: dict[str, float] = {}
+        for name in FIGURES:
+            value, own, was = end.get(name), self.first.get(name), start.get(name)
+            if value is None or own is None or not was:
+                continue
+            found[name] = float(value if in_file else value + own - was if name in BYTES else value * own / was)
+        return found
+
+    def _beyond(self, predicted: Mapping[str, float]) -> str:
+        """The bounds that predictions break by more than the margin, in words."""
+        assert self.recipe.solve is not None
+        share = 1 + self.recipe.solve.margin
+        broken = [
+            o
+            for o in self.objectives
+            if o.bound is not None and o.metric in FIGURES and predicted.get(o.metric, 0) > o.bound * share
+        ]
+        return missed(predicted, broken)
+
+    def _tell(self, one: Try) -> None:
+        figures = ", ".join(
+            f"{o.metric} {one.figures[o.metric]:.6g}" for o in self.objectives if o.metric in one.figures
+        )
+        outcome = figures if one.state is TrialState.DONE else f"{one.state}: {one.reason}"
+        self.bench.context.listener(Event("step", {"text": f"try {one.number}: {outcome}"}))
+
+
+def _key(bench: Workbench, recipe: Recipe) -> str:
+    """What a search depends on; more trials go on with the same one."""
+    data = recipe.model_dump(mode="json")
+    if data.get("solve"):
+        data["solve"] = {name: value for name, value in data["solve"].items() if name != "trials"}
+    context = bench.context
+    return content_hash(
+        {
+            "recipe": data,
+            "model": model_identity(bench.model),
+            "data": context.task.data().fingerprint,
+            "seed": context.seed,
+            "salt": bench.salt,
+        }
+    )
+
+
+def _of_passes(bench: Workbench) -> Listener:
+    """The listener without the input's own stage, which every try begins with."""
+
+    def told(event: Event) -> None:
+        if event.name != "compress.stage" or event.facts.get("number"):
+            bench.context.listener(event)
+
+    return told
+
+
+def _open(decisions: Mapping[str, Any], space: OpenRecipe) -> dict[str, Any]:
+    """The decisions that a space still asks for."""
+    return {name: value for name, value in decisions.items() if name not in space.fixed}
+
+
+def _settings(decisions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in decisions.items())

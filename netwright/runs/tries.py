@@ -1,0 +1,146 @@
+"""The tries of a budget solver: what they are made of, which are on the front, which goal none of them meets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netwright.analysis.front import best_within_bounds, pareto_front
+from netwright.compression.judging import StageRow
+from netwright.compression.recipe import Recipe
+from netwright.core.files import content_hash
+from netwright.core.records import Measurement, Objective, Trial, TrialState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One setting of an open recipe: its decisions, the passes they make, and what came of it.
+
+    `phase` is the place among the passes searched one after the other, 0 when all are searched together.
+    `predicted` and `figures` are costs and scores by name; `stages` tells what became of every pass.
+    """
+
+    number: int
+    phase: int
+    decisions: Mapping[str, Any]
+    passes: Sequence[Mapping[str, Any]]
+    origin: str
+    state: TrialState = TrialState.RUNNING
+    reason: str = ""
+    predicted: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+    stages: Sequence[Mapping[str, Any]] = ()
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "state": str(self.state)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Try:
+        return cls(**{**data, "state": TrialState(data["state"])})
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal passes, whatever decisions they came from."""
+        return content_hash(list(self.passes))
+
+    def trial(self) -> Trial:
+        """The try as strategies and fronts read it; a try without figures is judged by its predictions."""
+        known = {**self.predicted, **self.figures}
+        measured = {name: Measurement(metric=name, value=float(value)) for name, value in known.items()}
+        return Trial(
+            number=self.number,
+            decisions=dict(self.decisions),
+            identity=self.identity,
+            state=self.state,
+            measurements=measured,
+            reason=self.reason,
+            origin=self.origin,
+            seconds=self.seconds,
+        )
+
+
+def objectives_of(recipe: Recipe, score: Objective, first: StageRow) -> list[Objective]:
+    """What the solver makes small, the task's score, and every other figure that is bounded, in this order."""
+    assert recipe.solve is not None
+    goals = recipe.bounds.goals()
+    least = recipe.bounds.least_loss(score, first)
+    small = [Objective(metric=m, direction="minimize", bound=goals.get(m)) for m in recipe.solve.minimize]
+    others = [
+        Objective(metric=m, direction="minimize", bound=b) for m, b in goals.items() if m not in recipe.solve.minimize
+    ]
+    return [*small, score.model_copy(update={"bound": least}), *others]
+
+
+def plane_of(recipe: Recipe, objectives: Sequence[Objective]) -> list[Objective]:
+    """The objectives that the front is drawn in: what is made small, and the score."""
+    assert recipe.solve is not None
+    return list(objectives[: len(recipe.solve.minimize) + 1])
+
+
+def front_of(tries: Sequence[Try], recipe: Recipe, objectives: Sequence[Objective]) -> list[int]:
+    """The numbers of the tries within all bounds that no other one beats."""
+    within = [trial for one in tries if (trial := one.trial()).feasible(objectives)]
+    return [trial.number for trial in pareto_front(within, plane_of(recipe, objectives))]
+
+
+def chosen_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> Try | None:
+    """The try within all bounds whose first figure is best; None when none is within them."""
+    best = best_within_bounds([one.trial() for one in tries], objectives)
+    return None if best is None else next(one for one in tries if one.number == best.number)
+
+
+def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
+    """Every bound that some figures break, and by how much; empty when they keep all."""
+    texts = []
+    for objective in objectives:
+        value, bound = one.get(objective.metric), objective.bound
+        if bound is None or (value is not None and objective.satisfied_by(value)):
+            continue
+        most = "at least" if objective.direction == "maximize" else "at most"
+        if value is None:
+            texts.append(f"{objective.metric} is not known, {most} {_number(bound)} is asked")
+            continue
+        by = abs(value - bound)
+        share = f" ({by / abs(bound):.1%})" if bound else ""
+        texts.append(
+            f"{objective.metric} {_number(value)}, {most} {_number(bound)} is asked: missed by {_number(by)}{share}"
+        )
+    return "; ".join(texts)
+
+
+def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
+    """Why there is nothing to choose: the nearest try, and each bound that none met with the best it came to."""
+    measured = [one for one in tries if one.figures]
+    if not measured:
+        reasons = [one.reason for one in tries if one.reason]
+        common = max(set(reasons), key=reasons.count) if reasons else "nothing was tried"
+        return f"none of {len(tries)} tries came to an end; the most common reason: {common}"
+    nearest = min(measured, key=lambda one: _violation(one, objectives))
+    text = f"no setting of {len(tries)} tried meets all goals. Nearest is try {nearest.number}: "
+    text += missed(nearest.figures, objectives) or nearest.reason
+    for objective in objectives:
+        values = [one.figures[objective.metric] for one in measured if objective.metric in one.figures]
+        if objective.bound is None or not values or any(map(objective.satisfied_by, values)):
+            continue
+        best = min(values, key=objective.loss)
+        text += f". No try reached {objective.metric} {_number(objective.bound)}; the best was {_number(best)}"
+    return text
+
+
+def _violation(one: Try, objectives: Sequence[Objective]) -> float:
+    """The sum of what is beyond each bound, relative to it; an unknown figure counts as wholly missed."""
+    total = 0.0
+    for objective in objectives:
+        value, bound = one.figures.get(objective.metric), objective.bound
+        if bound is None:
+            continue
+        beyond = abs(bound) if value is None else objective.loss(value) - objective.loss(bound)
+        total += max(beyond, 0.0) / (abs(bound) or 1.0)
+    return total
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
