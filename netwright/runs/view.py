@@ -26,6 +26,8 @@ class RunView:
     kept, reason, seconds, file, latency (all figures of the protocol), protocol, coverage, sha256.
     `winner` tells which trial was chosen, by which rule, and how its full training went.
     `score` is what the task judges models by; where that is not accuracy, rows have it under its own name.
+    `solver` is the search over a recipe's open fields: tries, front, chosen, verdict; `sensitivity` what layer groups
+    bear alone.
     `test` holds the figures read once from the test split: one entry per exported model.
     `sequence` grows with every change, so that a reader knows whether there is news.
     """
@@ -51,6 +53,8 @@ class RunView:
     events: Sequence[Mapping[str, Any]] = ()
     bundle: Path | None = None
     report: Path | None = None
+    solver: Mapping[str, Any] | None = None
+    sensitivity: Mapping[str, Any] | None = None
 
 
 class Graphs(Mapping[int, Mapping[str, Any]]):
@@ -141,6 +145,8 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         events=record.all_events(),
         bundle=folder.bundle if folder.bundle.is_dir() else None,
         report=folder.report if folder.report.exists() else None,
+        solver=record.fact("solver"),
+        sensitivity=record.fact("sensitivity"),
     )
 
 

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from compression_facts import byte_counts, sensitivity, solver
+
 from netwright.core.records import Measurement, Objective, Trial, TrialState
 from netwright.runs.view import RunView
 from netwright.search_spaces.graph import GraphBuilder
@@ -127,7 +129,7 @@ def stage(
         "stage": name, "accuracy": accuracy, "n": 5_000, "latency_ms": latency, "params": params, "macs": macs,
         "size_bytes": size, "peak_activation_bytes": peak, "speedup": speedup, "latency": figures,
         "protocol": {**LATENCY, "statistic": "wall", "pairs": 200, "control": True}, "kept": True, "reason": "",
-        "sha256": f"hash of {name}", **more,
+        "sha256": f"hash of {name}", **byte_counts(params, size), **more,
     }  # fmt: skip
 
 
@@ -165,6 +167,8 @@ def full_run() -> RunView:
         graphs={t.number: graph() for t in trials},
         winner=winner,
         stages=STAGES,
+        solver=solver(PAYLOAD),
+        sensitivity=sensitivity(PAYLOAD),
         parity=[
             {"file": "model.onnx", "max_difference": 8.3e-7, "agreement": 1.0, "tolerance": 1e-4, **proof},
             {"file": "model.int8.onnx", "max_difference": 0.31, "agreement": 0.997, "tolerance": None, **proof},

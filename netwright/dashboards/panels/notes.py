@@ -1,0 +1,50 @@
+"""What each pass did to every layer, and which layers it left alone and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from netwright.dashboards.labels import Column
+from netwright.dashboards.panel import Panel, Row
+from netwright.runs.view import RunView
+
+WHOLE = "whole network"
+
+
+class Notes(Panel):
+    """One line per pass and layer: pruned, factorized, quantized, or left alone with the reason."""
+
+    title: ClassVar[str] = "What each pass did"
+    order: ClassVar[int] = 48
+    help: ClassVar[str] = (
+        "Taken from the passes themselves. Coverage, such as the share of parameters that is really in 8 bits, stands "
+        "in the line of the whole network; every layer that a pass left alone has a line with the reason."
+    )
+    empty: ClassVar[str] = "No pass has been run yet, or none had anything to say about single layers."
+
+    def rows(self, view: RunView) -> list[Row]:
+        return [
+            {
+                "stage": str(stage.get("stage", "")),
+                "kept": "kept" if stage.get("kept", True) else "rolled back",
+                "layer": str(note.get("layer") or WHOLE),
+                "verdict": str(note.get("verdict", "")),
+                "reason": str(note.get("reason", "")),
+            }
+            for stage in view.stages
+            for note in stage.get("notes") or ()
+        ]
+
+    def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        return [
+            Column(key="stage", label="stage"),
+            Column(key="kept", label="verdict", kind="state"),
+            Column(key="layer", label="layer", kind="code"),
+            Column(key="verdict", label="what was done"),
+            Column(key="reason", label="how, or why not"),
+        ]
+
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        alone = sum(row["verdict"] in ("left alone", "refused") for row in rows)
+        return f"{len(rows)} lines; {alone} layers left alone or refused."

@@ -1,0 +1,170 @@
+"""The budget solver: every setting of the recipe that was tried, the front, and the point that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from netwright.analysis.tradeoff import number
+from netwright.core.records import Objective
+from netwright.dashboards.figures import BLUE, GREY, ORANGE, VERMILLION, layout, scatter
+from netwright.dashboards.labels import Column, axis, bounds_text, column, rounded
+from netwright.dashboards.panel import Figure, Panel, Row
+from netwright.runs.view import RunView
+
+CHOSEN, FRONT, WITHIN, BROKEN, PREDICTED, FAILED = (
+    "chosen",
+    "on the front",
+    "within the bounds",
+    "breaks a bound",
+    "not trained",
+    "failed",
+)
+STYLE = {
+    CHOSEN: (VERMILLION, "star", 16),
+    FRONT: (BLUE, "circle", 10),
+    WITHIN: (ORANGE, "circle", 8),
+    BROKEN: (GREY, "x", 8),
+}
+
+
+class Solver(Panel):
+    """Settings of the recipe's open fields, tried one after the other, by what is made small and the score."""
+
+    title: ClassVar[str] = "Search over the recipe"
+    order: ClassVar[int] = 42
+    help: ClassVar[str] = (
+        "Every try is the recipe with one setting of its open fields, measured like the stages above, on the "
+        "validation split. Tries whose predicted cost broke a bound were not trained. The chosen one has the best "
+        "value of the first figure among those that keep every bound."
+    )
+    empty: ClassVar[str] = (
+        "The recipe had no open fields. Write a range where a value stands, such as `ratio: {low: 0.2, high: 0.6}`, "
+        "and `solve: {minimize: size_bytes}`."
+    )
+    sort_by: ClassVar[str] = "number"
+
+    def rows(self, view: RunView) -> list[Row]:
+        if not view.solver:
+            return []
+        metrics = [objective.metric for objective in _objectives(view)]
+        original = view.solver.get("original", {})
+        return [
+            {
+                "number": one["number"],
+                "group": _group(one, view.solver),
+                "settings": _settings(one["decisions"]),
+                **{metric: rounded(number(one["figures"].get(metric))) for metric in metrics},
+                **{f"{m}_change": _change(one["figures"].get(m), original.get(m)) for m in metrics},
+                "reason": one["reason"],
+                "origin": one["origin"],
+                "seconds": rounded(one["seconds"], 3),
+            }
+            for one in view.solver["tries"]
+        ]
+
+    def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        figures = [column(o.metric, units=view.units, change=f"{o.metric}_change") for o in _objectives(view)]
+        return [
+            Column(key="number", label="try", kind="integer"),
+            Column(key="group", label="outcome", remark="reason"),
+            Column(key="settings", label="settings", kind="code"),
+            *figures,
+            Column(key="origin", label="proposed by"),
+            column("seconds"),
+        ]
+
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        assert view.solver is not None
+        bounds = bounds_text(_objectives(view), units=view.units)
+        parts = [
+            f"{len(rows)} of {view.solver['trials']} tries, {sum(r['group'] in STYLE for r in rows)} of them trained."
+        ]
+        if bounds:
+            parts.append(f"Bounds: {bounds}.")
+        parts += [f"{text}." for text in view.solver.get("cuts", ())]
+        if view.solver.get("verdict"):
+            text = str(view.solver["verdict"])
+            parts.append(f"{text[0].upper()}{text[1:]}.")
+        return " ".join(parts)
+
+    def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
+        assert view.solver is not None
+        x, y = view.solver["plane"][0], view.solver["plane"][-1]
+        if not any(row[x] is not None and row[y] is not None for row in rows):
+            return None
+        data = [
+            scatter(
+                rows,
+                x=x,
+                y=y,
+                where=("group", group),
+                custom="number",
+                mode="markers",
+                name=group,
+                marker={"color": colour, "symbol": symbol, "size": size},
+                hovertemplate=f"try %{{customdata}}<br>{x} %{{x:.5~g}}<br>{y} %{{y:.5~g}}<extra>{group}</extra>",
+            )
+            for group, (colour, symbol, size) in STYLE.items()
+        ]
+        original = view.solver.get("original", {})
+        if original.get(x) is not None and original.get(y) is not None:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": "the input",
+                    "x": [rounded(original[x])],
+                    "y": [rounded(original[y])],
+                    "marker": {"symbol": "diamond-open", "size": 12, "color": GREY},
+                    "hovertemplate": f"the input<br>{x} %{{x:.5~g}}<br>{y} %{{y:.5~g}}<extra></extra>",
+                }
+            )
+        return {
+            "data": data,
+            "layout": layout(
+                height=420,
+                xaxis=axis(x, units=view.units),
+                yaxis=axis(y, units=view.units),
+                shapes=_lines(_objectives(view), x, y),
+            ),
+        }
+
+
+def _objectives(view: RunView) -> list[Objective]:
+    return [Objective.parse(one) for one in (view.solver or {}).get("objectives", ())]
+
+
+def _group(one: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
+    if one["number"] == solver.get("chosen"):
+        return CHOSEN
+    if one["state"] == "failed":
+        return FAILED
+    if one["state"] == "infeasible":
+        return BROKEN if one["figures"] else PREDICTED
+    return FRONT if one["number"] in solver.get("front", ()) else WITHIN
+
+
+def _change(value: object, before: object) -> float | int | None:
+    now, was = number(value), number(before)
+    return None if now is None or was is None else rounded(now - was)
+
+
+def _settings(decisions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in decisions.items())
+
+
+def _lines(objectives: Sequence[Objective], x: str, y: str) -> list[dict[str, Any]]:
+    """A dashed line at every bound of the two axes."""
+    line = {"color": GREY, "width": 1, "dash": "dash"}
+    shapes: list[dict[str, Any]] = []
+    for objective in objectives:
+        if objective.bound is None or objective.metric not in (x, y):
+            continue
+        across = objective.metric == y
+        ends = {"x0": 0, "x1": 1, "xref": "paper"} if across else {"y0": 0, "y1": 1, "yref": "paper"}
+        at = (
+            {"y0": objective.bound, "y1": objective.bound} if across else {"x0": objective.bound, "x1": objective.bound}
+        )
+        shapes.append({"type": "line", "line": line, **ends, **at})
+    return shapes
