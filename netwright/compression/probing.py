@@ -23,7 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression import recurrent_pruning
 from netwright.compression.coupling import Coupling, Member
-from netwright.compression.proof import in_double, outputs, randomised
+from netwright.compression.proof import in_double, outputs, randomised, rows_for
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
 
@@ -37,7 +37,8 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
     """
     module, example = in_double(module, example)
     twin = randomised(module, seed=seed).eval()
-    inputs = torch.randn(example.shape, dtype=example.dtype, generator=_seeded(seed))
+    shape = (min(len(example), rows_for(example)), *example.shape[1:])
+    inputs = torch.randn(shape, dtype=example.dtype, generator=_seeded(seed))
     users: dict[str, list[Member]] = {}
     refused: dict[str, str] = {}
     for path in paths:
@@ -80,10 +81,12 @@ def _components(users: Mapping[str, Sequence[Member]]) -> list[list[str]]:
 
 
 def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]]) -> Coupling:
-    """One coupling of several layers, numbered as the channels of the one with the most slots."""
-    base = max(users, key=lambda path: _slots(module.get_submodule(path)))
-    layer = module.get_submodule(base)
-    count = width(layer, _own_role(layer))
+    """One coupling of several layers, numbered as the channels of the narrowest of those with the most slots.
+
+    A wider layer may take part with some of its channels, such as where a shortcut adds silent ones; the others stay.
+    """
+    base = max(users, key=lambda path: (_slots(module.get_submodule(path)), -_own_width(module, path)))
+    count = _own_width(module, base)
     owner = {(m.path, m.role, i): c for m in users[base] for c, i in zip(m.channels, m.indices, strict=True)}
     number = {base: {channel: channel for channel in range(count)}}
     waiting = [path for path in users if path != base]
@@ -93,12 +96,10 @@ def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]]) -> Couplin
             raise CompressionError(f"its channels meet those of {base} in a way that cannot be numbered")
         waiting.remove(path)
         number[path] = _numbered(users[path], owner, path)
-        size = width(module.get_submodule(path), _own_role(module.get_submodule(path)))
-        if sorted(number[path]) != list(range(size)):
-            raise CompressionError(f"only some of the channels of {path} meet those of {base}")
         for m in users[path]:
             for c, i in zip(m.channels, m.indices, strict=True):
-                owner.setdefault((m.path, m.role, i), number[path][c])
+                if c in number[path]:
+                    owner.setdefault((m.path, m.role, i), number[path][c])
     members = [
         Member(path, _own_role(module.get_submodule(path)), tuple(numbers.values()), tuple(numbers))
         for path, numbers in number.items()
@@ -155,6 +156,11 @@ def _slots(layer: nn.Module) -> int:
     if isinstance(layer, nn.GroupNorm):
         return layer.num_groups
     return layer.groups if isinstance(layer, _ConvNd) and not is_depthwise(layer) else 1
+
+
+def _own_width(module: nn.Module, path: str) -> int:
+    layer = module.get_submodule(path)
+    return width(layer, _own_role(layer))
 
 
 def _own_role(layer: nn.Module) -> Role:

@@ -21,6 +21,8 @@ from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now
 from netwright.core.errors import CompressionError
 
 TWINS = 2
+ROWS, VALUES = (8, 32), 8192
+"""Inputs a proof runs on: as many as hold this many values, within the limits. More show nothing more."""
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 
@@ -35,6 +37,7 @@ class Prover:
         """
         own, inputs = in_double(module, example)
         own = copy.deepcopy(own) if own is module else own
+        inputs = inputs[: rows_for(inputs)]
         self._real = (own, inputs)
         self._twins = [
             (randomised(own, seed=seed + number), _random_like(inputs, seed=seed + number)) for number in range(TWINS)
@@ -108,11 +111,16 @@ def randomised(module: nn.Module, *, seed: int) -> nn.Module:
     return twin
 
 
+def rows_for(example: torch.Tensor) -> int:
+    """How many inputs like those of a batch [N, *shape] show what a network does."""
+    return max(ROWS[0], min(ROWS[1], VALUES // max(1, example[0].numel())))
+
+
 def _random_like(example: torch.Tensor, *, seed: int) -> torch.Tensor:
     if not example.is_floating_point():
         return example
     random = torch.Generator().manual_seed(seed + 1)
-    shape = (max(len(example), 32), *example.shape[1:])
+    shape = (rows_for(example), *example.shape[1:])
     return (2 * torch.randn(shape, generator=random, dtype=torch.float64)).to(example.dtype)
 
 
