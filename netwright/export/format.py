@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,3 +30,11 @@ class Format(Plugin, ABC):
         of the network for formats that store weights only. The model is not changed.
         Raises ExportError when the format refuses the model.
         """
+
+    def opened(self, path: Path) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The file ready to run in its runtime: preprocessed inputs [N, *shape] to outputs; None if it holds no graph.
+
+        Raises MissingPackageError when the runtime is not installed.
+        """
+        del path
+        return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from netwright.compression.patch import difference, load_compressed
@@ -69,7 +70,8 @@ def publish(
 ) -> dict[str, Any]:
     """Export a trial, or with `best` the compressed winner; returns the folder and its files.
 
-    `onnx` makes the whole bundle; any other format makes its file and the architecture as JSON. Raises
+    `onnx` makes the whole bundle; any other format makes its file, the preprocessing, and the proof that the file,
+    if it can be run, computes what the network does on the validation split. Raises
     RunError when the trial has no weights and ParityError when an export does not compute the same.
     """
     file_format = build("format", format_name)
@@ -126,6 +128,18 @@ def _contents(
 
 def _prove(run: OpenRun, deployable: Deployable) -> dict[str, Parity]:
     """Each file against the torch module on the whole validation split; int8 is reported, not judged."""
+    proofs = {FLOAT: _proof(run, Session(deployable.model), deployable.module)}
+    if deployable.int8 is not None:
+        proofs[INT8] = _proof(run, Session(deployable.int8), deployable.module, tolerance=None)
+    return proofs
+
+
+def _proof(
+    run: OpenRun,
+    session: Callable[[np.ndarray], np.ndarray],
+    module: nn.Module,
+    **settings: Any,
+) -> Parity:
     task = run.specification.task
     data, metric = task.data(), task.primary().metric
     inputs, targets = data.preprocessing(data.validation.inputs), data.validation.targets
@@ -135,11 +149,7 @@ def _prove(run: OpenRun, deployable: Deployable) -> dict[str, Parity]:
             "same": lambda outputs, others: task.targets().same(outputs, others, data.answers),
             "score": (metric, lambda outputs: task.score(outputs, targets)[metric]),
         }
-    proofs = {FLOAT: check_parity(Session(deployable.model), deployable.module, inputs, **judged)}
-    if deployable.int8 is not None:
-        session = Session(deployable.int8)
-        proofs[INT8] = check_parity(session, deployable.module, inputs, tolerance=None, **judged)
-    return proofs
+    return check_parity(session, module, inputs, **judged, **settings)
 
 
 def _read_test_once(run: OpenRun, deployable: Deployable, listener: Listener) -> dict[str, Any]:
@@ -255,6 +265,12 @@ def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder:
     path = file_format.write(
         deployable.module, folder / f"model{file_format.suffix}", example=example, architecture=deployable.architecture
     )
+    session = file_format.opened(path)
+    settings = {**data.preprocessing.to_json(), "input_shape": list(example.shape[1:])}
+    (folder / "preprocessing.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    if session is not None:
+        proof = {"file": path.name, **_proof(run, session, deployable.module).to_json()}
+        (folder / "parity.json").write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
     return {
         "run": str(run.folder.path),
         "bundle": str(folder),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
 from export_networks import convnet, mlp, samples
 from torch import nn
 
-from netwright.core.errors import CheckpointError
+from netwright.core.errors import CheckpointError, MissingPackageError
 from netwright.core.plugins import build, names, spec_of, summary
 from netwright.export.format import Format
 from netwright.export.weights import read_weights
@@ -27,7 +29,10 @@ def test_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     path = tmp_path / "new folder" / f"model{form.suffix}"
     for _ in range(2):  # writing again replaces
-        assert form.write(model, path, example=EXAMPLE) == path
+        try:
+            assert form.write(model, path, example=EXAMPLE) == path
+        except MissingPackageError as error:
+            pytest.skip(str(error))
     assert path.stat().st_size > 0
     assert model.training
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -37,9 +42,24 @@ def test_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
     assert summary("format", name).endswith(".")
 
 
+PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
 def _is_pickle(path: Path) -> bool:
-    """Pickles start with their protocol mark, torch's archives with that of a zip file."""
-    return path.read_bytes()[:2] in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"}
+    """Pickles start with their protocol mark; archives are looked into, down to those inside them."""
+    return _holds_pickle(path.read_bytes())
+
+
+def _holds_pickle(content: bytes) -> bool:
+    if not content.startswith(b"PK"):
+        return content.startswith(PICKLES)
+    with ZipFile(BytesIO(content)) as archive:
+        return any(_holds_pickle(archive.read(name)) for name in archive.namelist())
+
+
+def test_a_pickle_in_an_archive_is_seen(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(2)}, tmp_path / "w.pt")
+    assert _is_pickle(tmp_path / "w.pt")
 
 
 def test_weights_come_back_exactly(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,3 +27,8 @@ class Onnx(Format):
     ) -> Path:
         del architecture
         return export_onnx(model, path, example=example, dynamic_time=self.dynamic_time).path
+
+    def opened(self, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+        from netwright.export.onnx_runtime import Session
+
+        return Session(path)
