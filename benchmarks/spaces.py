@@ -95,9 +95,7 @@ def speed(kind: str, *, seconds: float) -> dict[str, Any]:
 def _rate(space: SearchSpace, rng: random.Random, seconds: float) -> float:
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        decisions = space.sample(rng)
-        space.identity(decisions, CIFAR)
-        space.cost(decisions, CIFAR)
+        space.describe(space.sample(rng), CIFAR)
         count += 1
     return count / (time.perf_counter() - start)
 

@@ -52,6 +52,8 @@ def _with_zeros_at_hand(
     node: Node, inputs: tuple[str, ...], zero: set[str], shapes: Mapping[str, Shape], kept: dict[str, Node]
 ) -> tuple[str, ...]:
     """The inputs, with zeros made right before from another input of their shape where there is one."""
+    if zero.isdisjoint(inputs):
+        return inputs
     beside = {shapes[name]: name for name in reversed(inputs) if name not in zero}
     made: dict[Shape, str] = {}
     found = []

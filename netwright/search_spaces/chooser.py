@@ -42,7 +42,7 @@ class Chooser(ABC):
 
     def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
         """One of the options."""
-        value = self._answer(name, _categorical(tuple(options), tuple([type(option) for option in options])))
+        value = self._answer(name, _categorical(tuple(options), tuple(map(type, options))))
         assert not isinstance(value, tuple)
         return value
 

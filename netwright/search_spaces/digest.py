@@ -58,13 +58,14 @@ class Digest:
     """What an outline comes to when its inputs follow a pattern.
 
     `output` is a tensor's number: below the number of inputs the result is that input, ZERO it is zero.
-    `key` is a hash of what is computed from the inputs; `own` parameters are those not shared from the top.
+    `counts` says whether anything in it has weights or is random, so that once and twice differ; `own` parameters
+    are those not shared from the top.
     """
 
     outline: Outline
+    pattern: Pattern
     kept: Sequence[Kept]
     output: int
-    key: str
     counts: bool
     own: int
     macs: int
@@ -74,6 +75,14 @@ class Digest:
     makes_zeros: bool
     """Whether something that matters reads a zero that nothing beside it can be made into."""
     peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
+    hashed: str = ""
+
+    @property
+    def key(self) -> str:
+        """A hash of what is computed from the inputs, made when it is first asked for."""
+        if not self.hashed:
+            self.hashed, _ = _keyed(self.outline, self.kept, self.output, self.pattern)
+        return self.hashed
 
     @property
     def params(self) -> int:
@@ -91,7 +100,7 @@ def digest_of(outline: Outline, pattern: Pattern | None = None) -> Digest:
 
 
 def written_digest_of(outline: Outline) -> Digest:
-    """What an outline comes to with every operation kept, also those that cannot matter; it has no key."""
+    """What an outline comes to with every operation kept, also those that cannot matter; its key is not asked for."""
     found: Digest | None = outline.notes.get("written")
     if found is None:
         found = outline.notes["written"] = _written(outline)
@@ -109,8 +118,28 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     arity = len(pattern)
     folded, output = _fold(outline, pattern)
     kept = _needed(folded, output)
-    hashes, weighted, ties = _hashes(outline, kept, pattern)
     own, macs = _counts(outline, kept)
+    reads = {output} if 0 <= output < arity else set()
+    makes_zeros = counts = tied = False
+    for entry in kept:
+        reads.update([n for n in entry.read if 0 <= n < arity])
+        item, inner = entry.item, entry.digest
+        if inner is not None:
+            makes_zeros = makes_zeros or inner.makes_zeros or ZERO in entry.read
+            counts, tied = counts or inner.counts, tied or bool(inner.ties)
+        elif isinstance(item, Layer):
+            makes_zeros = makes_zeros or entry.zeros < 0
+            counts = counts or item.operation.random or item.params > 0
+            tied = tied or bool(item.weights)
+    # shared weights are told apart by hashes; without them these may never be needed
+    key, ties = _keyed(outline, kept, output, pattern) if tied else ("", [])
+    top = [tie for tie in ties if tie.place[0] == "/"]
+    return Digest(outline, pattern, kept, output, counts, own, macs, top, tuple(sorted(reads)), makes_zeros, {}, key)
+
+
+def _keyed(outline: Outline, kept: Sequence[Kept], output: int, pattern: Pattern) -> tuple[str, list[Tie]]:
+    """A hash of what is computed, and the layers that share weights."""
+    hashes, weighted, ties = _hashes(outline, kept, pattern)
     parts = [hashes[output] if output != ZERO else _hash("zero", str(outline.output_shape))]
     parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
     if any(count > 1 for count in weighted.values()):
@@ -118,17 +147,7 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
         parts.append(wiring_key([_wire(entry, hashes) for entry in kept], output, hashes))
     if ties:
         parts += _groups(ties)
-    reads = {output} if 0 <= output < arity else set()
-    makes_zeros = False
-    for entry in kept:
-        reads.update([n for n in entry.read if 0 <= n < arity])
-        if entry.digest is not None:
-            makes_zeros = makes_zeros or entry.digest.makes_zeros or ZERO in entry.read
-        elif entry.zeros < 0:
-            makes_zeros = True
-    key = _hash(*parts)
-    ties = [tie for tie in ties if tie.place[0] == "/"]
-    return Digest(outline, kept, output, key, bool(weighted), own, macs, ties, tuple(sorted(reads)), makes_zeros)
+    return _hash(*parts), ties
 
 
 def _written(outline: Outline) -> Digest:
@@ -145,7 +164,8 @@ def _written(outline: Outline) -> Digest:
             if item.weights[:1] == "/":
                 ties.append(Tie(item.weights, "", item.params))
     own, macs = _counts(outline, kept)
-    return Digest(outline, kept, outline.output, "", True, own, macs, ties, tuple(range(arity)), False)
+    pattern = tuple(range(arity))
+    return Digest(outline, pattern, kept, outline.output, True, own, macs, ties, pattern, False)
 
 
 def _counts(outline: Outline, kept: Sequence[Kept]) -> tuple[int, int]:
@@ -173,9 +193,12 @@ def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
     kept = []
     number = len(pattern)
     for item in outline.items:
-        inputs = tuple([alias[n] for n in item.inputs])
+        given = item.inputs
+        # one input is by far the most frequent case, and this loop is where spaces of cells spend their time
+        inputs = (alias[given[0]],) if len(given) == 1 else tuple([alias[n] for n in given])
         if isinstance(item, Call):
-            digest = digest_of(item.block, _pattern(inputs))
+            pattern = _pattern(inputs)
+            digest = item.block.notes.get(pattern) or digest_of(item.block, pattern)
             same = digest.output
             if same < len(inputs):
                 alias.append(ZERO if same == ZERO else inputs[same])
@@ -257,9 +280,9 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
         else:
             inputs = [hashes[n] for n in read]
         if digest is not None:
-            own = ""
+            own, key = "", _call_key(item, digest)
             for _ in range(times):
-                own = _hash(digest.key, *inputs)
+                own = _hash(key, *inputs)
                 inputs = [own]
                 if digest.counts:
                     weighted[own] += 1
@@ -278,6 +301,14 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
                 ties.append(Tie(item.weights, own, item.params))
         hashes[number] = own
     return hashes, weighted, ties
+
+
+def _call_key(item: Layer | Call, digest: Digest) -> str:
+    """The hash of a block; one that is like another is told by that one and by its own sizes."""
+    if isinstance(item, Call) and item.like is not None:
+        block = item.block
+        return _hash("like", digest_of(item.like, digest.pattern).key, str(block.input_shapes), str(block.output_shape))
+    return digest.key
 
 
 def _wire(entry: Kept, hashes: Mapping[int, str]) -> Wire:

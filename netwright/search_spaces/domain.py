@@ -38,7 +38,9 @@ class Categorical:
 
     def holds(self, value: object) -> bool:
         # 1, 1.0 and True are equal in Python but not the same option
-        return value in self.options and any(type(value) is type(o) and value == o for o in self.options)
+        if value not in self.options:
+            return False
+        return type(value) is str or any(type(value) is type(o) and value == o for o in self.options)
 
     def describe(self) -> str:
         return "one of " + ", ".join(repr(option) for option in self.options)

@@ -21,11 +21,11 @@ Block: TypeAlias = Callable[..., "Tensor"]
 
 
 class Tensor(NamedTuple):
-    """What flows between operations: its number, its per-sample shape, and who made it."""
+    """What flows between operations: its number, its per-sample shape, and a mark of the builder that made it."""
 
     number: int
     shape: Shape
-    owner: GraphBuilder
+    owner: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,9 @@ class GraphBuilder:
     """Adds operations one by one; shapes are inferred and channels matched on the way."""
 
     def __init__(self, *input_shapes: Shape) -> None:
-        self.inputs = tuple(Tensor(index, tuple(shape), self) for index, shape in enumerate(input_shapes))
+        # A mark and not the builder itself: a circle of references would have to be found by the garbage collector.
+        self._mark = object()
+        self.inputs = tuple([Tensor(index, tuple(shape), self._mark) for index, shape in enumerate(input_shapes)])
         self._count = len(self.inputs)
         self._items: list[Layer | Call] = []
         self._scopes: tuple[str, ...] = ()
@@ -158,6 +160,19 @@ class GraphBuilder:
             raise ShapeError(re.sub(r"^at ", f"at {place}/", str(error))) from None
         return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
 
+    def use_like(self, like: Tensor, block: Block, *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
+        """Add a block that gave `like` before, now with settings that differ in sizes alone, such as filters.
+
+        Sizes must not decide which of its operations matter. Its identity then follows from that of the earlier one,
+        which saves most of the work of describing a network of one cell in several widths.
+        """
+        made = self.use(block, *inputs, name=name, **settings)
+        first, call = self._items[self._numbers([like])[0] - len(self.inputs)], self._items[-1]
+        assert isinstance(first, Call)
+        assert isinstance(call, Call)
+        self._items[-1] = call._replace(like=first.like or first.block)
+        return made
+
     def repeat(self, block: Block, tensor: Tensor, *, times: int, name: str = "", **settings: Hashable) -> Tensor:
         """Use a block `times` in a row; from the second time on it reads what it gave, so its shape must not change.
 
@@ -190,11 +205,12 @@ class GraphBuilder:
     def _append(self, item: Layer | Call) -> Tensor:
         self._items.append(item)
         self._count += 1
-        return Tensor(self._count - 1, item.shape, self)
+        return Tensor(self._count - 1, item.shape, self._mark)
 
     def _numbers(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
+        mark = self._mark
         for tensor in tensors:
-            if tensor.owner is not self:
+            if tensor.owner is not mark:
                 raise SpaceError("a block may use only the tensors it is given, and gives back one of its own")
         return tuple([tensor.number for tensor in tensors])
 

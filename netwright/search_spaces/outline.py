@@ -35,7 +35,10 @@ class Layer(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A block at one place, `times` in a row; several are named with numbers from 1."""
+    """A block at one place, `times` in a row; several are named with numbers from 1.
+
+    `like` is an earlier block that differs in sizes alone: whatever two such blocks are equal in, so are these.
+    """
 
     scopes: tuple[str, ...]
     name: str
@@ -43,6 +46,7 @@ class Call(NamedTuple):
     inputs: tuple[int, ...]
     shape: Shape
     times: int = 1
+    like: Outline | None = None
 
     def parts(self, path: str) -> Iterator[str]:
         """The path of each repetition."""

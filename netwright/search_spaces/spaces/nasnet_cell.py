@@ -208,24 +208,36 @@ class NasnetCell(SearchSpace):
         """Add the stem and all cells; gives every cell with what comes out of it."""
         previous, current = self._stem(plan, net)
         places = self._places(plan)
+        first: dict[tuple[Wiring, int], Tensor] = {}
         for number, place in enumerate(places, start=1):
             drop_path = self.drop_path * (1 if self.skeleton == "darts" else number / len(places))
             with net.scope(place.name):
-                made = self._cell(place, previous, current, drop_path, net)
+                like = first.get((place.wiring, place.stride)) if not drop_path else None
+                made = self._cell(place, previous, current, drop_path, net, like=like)
+                first.setdefault((place.wiring, place.stride), made)
             passes = self.skip_reduction_input and place.stride == 2 and place.name.startswith("stage")
             previous, current = (previous if passes else current), made
             yield place, made
 
     def _cell(
-        self, place: Place, previous: Tensor | None, current: Tensor, drop_path: float, net: GraphBuilder
+        self,
+        place: Place,
+        previous: Tensor | None,
+        current: Tensor,
+        drop_path: float,
+        net: GraphBuilder,
+        *,
+        like: Tensor | None,
     ) -> Tensor:
         """One cell; the first of the nasnet skeletons reads the stem as it is instead of an output before it."""
         same: dict[str, Any] = {"filters": place.filters, "style": self.skeleton}
         size = current.shape[1:]
         left = current if previous is None else net.use(match_previous, previous, name="previous", size=size, **same)
         right = net.use(relu_conv_norm, current, name="current", **same)
-        wiring = {"wiring": place.wiring, "stride": place.stride, "drop_path": drop_path}
-        return net.use(cell_body, left, right, name="nodes", **wiring, **same)
+        same |= {"wiring": place.wiring, "stride": place.stride, "drop_path": drop_path}
+        if like is None:
+            return net.use(cell_body, left, right, name="nodes", **same)
+        return net.use_like(like, cell_body, left, right, name="nodes", **same)
 
     def _stem(self, plan: Plan, net: GraphBuilder) -> tuple[Tensor | None, Tensor]:
         """What the first cell reads as the outputs of the two cells before it."""
