@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+_FEW = 16
 _TOLERANCE = 2e-4
 """Of the step: folding a batch norm into weights on a grid moves them by float32 rounding."""
 
@@ -20,14 +21,22 @@ def exact_steps(weights: npt.NDArray[Any], *, levels: int) -> Floats:
     """
     wide = np.abs(np.asarray(weights, np.float64))
     largest = wide.max(axis=1)
-    found = np.zeros(len(wide))
     scale = np.where(largest > 0, largest, 1.0)
-    for count in range(1, min(levels, 31) + 1):
-        steps = wide * (count / scale)[:, None]
-        off = np.abs(steps - np.rint(steps)).max(axis=1)
-        fits = (off <= _TOLERANCE * max(1, count / 4)) & (found == 0)
-        found[fits] = scale[fits] / count
+    found = np.zeros(len(wide))
+    for count in range(1, levels + 1):
+        # a few values rule nearly all rows out, so that only few are looked at as a whole
+        waiting = np.flatnonzero(found == 0)
+        waiting = waiting[_whole(wide[waiting, :_FEW], scale[waiting], count)]
+        waiting = waiting[_whole(wide[waiting], scale[waiting], count)]
+        found[waiting] = scale[waiting] / count
     return found.astype(np.float32)
+
+
+def _whole(values: npt.NDArray[Any], largest: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:
+    """Which rows hold whole multiples of their largest value over `count`."""
+    steps = values * (count / largest)[:, None]
+    off = np.abs(steps - np.rint(steps)).max(axis=1, initial=0.0)
+    return np.asarray(off <= _TOLERANCE * max(1.0, count / 4), np.bool_)
 
 
 def steps_of(weights: npt.NDArray[Any], *, bits: int) -> Floats:

@@ -1,0 +1,107 @@
+"""Training in which weights and activations are rounded, so that a later quantization costs little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from netwright.compression.compression_pass import Pass, Verdict
+from netwright.core.errors import CompressionError
+
+if TYPE_CHECKING:
+    from netwright.compression.context import Context
+    from netwright.compression.model import Model
+
+
+class QuantizeAware(Pass):
+    """Fine-tune with weights of few bits and rounded activations (quantization-aware training).
+
+    The network ends with weights on a grid of so many bits per channel, which later training keeps, which `quantize`
+    takes over without rounding again, and which `quantize_weights` stores in 4 bits without error. Nothing is left
+    in the network: the rounding of activations is only there while it trains.
+    """
+
+    trains: ClassVar[bool] = True
+    gains: ClassVar[tuple[str, ...]] = ("coded_bytes",)
+
+    bits: int = Field(default=4, ge=2, le=8, description="bits of a weight")
+    edge_bits: int = Field(default=8, ge=2, le=8, description="bits of the weights of the first and the last layer")
+    activation_bits: int | None = Field(
+        default=8, ge=2, le=8, description="bits of a layer's inputs while training; null leaves them in float"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="layers to leave alone")
+    epochs: int | None = Field(default=None, ge=0, description="default: the recipe's; 0 rounds without training")
+    learning_rate: float | None = Field(default=None, gt=0, description="default: the recipe's")
+    distill: bool = Field(default=True, description="let the original network teach")
+
+    def check(self, model: Model, context: Context) -> list[Verdict]:
+        from netwright.compression.weighted_layers import in_order
+
+        if model.file is not None:
+            return [Verdict("", False, "the model's file is already there; it works on the module")]
+        layers = in_order(model.module, context.example_tensor())
+        verdicts = [
+            Verdict(
+                path, path not in self.exclude, self._reason(path, layers) if path not in self.exclude else "excluded"
+            )
+            for path in layers
+        ]
+        for path, layer in model.module.named_modules():
+            if path not in layers and next(layer.parameters(recurse=False), None) is not None:
+                kind = type(layer).__name__
+                verdicts.append(Verdict(path, False, f"only Linear and convolution layers, not {kind}"))
+        return verdicts or [Verdict("", False, "no layer has weights")]
+
+    def apply(self, model: Model, context: Context) -> Model:
+        import torch
+
+        from netwright.compression.activation_rounding import ActivationRounding
+        from netwright.compression.forms.rounded import Rounded
+        from netwright.compression.model import Note
+        from netwright.compression.weighted_layers import put_in_form
+
+        verdicts = self.check(model, context)
+        chosen = [verdict.layer for verdict in verdicts if verdict.applies]
+        if not chosen:
+            raise CompressionError(f"no layer can be rounded: {verdicts[0].reason}")
+        edges = [verdicts[0].layer, self._last(model, context)]
+        forms = {f"{path}.weight": Rounded(bits=self.edge_bits if path in edges else self.bits) for path in chosen}
+        hooks = []
+        if self.activation_bits is not None:
+            examples = torch.tensor(context.calibration)
+            hooks.append(ActivationRounding(chosen, bits=self.activation_bits, examples=examples))
+        try:
+            module = context.fine_tune(
+                model.module,
+                purpose="quantize_aware",
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                distill=self.distill,
+                forms={**model.forms, **forms},
+                hooks=hooks,
+            )
+        finally:
+            for hook in hooks:
+                hook.close()
+        put_in_form(module, forms)
+        notes = [Note("quantize_aware", "", "trained", self._summary(context))]
+        for verdict in verdicts:
+            notes.append(
+                Note("quantize_aware", verdict.layer, "rounded" if verdict.applies else "left alone", verdict.reason)
+            )
+        return model.with_module(module, notes, forms=forms)
+
+    def _last(self, model: Model, context: Context) -> str:
+        from netwright.compression.weighted_layers import in_order
+
+        return in_order(model.module, context.example_tensor())[-1]
+
+    def _reason(self, path: str, layers: list[str]) -> str:
+        bits = self.edge_bits if path in (layers[0], layers[-1]) else self.bits
+        return f"its weights are trained in {bits} bits"
+
+    def _summary(self, context: Context) -> str:
+        epochs = context.training.epochs if self.epochs is None else self.epochs
+        inputs = "float" if self.activation_bits is None else f"{self.activation_bits}-bit"
+        return f"{epochs} epochs with weights of {self.bits} bits and {inputs} activations"

@@ -1,0 +1,95 @@
+"""Binary and ternary weights: the values are what was promised, training learns, the file keeps them in few bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from netwright.compression.model import Model
+from netwright.compression.passes.binarize import Binarize
+from netwright.compression.passes.quantize_weights import QuantizeWeights
+from netwright.core.errors import CompressionError
+from netwright.core.plugins import build
+from netwright.export.coding import archive
+from netwright.export.onnx_runtime import Session
+
+
+def _values(weight: torch.Tensor) -> list[int]:
+    """How many sizes there are in each row, zero included."""
+    return [len(torch.unique(row.abs())) for row in weight.reshape(len(weight), -1)]
+
+
+def test_trained_binary_weights_are_binary_and_better_than_plain_signs(context_of) -> None:
+    net, context = context_of("mlp", epochs=12)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    before = context.evaluate(trained)["accuracy"]
+    plain = Binarize(epochs=0, edges=True).apply(Model(trained), context)
+    learned = Binarize(epochs=12, edges=True).apply(Model(trained), context)
+    for done in (plain, learned):
+        for place in (1, 4, 6):
+            assert set(_values(done.module[place].weight)) == {1}
+    assert set(learned.forms) == {"1.weight", "4.weight", "6.weight"}
+    assert context.evaluate(learned.module)["accuracy"] > context.evaluate(plain.module)["accuracy"] + 0.05
+    assert context.evaluate(learned.module)["accuracy"] > before - 0.1
+
+
+def test_ternary_weights_have_zeros_and_one_size(context_of) -> None:
+    net, context = context_of("mlp")
+    done = Binarize(values="ternary").apply(Model(net), context)
+    assert set(_values(done.module[4].weight)) == {2}
+    share = (done.module[4].weight == 0).float().mean()
+    assert 0.2 < share < 0.7
+    assert [note.layer for note in done.notes if note.verdict == "left alone"] == ["1", "6"]
+    assert torch.equal(done.module[1].weight.signbit(), done.module[1].weight < 0)
+
+
+def test_two_sided_ternary_weights_have_two_sizes() -> None:
+    form = build("form", {"kind": "ternary", "two_sided": True})
+    weight = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)) + 0.3
+    found = form.keeper(weight).value(weight)
+    assert all(len(torch.unique(row)) == 3 for row in found)
+    assert form.holds(found)
+    assert not build("form", "ternary").holds(found)
+
+
+def test_later_training_keeps_the_values(context_of) -> None:
+    net, context = context_of("mlp")
+    done = Binarize(values="ternary", scale="layer").apply(Model(net), context)
+    after = build("pass", "fine_tune").apply(done, context)
+    assert set(after.forms) == {"4.weight"}
+    assert len(torch.unique(after.module[4].weight.abs())) == 2
+    assert not torch.equal(after.module[4].weight, done.module[4].weight)
+
+
+@pytest.mark.parametrize(("values", "bits"), [("binary", 2), ("ternary", 2), ("binary", 4)])
+def test_the_file_holds_them_exactly_in_few_bits(context_of, values: str, bits: int) -> None:
+    net, context = context_of("mlp")
+    done = Binarize(values=values, edges=True).apply(Model(net), context)
+    stored = QuantizeWeights(bits=bits).apply(done, context)
+    with torch.no_grad():
+        wanted = done.module(torch.tensor(context.calibration)).numpy()
+    assert np.allclose(Session(stored.file)(context.calibration), wanted, atol=1e-4)
+    weights = sum(done.module[place].weight.numel() for place in (1, 4, 6))
+    raw = [one for one in onnx.load(str(stored.file)).graph.initializer if one.name.endswith("_integers")]
+    assert sum(len(one.raw_data) for one in raw) == weights * bits // 8
+    if bits == 8:
+        assert all(len(np.unique(numpy_helper.to_array(one))) <= 3 for one in raw)
+
+
+def test_the_entropy_coder_needs_about_a_bit(context_of) -> None:
+    net, context = context_of("mlp")
+    done = QuantizeWeights(bits=8).apply(Binarize(edges=True).apply(Model(net), context), context)
+    report = archive.encode(done.file.read_bytes())
+    bits = {one.name: one.bits_per_value for one in report.tensors if one.name.endswith("_integers")}
+    assert len(bits) == 3
+    assert bits["4.weight_integers"] < 1.1
+
+
+def test_a_network_of_edges_only_is_refused_with_the_reason(context_of) -> None:
+    _, context = context_of("mlp")
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    with pytest.raises(CompressionError, match="no layer can be made binary: it is the first or the last layer"):
+        Binarize().apply(Model(net), context)
