@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from math import sqrt
+from math import inf, sqrt
 from statistics import fmean, quantiles, variance
 from typing import Any
 
@@ -42,3 +42,14 @@ def noise_of(trials: Iterable[Trial]) -> dict[str, Any]:
         pooled = sum(variance(values) * (len(values) - 1) for values in repeats) / freedom
         found[name] = {"std": sqrt(pooled), "trials": len(repeats), "trainings": sum(map(len, repeats))}
     return found
+
+
+def interval_of_mean(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The mean, and the interval that holds the true mean by Student's t; endless for a single value."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return mean, -inf, inf
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2)) * sqrt(variance(values) / len(values))
+    return mean, mean - half, mean + half

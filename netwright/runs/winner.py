@@ -12,9 +12,9 @@ from netwright.analysis.front import best_within_bounds
 from netwright.core.errors import RunError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Decisions, Trial, TrialState
-from netwright.core.seeds import derive_seed
 from netwright.core.text import readable
 from netwright.runs.artifacts import Artifacts
+from netwright.runs.racing import raced, winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
 from netwright.tasks.training import evaluate, fit
@@ -54,6 +54,9 @@ def choose(run: OpenRun, name: str) -> tuple[Trial, str]:
         if trial.state is TrialState.INFEASIBLE and not trial.measurements:
             raise RunError(f"trial {name} makes no network: {trial.reason}")
         return trial, "chosen by its number"
+    race = run.record.fact("race")
+    if race is not None and run.specification.winner.seeds > 1:
+        return trials[race["winner"]], f"{rule_of(run.specification)}, by the mean over {race['seeds']} seeds"
     best = best_within_bounds(trials, run.specification.objectives, metric=run.specification.chosen_by.metric)
     if best is None:
         raise RunError(
@@ -71,11 +74,12 @@ def build_trial(specification: RunSpecification, decisions: Decisions, *, seed: 
 def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> Winner:
     """The chosen trial trained in full; weights that were trained before, by the same settings, are taken up.
 
-    An interrupted training goes on from its last epoch.
+    An interrupted training goes on from its last epoch. With `winner.seeds` the front is raced first.
     """
-    trial, rule = choose(run, name)
     specification = run.specification
-    seed = derive_seed(specification.seed, trial.identity, "winner")
+    race = raced(run, listener=listener) if name == "best" and specification.winner.seeds > 1 else None
+    trial, rule = choose(run, name)
+    seed = winner_seed(specification, trial.identity)
     module = build_trial(specification, trial.decisions, seed=seed)
     artifacts = Artifacts(run.folder.path)
     training = specification.winner.training.model_dump(mode="json")
@@ -109,6 +113,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
         "scores": evaluate(module, specification.task, "validation"),
         "weights": artifacts.put_weights(module),
         "seconds": result.seconds,
+        **({"race": race} if race is not None else {}),
     }
     run.record.set_fact("winner", facts)
     return Winner(module.eval(), facts)
