@@ -12,7 +12,7 @@ from typing import Any
 from netwright.core.errors import CheckpointError, ExportError
 from netwright.core.files import write_atomic
 from netwright.export.coding import decoder, onnx_regions
-from netwright.export.coding.tensors import Coded, Coder, code_tensor
+from netwright.export.coding.tensors import Coded, Coder, code_tensor, layout
 from netwright.export.coding.writers import number
 
 SMALLEST = 48
@@ -63,9 +63,10 @@ def encode(file: bytes, *, coder: Coder = "auto") -> Archive:
     for place in places:
         skeleton += file[end : place.start]
         data = file[place.start : place.start + place.size]
-        coded, columns = code_tensor(data, item=place.item, shape=place.shape, coder=coder)
+        coded = code_tensor(data, item=place.item, kind=place.letter, shape=place.shape, coder=coder)
+        columns, period = layout(place.shape, place.size // place.item)
         head = number(place.start - end) + bytes([place.item.bit_length() - 1])
-        head += number(place.size // place.item) + number(columns) + number(len(coded.data))
+        head += number(place.size // place.item) + number(columns) + number(period) + number(len(coded.data))
         heads.append(head)
         payloads.append(coded.data)
         end = place.start + place.size

@@ -12,6 +12,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,18 +39,27 @@ WORDS = (
 """What the graphs of exported networks often say; the skeleton is compressed with this text as its past."""
 
 
+Bit = Callable[[int], int]
+"""Gives the next bit when told how likely a one is, in 65,536ths: a reader takes it from the archive, a writer from
+what is to be written, so that one text serves both."""
+
+
 class DamagedArchive(ValueError):  # noqa: N818  what is wrong, not that something is
     """The bytes are no archive, or not the ones that were written."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """One tensor's place: where it starts in the file, how many items of how many bytes, columns, its coded bytes."""
+    """One tensor: where it starts in the file, how many items of how many bytes it has, and its coded bytes.
+
+    Items are read as rows of `columns`, and a row as an image with rows of `period`, or as none where that is 0.
+    """
 
     start: int
     count: int
     item: int
     columns: int
+    period: int
     payload: bytes
 
 
@@ -89,11 +99,11 @@ def parse(archive: bytes, limit: int = LIMIT) -> tuple[bytes, int, bytes, list[R
     heads, filled, tensors = [], 0, 0
     for _ in range(source.count(size)):
         start, item = filled + source.number(), 1 << source.byte(3)
-        count, columns, length = source.number(), source.number(), source.number()
+        count, columns, period, length = (source.number() for _ in range(4))
         filled, tensors = start + count * item, tensors + count * item
-        if filled > size or not 0 < columns <= count:
+        if filled > size or not 0 < columns <= count or count % columns or period > columns:
             raise DamagedArchive("the archive is damaged: a tensor lies outside of the file")
-        heads.append((start, count, item, columns, length))
+        heads.append((start, count, item, columns, period, length))
     method, coded = source.byte(1), source.take(source.number())
     if method:
         unpacked = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=FILTERS).decompress(coded, size - tensors + 1)
@@ -101,7 +111,7 @@ def parse(archive: bytes, limit: int = LIMIT) -> tuple[bytes, int, bytes, list[R
         unpacked = zlib.decompressobj(-15, zdict=WORDS).decompress(coded, size - tensors + 1)
     if len(unpacked) != size - tensors:
         raise DamagedArchive("the archive is damaged: its skeleton has another length than it should")
-    regions = [Region(start, count, item, columns, source.take(n)) for start, count, item, columns, n in heads]
+    regions = [Region(*head, source.take(length)) for *head, length in heads]
     if source.left():
         raise DamagedArchive(f"the archive is damaged: {source.left()} bytes too many")
     return digest, size, unpacked, regions
@@ -157,30 +167,45 @@ def tensor(region: Region) -> bytes:
     """A tensor's bytes: a fill value with the others put where the mask is set, or all values in their order."""
     source = Source(region.payload)
     flags = source.byte(3)
-    values = region.count
-    if flags & 1:
-        fill = source.take(region.item) if flags & 2 else bytes(region.item)
-        kept = mask(source.part(), region.count, region.columns)
-        values = int(kept.sum())
-    found = VALUES[source.byte(len(VALUES) - 1)](source, values, region.item)
     if not flags & 1:
-        return found.tobytes()
+        places = Places(np.arange(region.count), region.columns, region.period)
+        return values(source, region.item, places).tobytes()
+    fill = source.take(region.item) if flags & 2 else bytes(region.item)
+    kept = mask(source.part(), region)
     whole = np.tile(np.frombuffer(fill, np.uint8), (region.count, 1))
-    whole[kept.view(bool)] = found.reshape(values, region.item)
+    places = Places(np.flatnonzero(kept), region.columns, region.period)
+    whole[places.at] = values(source, region.item, places).reshape(-1, region.item)
     return whole.tobytes()
 
 
-def raw_values(source: Source, count: int, item: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Places:
+    """Where values lie: their numbers in the tensor, read as rows of `columns`, and how long a row of pixels is."""
+
+    at: np.ndarray
+    columns: int
+    period: int
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+def values(source: Source, item: int, places: Places) -> np.ndarray:
+    """The bytes of the values at some places."""
+    return VALUES[source.byte(len(VALUES) - 1)](source, item, places)
+
+
+def raw_values(source: Source, item: int, places: Places) -> np.ndarray:
     """Values as they are."""
-    return np.frombuffer(source.take(count * item), np.uint8)
+    return np.frombuffer(source.take(len(places) * item), np.uint8)
 
 
-def plane_values(source: Source, count: int, item: int) -> np.ndarray:
+def plane_values(source: Source, item: int, places: Places) -> np.ndarray:
     """Values cut into their bytes, all first bytes coded, then all second bytes...; 32 bits are rotated by one.
 
     The rotation puts a float's whole exponent into one byte and its sign beside the lowest bits.
     """
-    planes = [symbols(source.part(), count, 256).astype(np.uint8) for _ in range(item)]
+    planes = [symbols(source.part(), 256, places).astype(np.uint8) for _ in range(item)]
     whole = np.ascontiguousarray(np.stack(planes, axis=1))
     if item != 4:
         return whole
@@ -189,90 +214,157 @@ def plane_values(source: Source, count: int, item: int) -> np.ndarray:
     return plain
 
 
-def table_values(source: Source, count: int, item: int) -> np.ndarray:
+def table_values(source: Source, item: int, places: Places) -> np.ndarray:
     """Values by their numbers in a codebook."""
     size = source.count(1 << 12)
     book = np.frombuffer(source.take(size * item), np.uint8).reshape(size, item)
-    values: np.ndarray = book[symbols(source.part(), count, size)]
-    return values
+    found: np.ndarray = book[symbols(source.part(), size, places)]
+    return found
 
 
-VALUES: tuple[Callable[[Source, int, int], np.ndarray], ...] = (raw_values, plane_values, table_values)
+VALUES: tuple[Callable[[Source, int, Places], np.ndarray], ...] = (raw_values, plane_values, table_values)
 
 
-def mask(source: Source, count: int, columns: int) -> np.ndarray:
-    """Which of `count` items are not the fill value, as zeros and ones."""
-    method = source.byte(2)
-    if method < 2:
-        rows = -(-count // columns)
-        if rows * columns != count:
-            raise DamagedArchive("the archive is damaged: a tensor has no whole number of rows")
-        shape = (columns, rows) if method else (rows, columns)
-        grid = np.array(mask_bits(bit_reader(source), *shape), np.uint8).reshape(shape)
-        return np.ascontiguousarray(grid.T if method else grid).reshape(-1)
-    longest, number = source.count(1 << 12), source.count(count)
-    gaps = symbols(source, number, longest + 1)
+def mask(source: Source, region: Region) -> np.ndarray:
+    """Which of a tensor's items are not the fill value, as zeros and ones."""
+    if source.byte(1) == 0:
+        bits = mask_bits(bit_reader(source), region.count, region.columns, region.period)
+        return np.frombuffer(bits, np.uint8)
+    longest, number = source.count(1 << 12), source.count(region.count)
+    gaps = symbols(source, longest + 1, Places(np.arange(number), max(1, number), 0))
     ends = np.cumsum(np.where(gaps == longest, longest, gaps + 1))[gaps != longest] - 1
-    found = np.zeros(count, np.uint8)
-    if len(ends) and ends[-1] >= count:
+    found = np.zeros(region.count, np.uint8)
+    if len(ends) and ends[-1] >= region.count:
         raise DamagedArchive("the archive is damaged: a value lies outside of its tensor")
     found[ends] = 1
     return found
 
 
-def mask_bits(bit: Callable[[int], int], rows: int, columns: int) -> bytearray:
-    """A mask's bits, row by row: how likely a one is follows from the column above it and the row before it.
+def mask_bits(bit: Bit, count: int, columns: int, period: int) -> bytearray:
+    """A mask's bits, row by row, each likely by its column, its row, and its neighbours with the column's density.
 
-    Both densities are put into classes; each pair of classes counts its own ones. `bit` takes the probability of a
-    one in 65,536ths and gives the bit: a reader takes it from the archive, a writer from what is to be written.
+    Neighbours are the two before it and the three of the row of pixels before it, where a row of the tensor is an
+    image with rows of `period` pixels (below 3: it is none).
     """
-    steps = len(LEVELS) + 1
-    seen = [2] * (steps * steps)
-    ones = [1] * (steps * steps)
+    learn = learner(bit)
+    image = period if period > 2 else 0
+    edge = image + 2
     above = np.zeros(columns, np.int64)
+    weights = [[0.4, 0.4, 0.4] for _ in range(len(LEVELS) // 3 + 1)]
     found = bytearray()
-    for row in range(rows):
-        average = (int(above.sum()) * 65536) // max(1, row * columns)
-        share = (above * 65536 + 2 * average) // (row + 2)
-        classes = (np.searchsorted(LEVELS, share) * steps).tolist()
-        expected = np.cumsum(share).tolist()
-        line = bytearray(columns)
-        had = 0
-        beside = steps // 2
-        for column in range(columns):
-            context = classes[column] + beside
-            total, one = seen[context], ones[context]
-            value = bit((one << 16) // total or 1)
-            seen[context] = total + 2
-            if value:
-                ones[context] = one + 2
-                had += 1
-                line[column] = 1
-            if column & 7 == 7:
-                beside = ratio_class(had, expected[column])
-        above += np.frombuffer(line, np.uint8)
-        found += line
+    for row in range(count // columns):
+        classes = np.searchsorted(LEVELS, (above * 10 + 3) * 4096 // (10 * row + 30), side="right").tolist()
+        line = bytearray(edge + columns)
+        for at, level in enumerate(classes, edge):
+            near = line[at - 1] | line[at - 2] << 1 | level >> 1 << 5
+            if image:
+                near |= line[at - image] << 2 | line[at - image + 1] << 3 | line[at - image - 1] << 4
+            line[at] = learn(at, row, near, weights[level // 3])
+        found += line[edge:]
+        above += np.frombuffer(line, np.uint8)[edge:]
     return found
 
 
-LEVELS = np.array([int(65536 * 2.0 ** (-step / 2)) for step in range(14, 0, -1)])
-
-
-def ratio_class(had: int, expected: int) -> int:
-    """How much more or less than expected, in the classes of `LEVELS`: 7 is as much."""
-    share = ((had << 16) + 131072) * 8 // (expected + 131072)
-    return min(14, max(0, share - 1 if share < 9 else 5 + share.bit_length()))
-
-
-def symbols(source: Source, count: int, size: int) -> np.ndarray:
-    """`count` numbers below `size`."""
-    if not count:
-        return np.zeros(0, np.int64)
-    if size == 1:
-        return np.zeros(count, np.int64)
+def symbols(source: Source, size: int, places: Places) -> np.ndarray:
+    """A number below `size` for each place."""
+    if size == 1 or not len(places):
+        return np.zeros(len(places), np.int64)
     if size < 1:
         raise DamagedArchive("the archive is damaged: a codebook is empty")
-    return SYMBOLS[source.byte(len(SYMBOLS) - 1)](source, count, size)
+    method = source.byte(len(SYMBOLS))
+    if method < len(SYMBOLS):
+        return SYMBOLS[method](source, len(places), size)
+    middle = source.count(size)
+    found = np.array(learned_symbols(bit_reader(source), (size - 1).bit_length(), middle, places), np.int64)
+    if found.max() >= size:
+        raise DamagedArchive("the archive is damaged: a number lies outside of its codebook")
+    return found
+
+
+def learned_symbols(bit: Bit, depth: int, middle: int, places: Places) -> list[int]:
+    """Numbers of `depth` bits, the highest first; what is likely follows from how those before it went on from there.
+
+    Each bit, known by the bits above it, is told by all of the tensor, by the side of `middle` that its neighbours
+    are on (those of `mask_bits`), and by how far from it the last 8 numbers of its row were.
+    """
+    learn = learner(bit)
+    image = places.period if places.period > 2 else 0
+    steps = (1, 2, image, image - 1, image + 1) if image else (1, 2)
+    edge = image + 2
+    weights = [[0.4, 0.4, 0.4] for _ in range(1 << depth)]
+    found: list[int] = []
+    before = -1
+    for row, column in zip(*(part.tolist() for part in np.divmod(places.at, places.columns)), strict=True):
+        if row != before:
+            before, line, far = row, [-1] * (edge + places.columns), [depth]
+        near = [number >= middle for number in (line[edge + column - step] for step in steps) if number >= 0]
+        above = sum(near)
+        side = (len(near) << 2 | 1 + (2 * above > len(near)) - (2 * above < len(near))) << depth
+        last = far[-8:]
+        spread = (sum(last) // len(last) + 1) << depth
+        node = 1
+        for _ in range(depth):
+            node = node << 1 | learn(node, side | node, spread | node, weights[node])
+        number = node - (1 << depth)
+        line[edge + column] = number
+        far.append(abs(number - middle))
+        found.append(number)
+    return found
+
+
+def learner(bit: Bit) -> Callable[[int, int, int, list[float]], int]:
+    """A function that codes the next bit under three keys, one for each table, mixed by weights that it learns.
+
+    A table has the share of ones seen under each key. Shares are mixed as log odds (Mahoney, 2005), and the weights
+    given move down the gradient of the code length. Only sums and products of doubles are used, in this order, which
+    give the same on every machine. It is written out for three tables because it is what takes the time.
+    """
+    tables: tuple[dict[int, list[Any]], ...] = ({}, {}, {})
+    first, second, third = tables
+
+    def learn(one: int, two: int, three: int, weights: list[float]) -> int:
+        a, b, c = first.get(one), second.get(two), third.get(three)
+        if a is None:
+            a = first[one] = [0.0, 0.5, 0]
+        if b is None:
+            b = second[two] = [0.0, 0.5, 0]
+        if c is None:
+            c = third[three] = [0.0, 0.5, 0]
+        odds = int((weights[0] * a[0] + weights[1] * b[0] + weights[2] * c[0]) * 128.0)
+        share = SHARES[ODDS + (odds if -ODDS < odds < ODDS else -ODDS if odds < 0 else ODDS)]
+        value = bit(share)
+        error = (value - share / 65536.0) * 0.005
+        weights[0] += error * a[0]
+        weights[1] += error * b[0]
+        weights[2] += error * c[0]
+        for state in (a, b, c):
+            _, seen_share, seen = state
+            seen_share += (value - seen_share) * RATES[seen]
+            state[:] = LOG_ODDS[int(seen_share * 4096.0)], seen_share, seen + 1 if seen < 255 else 255
+        return value
+
+    return learn
+
+
+ODDS = 1280
+RATES = [1.0 / (seen + 1.5) for seen in range(256)]
+
+
+def _tables() -> tuple[list[int], list[float], np.ndarray]:
+    """Shares in 65,536ths by log odds in 128ths, log odds by shares in 4,096ths, and classes of density."""
+    powers, levels = [1.0], [1.0]
+    for _ in range(ODDS):
+        powers.append(powers[-1] * 1.0078430972064479)
+    for _ in range(18):
+        levels.append(levels[-1] * 1.2599210498948732)
+    ones = [1.0 / (1.0 + power) for power in powers]
+    shares = [*ones[:0:-1], *(1.0 - one for one in ones)]
+    odds = np.searchsorted(np.array(shares), (np.arange(4097) + 0.5) / 4097) - ODDS
+    level = np.array([int(64 * (step - 1)) for step in levels[1:]])
+    return [min(max(int(one * 65536), 16), 65520) for one in shares], (odds / 128).tolist(), level
+
+
+SHARES, LOG_ODDS, LEVELS = _tables()
 
 
 def raw_symbols(source: Source, count: int, size: int) -> np.ndarray:
@@ -359,40 +451,10 @@ def _one_lane(
     return np.array(found, np.int64)
 
 
-def adaptive_symbols(source: Source, count: int, size: int) -> np.ndarray:
-    """Numbers bit by bit, the highest first, each bit with a probability learned from those before it."""
-    found = np.array(tree_symbols(bit_reader(source), count, (size - 1).bit_length()), np.int64)
-    if found.max() >= size:
-        raise DamagedArchive("the archive is damaged: a number lies outside of its codebook")
-    return found
+SYMBOLS: tuple[Callable[[Source, int, int], np.ndarray], ...] = (raw_symbols, huffman_symbols, range_symbols)
 
 
-def tree_symbols(bit: Callable[[int], int], count: int, depth: int) -> list[int]:
-    """Numbers of `depth` bits; every node of the binary tree of their bits counts its own ones. `bit` as above."""
-    seen = [2] * (1 << depth)
-    ones = [1] * (1 << depth)
-    found = []
-    for _ in range(count):
-        node = 1
-        for _ in range(depth):
-            total, one = seen[node], ones[node]
-            value = bit((one << 16) // total or 1)
-            seen[node] = total + 2
-            ones[node] = one + 2 * value
-            node = 2 * node + value
-        found.append(node - (1 << depth))
-    return found
-
-
-SYMBOLS: tuple[Callable[[Source, int, int], np.ndarray], ...] = (
-    raw_symbols,
-    huffman_symbols,
-    range_symbols,
-    adaptive_symbols,
-)
-
-
-def bit_reader(source: Source) -> Callable[[int], int]:
+def bit_reader(source: Source) -> Bit:
     """A function that takes the probability of a one, in 65,536ths, and gives the next bit of a rANS stream."""
     head = source.take(6)
     state = int.from_bytes(head, "little")

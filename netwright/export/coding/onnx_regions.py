@@ -31,6 +31,11 @@ class Tensor:
     item: int
     shape: tuple[int, ...]
 
+    @property
+    def letter(self) -> str:
+        """What a value is, by numpy's letter: a float it knows, a signed or an unsigned integer."""
+        return "f" if self.kind in (FLOAT, 10, 11) else "i" if self.kind in (3, 5, 6, 7) else "u"
+
 
 def tensors(file: bytes) -> list[Tensor]:
     """All initializers with raw data, in the order of the file; raises ExportError when it cannot be read."""
