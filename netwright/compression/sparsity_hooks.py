@@ -20,8 +20,8 @@ class TighteningMasks(TrainingHook):
 
     `rule` ranks the weights: `magnitude` by their size at the moment, `movement` by how far training has pushed them
     away from zero so far (Sanh et al., NeurIPS 2020), `fixed` by given `scores`. The descent takes the share `ramp` of
-    all steps, with new masks every `every` steps. With `regrow`, weights that are masked for now are trained on, as if
-    they were let through, and may come back (Guo et al., NeurIPS 2016) until the descent is over.
+    all steps, with new masks every `every` steps. Masked weights are not trained: letting gradients through to them
+    makes them grow until masks flicker and the network forgets. By movement they may come back during the descent.
     """
 
     def __init__(
@@ -32,11 +32,9 @@ class TighteningMasks(TrainingHook):
         rule: Rule,
         ramp: float,
         every: int,
-        regrow: bool,
         scores: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.densities, self.names, self.rule, self.ramp, self.every = densities, names, rule, ramp, every
-        self.regrow = regrow and rule == "magnitude"
         self.fixed = dict(scores or {})
         self.scores: dict[str, torch.Tensor] = {}
         self.masks: Masks = {}
@@ -48,7 +46,7 @@ class TighteningMasks(TrainingHook):
 
     def identity(self) -> str:
         d = self.densities
-        settings = [d.rest, dict(d.own), d.scope, d.least, self.names, self.rule, self.ramp, self.every, self.regrow]
+        settings = [d.rest, dict(d.own), d.scope, d.least, self.names, self.rule, self.ramp, self.every]
         return content_hash(["tightening_masks", *settings])
 
     def start(self, model: nn.Module, *, epochs: int, steps: int) -> None:
@@ -76,8 +74,7 @@ class TighteningMasks(TrainingHook):
                 continue
             if self.rule == "movement" and self.step < self.last:
                 self.scores[name].sub_(parameter.detach() * parameter.grad)
-            if not self.regrow or self.step >= self.last:
-                parameter.grad.mul_(self.masks[name])
+            parameter.grad.mul_(self.masks[name])
 
     def stepped(self) -> None:
         self.step += 1
@@ -96,12 +93,11 @@ class TighteningMasks(TrainingHook):
         self.scores = {name: tensors[f"score.{name}"] for name in self.scores}
 
     def _ranks(self) -> dict[str, torch.Tensor]:
-        """The scores of all weights; what cannot come back has less than any other."""
+        """The scores of all weights; those that cannot come back have less than any other."""
         ranks = {}
         for name, parameter in self._parameters.items():
             score = parameter.detach().abs() if self.rule == "magnitude" else {**self.fixed, **self.scores}[name]
-            free = self.regrow or self.rule == "movement"
-            ranks[name] = score if free else score.masked_fill(~self.masks[name], -1.0)
+            ranks[name] = score if self.rule == "movement" else score.masked_fill(~self.masks[name], -1.0)
         return ranks
 
 

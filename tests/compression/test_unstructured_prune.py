@@ -126,7 +126,7 @@ def test_movement_keeps_what_training_pushes_away_from_zero() -> None:
     layer = nn.Linear(3, 1, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, -1.0, 0.1]]))
-    hook = TighteningMasks(Densities(1 / 3), ("weight",), rule="movement", ramp=1.0, every=1, regrow=False)
+    hook = TighteningMasks(Densities(1 / 3), ("weight",), rule="movement", ramp=1.0, every=1)
     hook.start(layer, epochs=1, steps=1)
     layer.weight.grad = torch.tensor([[0.5, -0.5, -2.0]])
     hook.gradients()
@@ -159,7 +159,7 @@ def test_a_training_cut_short_goes_on_exactly(context_of, tmp_path, rule: str) -
         def hook(names=names):
             if rule == "admm":
                 return Admm(Densities(0.2), names, penalty=0.01)
-            return TighteningMasks(Densities(0.2), names, rule=rule, ramp=0.7, every=2, regrow=True)
+            return TighteningMasks(Densities(0.2), names, rule=rule, ramp=0.7, every=2)
 
         options = {
             "training": Training(epochs=4, samples=256),

@@ -53,9 +53,6 @@ class UnstructuredPrune(Pass):
     )
     ramp: Share = Field(default=0.6, description="gradual: share of the training in which the density falls")
     every: int = Field(default=16, ge=1, description="gradual: steps between two choices of what stays")
-    regrow: bool = Field(
-        default=True, description="gradual magnitude: pruned weights are trained on and may come back during the ramp"
-    )
     admm_penalty: float = Field(default=1e-3, gt=0, description="admm: strength of its penalty")
     epochs: int | None = Field(default=None, ge=0, description="epochs of training; default: the recipe's; 0 for none")
     learning_rate: float | None = Field(default=None, gt=0, description="default: the recipe's")
@@ -125,7 +122,6 @@ class UnstructuredPrune(Pass):
             rule="fixed" if snip else "movement" if self.criterion == "movement" else "magnitude",
             ramp=self.ramp,
             every=self.every,
-            regrow=self.regrow,
             scores=self._scores(model.module, context, weights) if snip else None,
         )
         return self._train(
