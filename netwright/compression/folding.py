@@ -1,0 +1,324 @@
+"""Which layers can be folded into their neighbours or taken out without changing what the network computes.
+
+Every fold is proven by computing: on the network itself and on twins with random weights, in double precision.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from netwright.compression.form import Form
+from netwright.compression.proof import TOLERANCE, in_double, outputs, randomised, relative_difference
+from netwright.core.errors import CompressionError
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+WEIGHING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TWINS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A layer that becomes an identity, and the neighbour, if any, that takes over its work; `refused` says why not.
+
+    `how`: a normalisation scales what the neighbour before it gives (outputs) or what the one after it gets (inputs), a
+    Linear layer is multiplied into the next (product), or the layer is dropped.
+    """
+
+    layer: str
+    into: str = ""
+    why: str = ""
+    refused: str = ""
+    how: Literal["outputs", "inputs", "product", "dropped"] = "dropped"
+
+
+def plan_folds(
+    module: nn.Module,
+    example: torch.Tensor,
+    *,
+    forms: Mapping[str, Form] | None = None,
+    ignore: Collection[str] = (),
+    dropout: bool = True,
+    unused: bool = True,
+) -> list[Fold]:
+    """What can be folded, each proven, and what cannot, with the reason; `example` is a batch [N, *shape]."""
+    chains = _Chains(module)
+    found = [*_norm_folds(module, chains), *_product_folds(module, chains)]
+    found += _dropouts(module) if dropout else []
+    found += _unused(module) if unused else []
+    taken: set[str] = set()
+    plan = []
+    for fold in found:
+        if _is_under(fold.layer, ignore) or _is_under(fold.into, ignore):
+            plan.append(replace(fold, refused="it is on the list of layers to ignore"))
+        elif not fold.refused and fold.layer in taken:
+            continue
+        else:
+            plan.append(_with_forms(module, fold, forms or {}))
+            taken |= set() if plan[-1].refused else {fold.layer}
+    return _proven(module, example, plan)
+
+
+def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
+    """A copy of the network after the folds that are not refused, in their order."""
+    twin = copy.deepcopy(module)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for fold in folds:
+            if not fold.refused:
+                _apply(twin, fold)
+    return twin
+
+
+class _Leaves(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return super().is_leaf_module(m, module_qualified_name) or type(m).__module__.startswith("torch.nn.")
+
+
+def _graph(module: nn.Module) -> fx.Graph | None:
+    """How the layers are wired, or None when the network cannot be traced."""
+    if isinstance(module, fx.GraphModule):
+        return module.graph
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _Leaves().trace(module)
+    except Exception:
+        # a network may raise whatever it likes when it is traced
+        return None
+
+
+class _Chains:
+    """Pairs of layers of which the second gets nothing but what the first gives, and nothing else does."""
+
+    def __init__(self, module: nn.Module) -> None:
+        modules = dict(module.named_modules(remove_duplicate=False))
+        graph = _graph(copy.deepcopy(module).eval())
+        found = _traced_pairs(graph) if graph is not None else _sequential_pairs(module)
+        uses = Counter(id(layer) for layer in modules.values())
+        self.pairs = [
+            (a, b)
+            for a, b in found
+            if a in modules and b in modules and uses[id(modules[a])] == uses[id(modules[b])] == 1
+        ]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.pairs)
+
+
+def _traced_pairs(graph: fx.Graph) -> list[tuple[str, str]]:
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    pairs = []
+    for node in graph.nodes:
+        source = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
+            continue
+        if len(node.args) == 1 and not node.kwargs and calls[node.target] == calls[source.target] == 1:
+            pairs.append((str(source.target), str(node.target)))
+    return pairs
+
+
+def _sequential_pairs(module: nn.Module) -> list[tuple[str, str]]:
+    pairs = []
+    for path, layer in module.named_modules(remove_duplicate=False):
+        if type(layer) is nn.Sequential:
+            paths = [f"{path}.{name}" if path else name for name in layer._modules]
+            pairs += list(pairwise(paths))
+    return pairs
+
+
+def _norm_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
+    """Batch normalisations behind a weighing layer, or before one."""
+    behind, before, norms = {}, {}, []
+    for first, second in chains:
+        one, two = module.get_submodule(first), module.get_submodule(second)
+        if type(one) in WEIGHING and type(two) in NORMS:
+            behind[second] = first
+        elif type(one) in NORMS and type(two) in WEIGHING:
+            before[first] = second
+    for path, layer in module.named_modules():
+        if isinstance(layer, _BatchNorm):
+            norms.append(_norm_fold(module, path, layer, behind.get(path, ""), before.get(path, "")))
+    return norms
+
+
+def _norm_fold(module: nn.Module, path: str, norm: _BatchNorm, behind: str, before: str) -> Fold:
+    if norm.running_mean is None:
+        return Fold(path, refused="it normalises by each batch's own statistics")
+    if behind:
+        return Fold(path, behind, why=f"its scale and shift go into {behind} before it", how="outputs")
+    if not before:
+        return Fold(path, refused="no layer with weights stands right before or after it, alone")
+    layer = module.get_submodule(before)
+    if isinstance(layer, _ConvTransposeNd):
+        return Fold(path, before, refused=f"{before} is transposed: its sums differ at the border")
+    if isinstance(layer, _ConvNd) and layer.padding_mode == "zeros" and _pads(layer):
+        return Fold(path, before, refused=f"{before} pads its input with zeros, which the shift would change")
+    return Fold(path, before, why=f"its scale and shift go into {before} after it", how="inputs")
+
+
+def _pads(layer: _ConvNd) -> bool:
+    padding: Any = layer.padding
+    return padding != "valid" if isinstance(padding, str) else any(padding)
+
+
+def _product_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
+    """Two Linear layers in a row with nothing between them are one, worth it when that one is smaller."""
+    found, touched = [], set[str]()
+    for first, second in chains:
+        one, two = module.get_submodule(first), module.get_submodule(second)
+        if type(one) is not nn.Linear or type(two) is not nn.Linear or first in touched:
+            continue
+        product = one.in_features * two.out_features
+        if product < one.weight.numel() + two.weight.numel():
+            why = f"the product of its weights and those of {second} is smaller"
+            found.append(Fold(first, second, why=why, how="product"))
+            touched |= {first, second}
+    return found
+
+
+def _dropouts(module: nn.Module) -> list[Fold]:
+    return [
+        Fold(path, why="dropout does nothing in a network that is deployed")
+        for path, layer in module.named_modules(remove_duplicate=False)
+        if type(layer) in DROPOUTS
+    ]
+
+
+def _unused(module: nn.Module) -> list[Fold]:
+    """Layers with weights that are never called, neither in training nor in use; only a traced network tells."""
+    graphs = [_graph(copy.deepcopy(module).train(mode)) for mode in (False, True)]
+    used: set[str] = set()
+    for graph in graphs:
+        if graph is None:
+            return []
+        used |= {str(node.target) for node in graph.nodes if node.op in ("call_module", "get_attr")}
+    found: list[Fold] = []
+    for path, layer in module.named_modules(remove_duplicate=False):
+        touched = any(one == path or one.startswith(f"{path}.") or path.startswith(f"{one}.") for one in used)
+        if (
+            path
+            and not touched
+            and any(True for _ in layer.parameters())
+            and not _is_under(path, [f.layer for f in found])
+        ):
+            found.append(Fold(path, why="it is never called"))
+    return found
+
+
+def _is_under(path: str, roots: Collection[str]) -> bool:
+    return bool(path) and any(path == root or path.startswith(f"{root}.") for root in roots)
+
+
+def _with_forms(module: nn.Module, fold: Fold, forms: Mapping[str, Form]) -> Fold:
+    """The fold, refused when a weight would lose the form that it is kept in."""
+    held = {name: form for name, form in forms.items() if fold.into and name.startswith(f"{fold.into}.")}
+    if fold.refused or not held:
+        return fold
+    parameters = dict(folded(module, [fold]).named_parameters())
+    lost = [name for name, form in held.items() if not form.holds(parameters[name].detach())]
+    if lost:
+        return replace(fold, refused=f"{lost[0]} would lose its form ({type(held[lost[0]]).__name__})")
+    return fold
+
+
+def _proven(module: nn.Module, example: torch.Tensor, plan: list[Fold]) -> list[Fold]:
+    """The plan with every fold refused that is not proven; all at once, and one by one only if that fails."""
+    proof = _Proof(module, example)
+    if not proof.refutation(plan):
+        return plan
+    kept: list[Fold] = []
+    for fold in plan:
+        reason = "" if fold.refused else proof.refutation([*kept, fold])
+        kept.append(replace(fold, refused=reason) if reason else fold)
+    return kept
+
+
+class _Proof:
+    """Whether the network computes the same after folds, as it is and with random weights and inputs."""
+
+    def __init__(self, module: nn.Module, example: torch.Tensor) -> None:
+        own, inputs = in_double(module, example)
+        self._cases = [(own, inputs)]
+        for seed in range(TWINS):
+            random = torch.Generator().manual_seed(seed)
+            drawn = torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs.dtype)
+            self._cases.append((randomised(own, seed=seed), drawn if inputs.is_floating_point() else inputs))
+        self._tolerance = TOLERANCE.get(inputs.dtype, 1e-4)
+
+    def refutation(self, folds: Sequence[Fold]) -> str:
+        for module, inputs in self._cases:
+            try:
+                found = outputs(folded(module, folds), inputs)
+                wanted = outputs(module, inputs)
+            except (RuntimeError, ValueError, TypeError, CompressionError) as error:
+                return f"without it the network does not run: {str(error).splitlines()[0]}"
+            if found.shape != wanted.shape:
+                return "without it the output has another shape"
+            if not relative_difference(found, wanted) <= self._tolerance:
+                return f"the outputs would differ by {relative_difference(found, wanted):.1e}"
+        return ""
+
+
+def _apply(module: nn.Module, fold: Fold) -> None:
+    layer = module.get_submodule(fold.layer)
+    if fold.how == "product":
+        module.set_submodule(fold.into, _product(layer, module.get_submodule(fold.into)))
+    elif fold.how != "dropped":
+        change = _scale_outputs if fold.how == "outputs" else _scale_inputs
+        change(module.get_submodule(fold.into), *_affine(layer))
+    module.set_submodule(fold.layer, nn.Identity().train(layer.training))
+
+
+def _affine(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift [channels] of a batch normalisation in use, in double precision."""
+    scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+    scale = scale if norm.weight is None else scale * norm.weight.double()
+    shift = -norm.running_mean.double() * scale
+    return scale, shift if norm.bias is None else shift + norm.bias.double()
+
+
+def _scale_outputs(layer: Any, scale: torch.Tensor, shift: torch.Tensor) -> None:
+    weight = layer.weight.double()
+    bias = shift if layer.bias is None else layer.bias.double() * scale + shift
+    if isinstance(layer, _ConvTransposeNd):  # [in, out / groups, ...]
+        groups = scale.view(layer.groups, 1, -1, *[1] * (weight.ndim - 2))
+        weight = (weight.view(layer.groups, -1, *weight.shape[1:]) * groups).view(weight.shape)
+    else:
+        weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
+    _set(layer, weight, bias)
+
+
+def _scale_inputs(layer: Any, scale: torch.Tensor, shift: torch.Tensor) -> None:
+    weight = layer.weight.double()
+    groups = getattr(layer, "groups", 1)
+    per_group = (groups, 1, -1, *[1] * (weight.ndim - 2))
+    split = weight.view(groups, -1, *weight.shape[1:])
+    added = (split * shift.view(per_group)).flatten(2).sum(2).flatten()
+    bias = added if layer.bias is None else layer.bias.double() + added
+    _set(layer, (split * scale.view(per_group)).view(weight.shape), bias)
+
+
+def _set(layer: Any, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    kind = layer.weight.dtype
+    layer.weight.copy_(weight.to(kind))
+    layer.bias = nn.Parameter(bias.to(kind), requires_grad=layer.weight.requires_grad)
+
+
+def _product(first: Any, second: Any) -> nn.Linear:
+    """The one layer that two in a row are."""
+    has_bias = first.bias is not None or second.bias is not None
+    made = nn.Linear(first.in_features, second.out_features, bias=has_bias).to(second.weight)
+    made.weight.copy_((second.weight.double() @ first.weight.double()).to(made.weight.dtype))
+    if has_bias:
+        bias = torch.zeros(second.out_features, dtype=torch.float64) if second.bias is None else second.bias.double()
+        made.bias.copy_(bias if first.bias is None else bias + second.weight.double() @ first.bias.double())
+    return made.train(second.training)
