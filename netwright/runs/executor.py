@@ -101,6 +101,10 @@ class Work(Protocol):
         """Take what came of a trial's attempt."""
         ...
 
+    def loss(self, number: int) -> float | None:
+        """A trial's loss by the objective that chooses the winner, as far as it is known: smaller is better."""
+        ...
+
 
 class Executor(Plugin):
     """Runs trials until the search has no more work."""

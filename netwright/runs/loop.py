@@ -141,6 +141,11 @@ class SearchLoop:
             self._again.append(number)
         self._ended(trial)
 
+    def loss(self, number: int) -> float | None:
+        """A trial's loss by the objective that chooses the winner, as far as it is known: smaller is better."""
+        value = self._trials[number].value(self._spec.chosen_by.metric)
+        return None if value is None else self._spec.chosen_by.loss(value)
+
     def close(self) -> None:
         """Let Optuna's study have the trials that stay at their rung."""
         if self._mirror is not None:

@@ -6,11 +6,12 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from netwright.core.plugins import build
 from netwright.core.records import Objective, Trial
 from netwright.core.text import readable
+from netwright.nas.context import SearchContext
 from netwright.nas.evidence import Same, memo_key, space_of
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.size import size_of
@@ -30,6 +31,13 @@ class Auto(Strategy):
 
     budget: int | None = Field(default=None, ge=1, description="trials in all, where known")
 
+    _context: SearchContext | None = PrivateAttr(default=None)
+
+    def prepare(self, context: SearchContext) -> Strategy:
+        bound = super().prepare(context).model_copy()
+        bound._context = context
+        return bound
+
     def ask(
         self,
         space: SearchSpace,
@@ -40,6 +48,8 @@ class Auto(Strategy):
         name, why = self.choice(space, objectives, tried=len(trials))
         strategy = build("strategy", name)
         assert isinstance(strategy, Strategy)
+        if self._context is not None:
+            strategy = strategy.prepare(self._context)
         proposal = strategy.ask(space, trials, objectives, rng)
         return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")
 

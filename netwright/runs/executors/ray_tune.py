@@ -10,12 +10,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from pydantic import Field
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost, stopped_early
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 JOB = "job"
 ROW = "row"
 OUTCOME = "outcome"
+EPOCH, LOSS = "epoch", "loss"
+Scheduler = Literal["search", "asha", "hyperband", "median"]
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
@@ -41,12 +43,19 @@ class RayTune(Executor):
     """Each architecture is a Ray Tune trial; Ray places it, watches it and hands back its rows.
 
     Ray only executes: what it writes goes to the run's scratch folder and is never read back. With
-    `address` the trials run on that cluster, whose nodes must see the run folder.
+    `address` the trials run on that cluster, whose nodes must see the run folder. One of Ray's own schedulers may
+    end trials by the objective that chooses the winner, beside the search's own rules; it remembers nothing of a
+    search that was interrupted, and Hyperband wants as many `workers` as its brackets have trials.
     """
 
     workers: int = Field(default=2, ge=1, description="trials at a time")
     address: str | None = Field(default=None, description="an existing cluster; default: one of its own, on loopback")
     gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
+    scheduler: Scheduler = Field(
+        default="search",
+        description="who else may end a trial: nobody but the search, or Ray's asha, hyperband, median",
+    )
+    eta: int = Field(default=3, ge=2, description="of Ray's asha and hyperband: one in so many goes on")
 
     def run(self, work: Work, *, scratch: Path) -> None:
         with self._cluster():
@@ -55,7 +64,7 @@ class RayTune(Executor):
                 tune.with_resources(_TrialActor, {"cpu": self.threads, "gpu": self.gpus}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=_WorkScheduler(searcher),
+                    scheduler=_WorkScheduler(searcher, self),
                     num_samples=-1,
                     max_concurrent_trials=self.workers,
                     reuse_actors=True,
@@ -126,6 +135,19 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
             self._stopped.add(trial_id)
         return go_on
 
+    def loss(self, trial_id: str) -> float | None:
+        """The loss of the objective that chooses the winner, as the search knows it."""
+        job = self._running.get(trial_id)
+        return None if job is None else self._work.loss(job.number)
+
+    def epochs(self, trial_id: str) -> int:
+        """The epochs of a whole training."""
+        return int(self._running[trial_id].specification["search"]["training"]["epochs"])
+
+    def stop(self, trial_id: str) -> None:
+        """Take note that a trial was ended by one of Ray's rules."""
+        self._stopped.add(trial_id)
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._running.pop(trial_id, None)
         if job is None:
@@ -149,20 +171,71 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
 
 
 class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped here
-    """Asks the search after every epoch whether a trial goes on."""
+    """Asks the search after every epoch whether a trial goes on, and then one of Ray's own rules if there is one."""
 
-    def __init__(self, searcher: _WorkSearcher) -> None:
+    def __init__(self, searcher: _WorkSearcher, executor: RayTune) -> None:
         super().__init__()
         self._searcher = searcher
+        self._executor = executor
+        self._rule: TrialScheduler | None = None
+        self._watched: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, as with the searcher."""
         return {}
 
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, trial)
+        if self._executor.scheduler != "search":
+            self._rule = self._rule or _rays_own(self._executor, epochs=self._searcher.epochs(trial.trial_id))
+            self._rule.on_trial_add(tune_controller, trial)
+            self._watched.add(trial.trial_id)
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        del tune_controller
-        go_on = ROW not in result or self._searcher.on_epoch(trial.trial_id, json.loads(result[ROW]))
-        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+        if ROW not in result:
+            return str(TrialScheduler.CONTINUE)
+        row = json.loads(result[ROW])
+        if not self._searcher.on_epoch(trial.trial_id, row):
+            return str(TrialScheduler.STOP)
+        loss = self._searcher.loss(trial.trial_id)
+        last = row["epoch"] >= self._searcher.epochs(trial.trial_id)
+        if self._rule is None or loss is None or last:
+            return str(TrialScheduler.CONTINUE)
+        seen = {**result, EPOCH: row["epoch"], LOSS: loss}
+        decision = str(self._rule.on_trial_result(tune_controller, trial, seen))
+        if decision == TrialScheduler.STOP:
+            self._searcher.stop(trial.trial_id)
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        loss = self._searcher.loss(trial.trial_id)
+        if self._rule is not None and trial.trial_id in self._watched and loss is not None:
+            epochs = self._searcher.epochs(trial.trial_id)
+            self._rule.on_trial_complete(tune_controller, trial, {**result, EPOCH: epochs, LOSS: loss})
+            self._watched.discard(trial.trial_id)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self.on_trial_remove(tune_controller, trial)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        if self._rule is not None and trial.trial_id in self._watched:
+            self._watched.discard(trial.trial_id)
+            self._rule.on_trial_remove(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        if self._rule is not None:
+            return self._rule.choose_trial_to_run(tune_controller)
+        return super().choose_trial_to_run(tune_controller)
+
+
+def _rays_own(executor: RayTune, *, epochs: int) -> TrialScheduler:
+    """The scheduler of Ray that the settings name; it minimises the loss of the objective that chooses the winner."""
+    common = {"time_attr": EPOCH, "metric": LOSS, "mode": "min"}
+    if executor.scheduler == "asha":
+        return ASHAScheduler(max_t=epochs, reduction_factor=executor.eta, grace_period=1, **common)
+    if executor.scheduler == "hyperband":
+        return HyperBandScheduler(max_t=epochs, reduction_factor=executor.eta, **common)
+    return MedianStoppingRule(grace_period=1, min_samples_required=3, **common)
 
 
 class _TrialActor(tune.Trainable):  # type: ignore[misc]  # Ray is untyped here

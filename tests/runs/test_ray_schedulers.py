@@ -1,0 +1,31 @@
+"""Ray Tune's own schedulers end or pause trials; what they do is on the run's record like all else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netwright.core.records import TrialState
+from netwright.runs.search import create_run, search
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+    spec = tiny_with(
+        f"search.executor={{kind: ray_tune, workers: 2, scheduler: {scheduler}, eta: 2}}",
+        "objectives=[accuracy]",
+        "search.training.epochs=4",
+        "search.stopper=never",
+        "search.strategy=random_search",
+        "search.trials=10",
+    )
+    create_run(spec, run_path)
+    trials = search(run_path)
+    assert len(trials) == 10
+    assert {trial.state for trial in trials} == {TrialState.DONE, TrialState.STOPPED}
+    for trial in trials:
+        assert [row["epoch"] for row in trial.curve] == list(range(1, int(trial.fidelity) + 1))
+        assert (trial.state is TrialState.DONE) == (trial.fidelity == 4)
+    best = max(trials, key=lambda trial: trial.value("accuracy") or 0)
+    assert best.state is TrialState.DONE
