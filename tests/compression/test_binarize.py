@@ -27,7 +27,7 @@ def test_trained_binary_weights_are_binary_and_better_than_plain_signs(context_o
     trained = context.fine_tune(net, purpose="train", distill=False)
     before = context.evaluate(trained)["accuracy"]
     plain = Binarize(epochs=0, edges=True).apply(Model(trained), context)
-    learned = Binarize(epochs=12, edges=True).apply(Model(trained), context)
+    learned = Binarize(epochs=12, edges=True, distill=False).apply(Model(trained), context)
     for done in (plain, learned):
         for place in (1, 4, 6):
             assert set(_values(done.module[place].weight)) == {1}
