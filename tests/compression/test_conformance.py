@@ -82,6 +82,7 @@ def test_settings_are_described_and_survive_a_round_trip(name: str) -> None:
         "params",
         "macs",
         "size_bytes",
+        "coded_bytes",
         "latency_ms",
         "peak_activation_bytes",
     }
