@@ -34,7 +34,9 @@ class Auto(Strategy):
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
-        bound = super().prepare(context).model_copy()
+        told = super().prepare(context)
+        assert isinstance(told, Auto)
+        bound = told.model_copy()
         bound._context = context
         return bound
 
