@@ -76,13 +76,12 @@ def compress(
     holds the last stage that was kept. Raises InfeasibleError when no setting of the open fields keeps all bounds;
     the report then shows every try.
     """
-    from netwright.runs.compressing import recipe_of
+    from netwright.runs.compressing import recipe_of, winner_of
     from netwright.runs.search import writing
-    from netwright.runs.winner import trained_winner
 
     with writing(Path(run)) as opened:
         chosen = _compression(recipe, overrides) or recipe_of(opened)
-        winner = trained_winner(opened, str(trial), listener=listener)
+        winner = winner_of(opened, str(trial), listener=listener)
         _compressed(opened, winner, chosen, listener)
     report(run)
     return _result(Path(run))
@@ -158,14 +157,13 @@ def sensitivity(
 
     A row per pass, group and strength: score, loss as a share of the network's own score, n of validation samples.
     """
-    from netwright.runs.compressing import measure_bearing, recipe_of
+    from netwright.runs.compressing import measure_bearing, recipe_of, winner_of
     from netwright.runs.search import writing
-    from netwright.runs.winner import trained_winner
 
     if run is not None:
         with writing(Path(run)) as opened:
             chosen = _compression(recipe, overrides) or recipe_of(opened)
-            winner = trained_winner(opened, str(trial), listener=listener)
+            winner = winner_of(opened, str(trial), listener=listener)
             rows = measure_bearing(opened, winner, recipe=chosen, samples=samples, listener=listener)
     else:
         with _own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
@@ -322,9 +320,11 @@ def _own_run(
 
     specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
     path = _new_folder(specification.name, out)
-    known = (path / "run.db").exists() and RunFolder.open(path).read_specification() == specification.to_json()
-    if not known:
+    if not (path / "run.db").exists():
         create_run(specification, path)
+    elif RunFolder.open(path).read_specification() != specification.to_json():
+        hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
+        raise RunError(f"{path} holds a run of another recipe; {hint}")
     with writing(path, specification=specification) as opened:
         yield opened, own_winner(opened, module, build=str(model))
 

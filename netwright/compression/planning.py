@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.model import Model, Note
 from netwright.compression.open_field import unique
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from netwright.compression.context import Context
 
 FIGURES = ("params", "macs", "size_bytes", "coded_bytes", "peak_activation_bytes")
-CODED_UP_TO = 4_000_000
-"""Networks with more parameters are not entropy-coded for a plan: it would take longer than the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,18 +107,30 @@ def figures_of(model: Model, context: Context) -> dict[str, int | None]:
     }
 
 
-def coded_size(module: nn.Module) -> int | None:
-    """The bytes that Huffman coding makes of a module's parameters; None for a large network."""
-    from netwright.export.coding.tensors import code_tensor
+def coded_size(module: nn.Module) -> int:
+    """About the bytes that entropy coding makes of a module's parameters: where the common value is, and the rest.
 
-    parameters = [parameter.detach().cpu().contiguous() for parameter in module.parameters()]
-    if sum(parameter.numel() for parameter in parameters) > CODED_UP_TO:
-        return None
-    coded = [
-        code_tensor(one.numpy().tobytes(), item=one.element_size(), shape=tuple(one.shape), coder="huffman")[0]
-        for one in parameters
-    ]
-    return sum(len(one.data) for one in coded)
+    The rest is counted as floats or as indices into a codebook, whichever is less, each at its zeroth-order entropy.
+    """
+    return sum(_coded(one.detach().cpu().contiguous().numpy()) for one in module.parameters())
+
+
+def _coded(values: np.ndarray[Any, Any]) -> int:
+    if not values.size:
+        return 0
+    counts = np.unique(values, return_counts=True)[1]
+    common = counts.max()
+    others = np.delete(counts, counts.argmax())
+    rest = int(others.sum())
+    book = _entropy_bits(others) + 8 * values.itemsize * len(others)
+    bits = _entropy_bits(np.array([common, rest])) + min(book, 8.0 * values.itemsize * rest) + 8 * values.itemsize
+    return int(min(bits / 8 + 1, values.nbytes))
+
+
+def _entropy_bits(counts: np.ndarray[Any, Any]) -> float:
+    """The bits of a stream in which symbols occur so often."""
+    present = counts[counts > 0]
+    return float((present * np.log2(present.sum() / present)).sum()) if present.size else 0.0
 
 
 def _planned(

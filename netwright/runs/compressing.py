@@ -23,7 +23,7 @@ from netwright.runs.search import OpenRun
 from netwright.runs.solving import sensitivities, solve, strategy_of
 from netwright.runs.specification import RunSpecification
 from netwright.runs.stages import StageMeter
-from netwright.runs.winner import Winner, build_trial, choose
+from netwright.runs.winner import Winner, build_trial, choose, trained_winner
 from netwright.runs.workbench import context_of, open_workbench
 from netwright.tasks.training import evaluate
 
@@ -81,17 +81,33 @@ def plan(
         return [planned.row() for planned in plan_passes(Model(module), recipe.passes, context)]
 
 
+def winner_of(run: OpenRun, trial: str, *, listener: Listener = silent) -> Winner:
+    """The network of a run to compress: a trial trained in full, or the model that the run was made for."""
+    stored = run.record.fact("winner")
+    if run.specification.space is None and stored:
+        return Winner(_own_module(run, stored), stored)
+    return trained_winner(run, trial, listener=listener)
+
+
 def module_as_it_is(run: OpenRun, trial: str) -> nn.Module:
-    """A trial's network with the weights there are: those of the winner if it is the one, else its own, else random.
+    """A network with the weights there are: those of the winner if it is the one, else the trial's own, else random.
 
     Only reads the run. Raises RunError when there is no such trial.
     """
+    if run.specification.space is None and (own := run.record.fact("winner")):
+        return _own_module(run, own)
     chosen, _ = choose(run, trial)
     seed = derive_seed(run.specification.seed, chosen.identity, "winner")
     module = build_trial(run.specification, chosen.decisions, seed=seed)
     stored = run.record.fact("winner")
     weights = stored["weights"] if stored and stored["identity"] == chosen.identity else chosen.artifacts.get("weights")
     return module.eval() if weights is None else Artifacts(run.folder.path).load_weights(weights, module).eval()
+
+
+def _own_module(run: OpenRun, stored: Mapping[str, Any]) -> nn.Module:
+    """The model that a run was made for, with the weights it came with."""
+    module = built_model(stored["model"], outputs=run.specification.task.shapes().output_shape[0])
+    return Artifacts(run.folder.path).load_weights(stored["weights"], module).eval()
 
 
 def _record_stages(run: OpenRun, result: RecipeResult, meter: StageMeter) -> None:

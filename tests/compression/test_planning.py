@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
+import torch
+from torch import nn
 
 from netwright.compression.model import Model
-from netwright.compression.planning import plan_passes
+from netwright.compression.planning import coded_size, plan_passes
 from netwright.compression.recipe import Recipe
 from netwright.compression.store import model_identity
 from netwright.evaluation.profile import profile
@@ -67,8 +68,16 @@ def test_a_plan_leaves_network_and_folder_as_they_were(context_of, tmp_path) -> 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["lstm", "mlp"])
-def test_coded_bytes_are_planned_where_the_network_is_small(name: str, context_of) -> None:
-    plan, *_ = planned([], name, context_of)
-    coded = plan[0].figures["coded_bytes"]
-    assert 0 < coded <= plan[0].figures["size_bytes"] * 1.05
+def test_coded_bytes_tell_zeros_and_few_values_from_weights_as_they_are() -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(100, 100, bias=False)
+    dense = coded_size(net)
+    with torch.no_grad():
+        net.weight[:, 10:] = 0
+    sparse = coded_size(net)
+    with torch.no_grad():
+        net.weight.copy_((net.weight * 20).round() / 20)
+    shared = coded_size(net)
+    assert dense == 40_000
+    assert 4_000 < sparse < 5_000, "1,000 floats, and where they are"
+    assert shared < 1_000, "few values besides"
