@@ -1,6 +1,7 @@
 """The folder that leaves: model files, preprocessing, proof of parity, numbers, and a loader.
 
-Contents: `model.onnx`, `model.int8.onnx` if there is one, `weights.safetensors` and `architecture.json`,
+Contents: `model.onnx`, `model.int8.onnx` if it was quantized or `model.compressed.onnx` if a pass made another file,
+`model.nwz` with `load_nwz.py` if the file was entropy-coded, `weights.safetensors` and `architecture.json`,
 `preprocessing.json`, `card.json` (what it is, decisions, parity, measurements, provenance), `load.py` (needs
 only onnxruntime and numpy), `README.md` and `SHA256SUMS`.
 """
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from netwright.core.errors import ExportError
 from netwright.core.files import file_hash
+from netwright.export.coding.archive import read_archive
+from netwright.export.coding.loader import LOADER, loader_text
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity
 from netwright.export.weights import describe, write_weights
@@ -36,7 +39,13 @@ KNOWN_IMPORTS = (
     "from typing import Any",
     "import numpy as np",
 )
-FLOAT, INT8, SUMS, CARD = "model.onnx", "model.int8.onnx", "SHA256SUMS", "card.json"
+FLOAT, INT8, COMPRESSED, ARCHIVE = "model.onnx", "model.int8.onnx", "model.compressed.onnx", "model.nwz"
+SUMS, CARD = "SHA256SUMS", "card.json"
+
+ARCHIVED = (
+    f"`{ARCHIVE}` is all of the model in the fewest bytes: `python load.py --model {ARCHIVE}` runs it, and",
+    f"`python {LOADER} model.onnx` writes the ONNX file in it.\n",
+)
 
 
 class Preprocessing(Protocol):
@@ -49,10 +58,11 @@ class Preprocessing(Protocol):
 class BundleContents:
     """What goes into a bundle.
 
-    `model` and `int8` are ONNX files, `module` the network the float file was made from. `architecture` is its
-    layer graph or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one
-    per stage. `default` names the file that the loader runs unless told otherwise. `gives` says in words what comes
-    out; `answers` is the source of a module that reads outputs and scores them (as `netwright.tasks.answers.classes`,
+    `model` is the ONNX file of `module`; `int8` a quantized one, `compressed` one that a pass changed otherwise, and
+    `archive` holds the one that is handed over, which must be the default. `architecture` is the module's layer graph
+    or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one per stage.
+    `default` names the file that the loader runs unless told otherwise. `gives` says in words what comes out;
+    `answers` is the source of a module that reads outputs and scores them (as `netwright.tasks.answers.classes`,
     which stands in where nothing is given), with its `settings`.
     """
 
@@ -65,6 +75,8 @@ class BundleContents:
     answers: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     int8: Path | None = None
+    compressed: Path | None = None
+    archive: Path | None = None
     default: str = FLOAT
     architecture: Mapping[str, Any] | None = None
     decisions: Mapping[str, Any] | None = None
@@ -89,7 +101,7 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
     folder = Path(folder).absolute()
     if folder.exists() and not _is_bundle(folder):
         raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
-    if contents.default not in {FLOAT} | ({INT8} if contents.int8 else set()):
+    if contents.default not in _models(contents):
         raise ExportError(f"the default model {contents.default!r} is not among the bundle's model files")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -130,13 +142,15 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def _fill(folder: Path, contents: BundleContents) -> None:
-    shutil.copyfile(contents.model, folder / FLOAT)
-    models = {FLOAT: "float32"}
-    if contents.int8 is not None:
-        shutil.copyfile(contents.int8, folder / INT8)
-        models[INT8] = "int8"
+    models: dict[str, str] = {}
+    for name, (path, kind) in _models(contents).items():
+        shutil.copyfile(path, folder / name)
+        models[name] = kind
     shapes = [Session(folder / name).input_shape[1:] for name in models]
     shape = [size if isinstance(size, int) else None for size in shapes[0]]
+    if contents.archive is not None:
+        _add_archive(folder, contents.archive, default=contents.default)
+        models[ARCHIVE] = f"archive of {contents.default}"
     architecture = contents.architecture or describe(contents.module, input_shape=[s or 0 for s in shape])
     write_weights(contents.module, folder / "weights.safetensors", architecture=architecture)
     (folder / "weights.json").rename(folder / "architecture.json")
@@ -146,6 +160,24 @@ def _fill(folder: Path, contents: BundleContents) -> None:
     (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
     sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+def _models(contents: BundleContents) -> dict[str, tuple[Path, str]]:
+    """The bundle's ONNX files by their names there, with what they hold."""
+    found = {
+        FLOAT: (contents.model, "float32"),
+        INT8: (contents.int8, "int8"),
+        COMPRESSED: (contents.compressed, "compressed"),
+    }
+    return {name: (path, kind) for name, (path, kind) in found.items() if path is not None}
+
+
+def _add_archive(folder: Path, archive: Path, *, default: str) -> None:
+    """Put the archive and its loader into the bundle; raises ExportError when it holds another file."""
+    if read_archive(archive) != (folder / default).read_bytes():
+        raise ExportError(f"{archive.name} does not give back the {default} that it was made of")
+    shutil.copyfile(archive, folder / ARCHIVE)
+    (folder / LOADER).write_text(loader_text(ARCHIVE), encoding="utf-8")
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
@@ -218,6 +250,7 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
             *rows,
             "\nRun it with onnxruntime and numpy alone:\n",
             "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
+            *(ARCHIVED if contents.archive is not None else []),
             "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
             "`card.json` has the measurements with their protocol, the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",

@@ -20,7 +20,8 @@ from netwright.core.files import canonical_json, file_hash
 from netwright.core.plugins import build
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
-from netwright.export.bundle import FLOAT, INT8, BundleContents, write_bundle
+from netwright.export.bundle import COMPRESSED, FLOAT, INT8, BundleContents, write_bundle
+from netwright.export.coding.onnx_regions import holds_int8
 from netwright.export.format import Format
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity, check_parity
@@ -32,20 +33,40 @@ from netwright.runs.stages import EXAMPLES, score_file
 from netwright.runs.winner import build_trial, choose
 from netwright.search_spaces.graph import LayerGraph
 
+HASHED = (("file", "sha256"), ("archive", "archive_sha256"))
+"""Columns of a stage that name a file, and those with its SHA-256."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployable:
-    """A network ready to be handed over: its module, its ONNX files, and what is known of it."""
+    """A network ready to be handed over: its module, its ONNX files, and what is known of it.
+
+    `model` is the module's file, `file` the one a pass made of it, if that is another, and `archive` what holds the
+    one handed over in fewer bytes.
+    """
 
     name: str
     module: nn.Module
     model: Path
-    int8: Path | None = None
+    file: Path | None = None
+    archive: Path | None = None
     decisions: Mapping[str, Any] | None = None
     architecture: Mapping[str, Any] | None = None
     measurements: tuple[Mapping[str, Any], ...] = ()
     baseline: Path | None = None
     trained: str = "in full"
+
+    @property
+    def deployed(self) -> str:
+        """The bundle's name for the file that is handed over; it tells what a pass left in it."""
+        if self.file is None:
+            return FLOAT
+        return INT8 if holds_int8(self.file.read_bytes()) else COMPRESSED
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The ONNX files by their names in the bundle."""
+        return {FLOAT: self.model} | ({self.deployed: self.file} if self.file else {})
 
 
 def keep_compressed(run: OpenRun, result: RecipeResult, base: nn.Module) -> None:
@@ -58,7 +79,7 @@ def keep_compressed(run: OpenRun, result: RecipeResult, base: nn.Module) -> None
         "stage": last.name,
         "file": last.row["file"],
         "float_file": module_stage.row["file"],
-        "int8": result.model.file is not None,
+        "archive": last.row.get("archive"),
         "patch": artifacts.put(patch.encode()),
         "weights": artifacts.put_weights(result.model.module),
     }
@@ -104,8 +125,10 @@ def _contents(
     return BundleContents(
         name=deployable.name,
         model=deployable.model,
-        int8=deployable.int8,
-        default=INT8 if deployable.int8 else FLOAT,
+        int8=deployable.files.get(INT8),
+        compressed=deployable.files.get(COMPRESSED),
+        archive=deployable.archive,
+        default=deployable.deployed,
         module=deployable.module,
         preprocessing=data.preprocessing,
         classes=data.classes,
@@ -127,11 +150,11 @@ def _contents(
 
 
 def _prove(run: OpenRun, deployable: Deployable) -> dict[str, Parity]:
-    """Each file against the torch module on the whole validation split; int8 is reported, not judged."""
-    proofs = {FLOAT: _proof(run, Session(deployable.model), deployable.module)}
-    if deployable.int8 is not None:
-        proofs[INT8] = _proof(run, Session(deployable.int8), deployable.module, tolerance=None)
-    return proofs
+    """Each file against the torch module on the whole validation split; what a pass made is reported, not judged."""
+    return {
+        name: _proof(run, Session(path), deployable.module, **({} if name == FLOAT else {"tolerance": None}))
+        for name, path in deployable.files.items()
+    }
 
 
 def _proof(
@@ -160,7 +183,7 @@ def _read_test_once(run: OpenRun, deployable: Deployable, listener: Listener) ->
     if not deployable.measurements:
         return {}
     known: dict[str, Any] = run.record.fact("test") or {}
-    files = {"winner": deployable.baseline, FLOAT: deployable.model, INT8: deployable.int8}
+    files = {"winner": deployable.baseline, **deployable.files}
     task = run.specification.task
     found: dict[str, Any] = {}
     for name, path in files.items():
@@ -188,11 +211,13 @@ def _compressed(run: OpenRun) -> Deployable:
     stages = run.record.all_stages()
     _require_unchanged(run, stages)
     number = winner["trial"]
+    model, file = (run.folder.path / facts[name] for name in ("float_file", "file"))
     return Deployable(
         name=f"{run.specification.name}-compressed",
         module=module,
-        model=run.folder.path / facts["float_file"],
-        int8=run.folder.path / facts["file"] if facts["int8"] else None,
+        model=model,
+        file=file if file_hash(file) != file_hash(model) else None,
+        archive=run.folder.path / facts["archive"] if facts.get("archive") else None,
         decisions=winner["decisions"] if number is not None else None,
         architecture={
             "base": _graph(run, winner["decisions"]) if number is not None else winner["model"],
@@ -210,9 +235,9 @@ def _base(run: OpenRun, winner: Mapping[str, Any]) -> nn.Module:
 
 
 def _require_unchanged(run: OpenRun, stages: list[dict[str, Any]]) -> None:
-    for stage in stages:
-        path = run.folder.path / stage["file"] if stage.get("file") else None
-        if path is not None and (not path.exists() or file_hash(path) != stage["sha256"]):
+    named = [(stage.get(name), stage.get(digest)) for stage in stages for name, digest in HASHED]
+    for path, digest in ((run.folder.path / name, digest) for name, digest in named if name):
+        if not path.exists() or file_hash(path) != digest:
             raise CheckpointError(f"{path} is missing or was changed since it was measured; run compress again")
 
 
@@ -262,14 +287,17 @@ def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder:
     data = run.specification.task.data()
     example = data.preprocessing(data.calibration.inputs[:EXAMPLES])
     folder.mkdir(parents=True, exist_ok=True)
-    path = file_format.write(
-        deployable.module, folder / f"model{file_format.suffix}", example=example, architecture=deployable.architecture
-    )
+    path = folder / f"model{file_format.suffix}"
+    judged: dict[str, Any] = {}
+    if file_format.from_onnx(deployable.files[deployable.deployed], path):
+        judged = {} if deployable.file is None else {"tolerance": None}
+    else:
+        file_format.write(deployable.module, path, example=example, architecture=deployable.architecture)
     session = file_format.opened(path)
     settings = {**data.preprocessing.to_json(), "input_shape": list(example.shape[1:])}
     (folder / "preprocessing.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if session is not None:
-        proof = {"file": path.name, **_proof(run, session, deployable.module).to_json()}
+        proof = {"file": path.name, **_proof(run, session, deployable.module, **judged).to_json()}
         (folder / "parity.json").write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
     return {
         "run": str(run.folder.path),

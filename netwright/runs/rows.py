@@ -42,7 +42,8 @@ def summary_sentence(view: RunView) -> str:
         f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}."
     ]
     tested = view.test or {}
-    final = next((tested[name] for name in ("model.int8.onnx", "model.onnx") if name in tested), None)
+    names = ("model.int8.onnx", "model.compressed.onnx", "model.onnx")
+    final = next((tested[name] for name in names if name in tested), None)
     if final is not None and "winner" in tested:
         lines.append(_tested(tested["winner"], final, score=view.score.metric))
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]

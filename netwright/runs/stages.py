@@ -68,7 +68,7 @@ class StageMeter:
             "peak_activation_bytes": cost.peak_activation_bytes,
             "file": f"{self.folder.name}/{path.name}",
             "sha256": file_hash(path),
-            **self._sizes(path, self._archive(model, stage, path)),
+            **self._sizes(path, self._archive(model, stage, path), params=cost.params),
             **self._latency(stage),
         }
 
@@ -80,9 +80,9 @@ class StageMeter:
         shutil.copyfile(model.archive, kept)
         return kept
 
-    def _sizes(self, path: Path, archive: Path | None) -> dict[str, Any]:
+    def _sizes(self, path: Path, archive: Path | None, *, params: int) -> dict[str, Any]:
         """Bytes that a stage takes, by every way of counting; `size_bytes` is what would be handed over."""
-        sizes: dict[str, Any] = byte_figures(path, archive)
+        sizes: dict[str, Any] = byte_figures(path, archive, params=params)
         if archive is not None:
             sizes |= {"archive": f"{self.folder.name}/{archive.name}", "archive_sha256": file_hash(archive)}
         return sizes
@@ -131,17 +131,19 @@ class StageMeter:
         return made.replace(self.folder / f"{stage}-{file_hash(made)[:8]}.onnx")
 
 
-def byte_figures(path: Path, archive: Path | None = None) -> dict[str, Any]:
+def byte_figures(path: Path, archive: Path | None = None, *, params: int) -> dict[str, Any]:
     """What a file's bytes come to, in the file and by the coders; nothing is predicted.
 
-    size_bytes: the archive, or the file where there is none. dense_bytes: the file. gzip_bytes: `gzip -9` of it, the
+    size_bytes: the archive, or the file where there is none. file_bytes: the ONNX file. dense_bytes: its parameters
+    as 32-bit floats. gzip_bytes: `gzip -9` of it, the
     control. coded_bytes: the archive that the entropy coder makes of the file, with what its bytes are for (`bytes`)
     and the zeroth-order bound of the same symbols. Those are None for files above 32 MB, as `coded_reason` says.
     """
     file = path.read_bytes()
     figures: dict[str, Any] = {
         "size_bytes": archive.stat().st_size if archive else len(file),
-        "dense_bytes": len(file),
+        "file_bytes": len(file),
+        "dense_bytes": 4 * params,
         "gzip_bytes": len(gzip.compress(file, 9, mtime=0)),
         **dict.fromkeys(("coded_bytes", "entropy_bound_bytes", "bytes")),
     }

@@ -111,7 +111,7 @@ def parse(archive: bytes, limit: int = LIMIT) -> tuple[bytes, int, bytes, list[R
         unpacked = zlib.decompressobj(-15, zdict=WORDS).decompress(coded, size - tensors + 1)
     if len(unpacked) != size - tensors:
         raise DamagedArchive("the archive is damaged: its skeleton has another length than it should")
-    regions = [Region(*head, source.take(length)) for *head, length in heads]
+    regions = [Region(*head[:5], source.take(head[5])) for head in heads]
     if source.left():
         raise DamagedArchive(f"the archive is damaged: {source.left()} bytes too many")
     return digest, size, unpacked, regions

@@ -16,6 +16,7 @@ from netwright.core.errors import ExportError
 GRAPH, INITIALIZER = 7, 5
 DIMS, TYPE, NAME, RAW = 1, 2, 8, 9
 FLOAT = 1
+INT8 = (2, 3)
 BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 """Bytes of one value, by ONNX's number of the type."""
 
@@ -63,6 +64,11 @@ def positive_zeros(file: bytes) -> bytes:
             values = np.frombuffer(found, "<u4", one.size // 4, one.start)
             values[values == 1 << 31] = 0
     return bytes(found)
+
+
+def holds_int8(file: bytes) -> bool:
+    """Whether some initializer is of 8-bit integers, as quantizers leave them; raises ExportError as `tensors` does."""
+    return any(one.kind in INT8 for one in tensors(file))
 
 
 def _tensor(file: bytes, start: int, end: int) -> Tensor | None:

@@ -2,7 +2,7 @@
 """Runs the model in this folder; needs only onnxruntime and numpy.
 
 python load.py                                  what this folder is
-python load.py data.npz [--model NAME.onnx]     scores and latency on your data
+python load.py data.npz [--model NAME]          scores and latency on your data
 
 data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
 images as [N, H, W], [N, H, W, C] or [N, C, H, W], and raw targets, such as class numbers from 0. In a program:
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import runpy
 import sys
 import time
 from collections.abc import Mapping
@@ -40,7 +41,8 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         providers = ["CPUExecutionProvider"]
-        self.session = ort.InferenceSession(str(folder / self.file), options, providers=providers)
+        model = unpacked(folder / self.file) if self.file.endswith(".nwz") else str(folder / self.file)
+        self.session = ort.InferenceSession(model, options, providers=providers)
 
     def preprocess(self, inputs: np.ndarray) -> np.ndarray:
         """Raw inputs as the float32 batch that the network takes: (x * scale - mean) / std."""
@@ -62,6 +64,12 @@ class Model:
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """What the outputs for raw inputs mean, such as class numbers [N], whose names are in card["classes"]."""
         return answers(self.outputs(inputs), self.card["answers"])
+
+
+def unpacked(archive: Path) -> bytes:
+    """The ONNX file in an archive, by the decoder beside it."""
+    content: bytes = runpy.run_path(str(archive.with_name("load_nwz.py")))["decode"](archive.read_bytes())
+    return content
 
 
 def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
@@ -86,7 +94,7 @@ def main() -> None:
     """The command line described above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", help="an .npz file with inputs and targets")
-    parser.add_argument("--model", help="an .onnx file of this folder")
+    parser.add_argument("--model", help="an .onnx or .nwz file of this folder")
     chosen = parser.parse_args()
     model = Model(file=chosen.model)
     print(f"{model.card['name']}: {model.file}, input {model.settings['input_shape']}, ", end="")

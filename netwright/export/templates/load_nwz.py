@@ -1,0 +1,42 @@
+# ruff: noqa: T201
+"""Runs model.FILE; needs only onnxruntime and numpy.
+
+python load_nwz.py                          what is in the archive
+python load_nwz.py inputs.npy outputs.npy   a float32 batch [N, ...], preprocessed as preprocessing.json says if there
+python load_nwz.py model.onnx               writes the ONNX file that is in the archive, bit for bit
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from netwright.export.coding.decoder import decode
+
+ARCHIVE = Path(__file__).resolve().parent / "model.FILE"
+
+
+def opened(archive: Path = ARCHIVE, threads: int = 1) -> ort.InferenceSession:
+    """The network in an archive, ready to run."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(decode(archive.read_bytes()), options, providers=["CPUExecutionProvider"])
+
+
+def outputs(inputs: np.ndarray, archive: Path = ARCHIVE) -> np.ndarray:
+    """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
+    found: np.ndarray = opened(archive).run(["output"], {"input": np.asarray(inputs, np.float32)})[0]
+    return found
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        np.save(sys.argv[2], outputs(np.load(sys.argv[1])))
+    elif len(sys.argv) == 2:
+        Path(sys.argv[1]).write_bytes(decode(ARCHIVE.read_bytes()))
+    else:
+        size = len(decode(ARCHIVE.read_bytes()))
+        print(f"{ARCHIVE.name}: {ARCHIVE.stat().st_size:,} bytes that hold an ONNX file of {size:,}; SHA-256 checked")

@@ -1,0 +1,100 @@
+"""Archives in use: as a format, and with the script that leaves with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_networks import Exported, samples
+
+from netwright.core.errors import CheckpointError
+from netwright.core.plugins import build
+from netwright.export.coding.archive import read_archive, write_archive
+from netwright.export.coding.loader import loader_text
+from netwright.export.coding.onnx_regions import positive_zeros
+from netwright.export.onnx_runtime import Session
+
+WATCH = (
+    "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+    "sys.exit(3 if {'torch', 'netwright', 'onnx', 'scipy', 'pandas'} & set(sys.modules) else 0)"
+)
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The loader in an isolated interpreter; it ends with 3 when it has imported what it must not need."""
+    command = [sys.executable, "-I", "-c", WATCH, str(folder / "load_nwz.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env={"PATH": "/usr/bin"})
+
+
+@pytest.fixture(scope="module")
+def folder(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of a recurrent network with its loader."""
+    path = tmp_path_factory.mktemp("nwz") / "model.nwz"
+    build("format", "nwz").write(exported.model("lstm"), path, example=samples(16, *exported.shape("lstm")))
+    return path.parent
+
+
+def test_the_format_keeps_what_the_network_computes(folder: Path, exported: Exported) -> None:
+    inputs = samples(5, *exported.shape("lstm"))
+    opened = build("format", "nwz").opened(folder / "model.nwz")
+    np.testing.assert_allclose(opened(inputs), Session(exported.file("lstm"))(inputs), atol=1e-6)
+    assert sorted(path.name for path in folder.iterdir()) == ["load_nwz.py", "model.nwz"]
+
+
+def test_the_loader_needs_numpy_and_the_runtime_alone(folder: Path, exported: Exported, tmp_path: Path) -> None:
+    inputs = samples(7, *exported.shape("lstm"))
+    np.save(tmp_path / "in.npy", inputs)
+    done = _run(folder, str(tmp_path / "in.npy"), str(tmp_path / "out.npy"))
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = build("format", "nwz").opened(folder / "model.nwz")(inputs)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_the_loader_writes_the_very_file(folder: Path, tmp_path: Path) -> None:
+    assert _run(folder, str(tmp_path / "model.onnx")).returncode == 0
+    assert (tmp_path / "model.onnx").read_bytes() == read_archive(folder / "model.nwz")
+    told = _run(folder)
+    assert told.stdout.startswith(f"model.nwz: {(folder / 'model.nwz').stat().st_size:,} bytes")
+    assert "SHA-256 checked" in told.stdout
+
+
+def test_a_finished_file_is_taken_as_it_is(exported: Exported, tmp_path: Path) -> None:
+    path = build("format", "nwz").from_onnx(exported.file("convnet"), tmp_path / "m.nwz")
+    assert read_archive(path) == exported.file("convnet").read_bytes()
+    assert "m.nwz" in (tmp_path / "load_nwz.py").read_text()
+
+
+def test_the_loader_is_short_beside_its_decoder() -> None:
+    text = loader_text("model.nwz")
+    assert "netwright" not in text
+    compile(text, "load_nwz.py", "exec")
+    assert len(text.partition("ARCHIVE = ")[2].splitlines()) < 30
+
+
+def test_a_damaged_archive_is_named_and_not_run(folder: Path, exported: Exported, tmp_path: Path) -> None:
+    raw = bytearray((folder / "model.nwz").read_bytes())
+    raw[len(raw) // 2] ^= 4
+    (tmp_path / "bad.nwz").write_bytes(raw)
+    with pytest.raises(CheckpointError, match=r"bad\.nwz cannot be read: .*get the file again"):
+        read_archive(tmp_path / "bad.nwz")
+    with pytest.raises(CheckpointError, match="begins with b'\\\\x08"):
+        read_archive(exported.file("convnet"))
+
+
+def test_negative_zeros_become_positive_and_nothing_else_changes(tmp_path: Path, exported: Exported) -> None:
+    from netwright.export.coding.onnx_regions import tensors
+
+    file = bytearray(exported.file("mlp").read_bytes())
+    place = next(one for one in tensors(bytes(file)) if one.size > 1000)
+    view = np.frombuffer(file, "<f4", place.size // 4, place.start)
+    view[:100] = -0.0
+    made = positive_zeros(bytes(file))
+    found = np.frombuffer(made, "<f4", place.size // 4, place.start)
+    assert not np.signbit(found[:100]).any()
+    np.testing.assert_array_equal(found, view)
+    assert len(made) == len(file)
+    (tmp_path / "m.onnx").write_bytes(made)
+    assert write_archive(tmp_path / "m.onnx", tmp_path / "m.nwz").file_bytes == len(made)
