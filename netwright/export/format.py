@@ -31,6 +31,11 @@ class Format(Plugin, ABC):
         Raises ExportError when the format refuses the model.
         """
 
+    def from_onnx(self, file: Path, path: Path) -> Path | None:
+        """Write the format's file from a finished ONNX file, which a pass may have made; None if it cannot be."""
+        del file, path
+        return None
+
     def opened(self, path: Path) -> Callable[[np.ndarray], np.ndarray] | None:
         """The file ready to run in its runtime: preprocessed inputs [N, *shape] to outputs; None if it holds no graph.
 
