@@ -22,7 +22,7 @@ from netwright.compression.recipe import Recipe, Stage, run_recipe
 from netwright.compression.store import FolderStore
 from netwright.core.seeds import derive_seed
 from netwright.evaluation.latency import LatencyProtocol
-from netwright.export.coding.archive import encode, read_archive
+from netwright.export.coding.archive import read_archive
 from netwright.export.onnx_runtime import Session
 from netwright.runs.stages import StageMeter, score_file
 from netwright.tasks.settings import Training
@@ -83,7 +83,7 @@ def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: Fo
     archive = result.model.archive
     assert archive is not None, f"{name}: {result.stages[-1].reason}"
     decoded = folder / f"{name}.onnx"
-    made = encode(read_archive(archive, decoded))
+    read_archive(archive, decoded)
     size, full = archive.stat().st_size, int(stages[0]["file_bytes"])
     return {
         "name": name,
@@ -93,8 +93,8 @@ def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: Fo
         "error_reference": stages[0]["error"],
         "error": error(decoded, case.task),
         "paper_ratio": stages[0]["paper_bytes"] / stages[-1]["paper_bytes"],
-        "entropy_bound_bytes": made.entropy_bound_bytes,
-        "bytes_by_kind": made.bytes_by_kind,
+        "entropy_bound_bytes": result.row["entropy_bound_bytes"],
+        "bytes": result.row["bytes"],
         "seed": seed,
         "stages": stages,
     }
@@ -110,16 +110,17 @@ def described(stage: Stage, meter: StageMeter, task: Task) -> dict[str, Any]:
     assert stage.model is not None, f"{stage.name}: {stage.reason}"
     file = meter.folder.parent / stage.row["file"]
     weights = matrices(stage.model.module)
-    archive = stage.model.archive
+    coded = stage.model.archive is not None
     return {
         "stage": stage.name,
         "kept": stage.kept,
         "reason": stage.reason,
         "error": error(file, task),
         "weights_percent": 100 * sum(np.count_nonzero(w) for w in weights) / sum(w.size for w in weights),
-        "file_bytes": file.stat().st_size,
-        "coded_bytes": archive.stat().st_size if archive else len(encode(file.read_bytes()).data),
-        "paper_bytes": sum(paper_bits(w, coded=archive is not None) for w in weights) / 8,
+        "file_bytes": stage.row["file_bytes"],
+        "gzip_bytes": stage.row["gzip_bytes"],
+        "coded_bytes": stage.row["coded_bytes"],
+        "paper_bytes": sum(paper_bits(w, coded=coded) for w in weights) / 8,
         "seconds": round(stage.seconds, 1),
     }
 

@@ -30,7 +30,6 @@ HOW: dict[str, Any] = {
     "training": {"epochs": 5, "learning_rate": 2e-3, "weight_decay": 1e-2},
     "distillation": {"temperature": 4, "weight": 0.9},
 }
-PRUNE = {"kind": "unstructured_prune", "density": 0.06}
 CASE = _lenet.Case(
     name="lenet-5",
     build=lenet_5,
@@ -38,12 +37,8 @@ CASE = _lenet.Case(
     training=Training(epochs=6, learning_rate=2e-3, weight_decay=1e-2),
     recipes={
         "lenet-5": _lenet.recipe(
-            PRUNE, {"kind": "share_weights", "bits": 4, "epochs": 2, "learning_rate": 5e-4}, "entropy_code", **HOW
-        ),
-        "lenet-5, further": _lenet.recipe(
-            PRUNE,
-            {"kind": "unstructured_prune", "density": 0.02},
-            {"kind": "share_weights", "bits": 3, "biases": True, "epochs": 3, "learning_rate": 5e-4},
+            {"kind": "unstructured_prune", "density": 0.03},
+            {"kind": "share_weights", "bits": 4, "biases": True, "epochs": 2, "learning_rate": 5e-4},
             "entropy_code",
             **HOW,
         ),
