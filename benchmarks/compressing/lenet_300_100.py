@@ -19,8 +19,8 @@ def lenet_300_100() -> nn.Module:
 
 
 HOW: dict[str, Any] = {
-    "training": {"epochs": 15, "learning_rate": 3e-3, "weight_decay": 1e-2},
-    "distillation": {"temperature": 4, "weight": 0.9},
+    "training": {"epochs": 15, "learning_rate": 2e-3, "weight_decay": 1e-2},
+    "distillation": {"temperature": 4, "weight": 0.7},
 }
 PRUNE = {"kind": "unstructured_prune", "density": 0.06}
 CASE = _lenet.Case(
@@ -30,7 +30,14 @@ CASE = _lenet.Case(
     training=Training(epochs=15, learning_rate=2e-3, weight_decay=1e-2),
     recipes={
         "lenet-300-100": _lenet.recipe(
-            PRUNE, {"kind": "share_weights", "bits": 4, "epochs": 5, "learning_rate": 1e-3}, "entropy_code", **HOW
+            PRUNE, {"kind": "share_weights", "bits": 4, "epochs": 3, "learning_rate": 5e-4}, "entropy_code", **HOW
+        ),
+        "lenet-300-100, further": _lenet.recipe(
+            PRUNE,
+            {"kind": "unstructured_prune", "density": 0.045, "epochs": 6, "learning_rate": 1e-3},
+            {"kind": "share_weights", "bits": 3, "biases": True, "epochs": 5, "learning_rate": 5e-4},
+            "entropy_code",
+            **HOW,
         ),
     },
 )
