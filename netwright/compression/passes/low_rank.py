@@ -1,9 +1,9 @@
-"""Low-rank factors: a large layer becomes two or three thin ones in a row, where that saves work."""
+"""Low-rank factors: a large layer becomes two or more thin ones in a row, where that saves work."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,28 +12,50 @@ from netwright.compression.compression_pass import Pass, Verdict
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from netwright.compression.context import Context
+    from netwright.compression.factors import Plan
     from netwright.compression.model import Model, Note
+
+FASTER = 1.05
+"""With `measure_latency`, factors must be so many times as fast as the layer alone."""
 
 
 class LowRank(Pass):
-    """Replace Linear layers by their truncated SVD and convolutions by Tucker-2 factors, where both shrink.
+    """Replace Linear, convolution and recurrent layers by thin ones in a row, where both parameters and MACs fall.
 
-    Ranks keep a share of each layer's energy (squared singular values) and are rounded up to multiples of 8,
-    or of 4 in small layers. Tucker-2: Kim et al., ICLR 2016.
+    Linear layers and the input weights of RNN, LSTM and GRU by truncated SVD; convolutions by Tucker-2 (Kim et al.,
+    ICLR 2016), by a k×1 and a 1×k one (Jaderberg et al., 2014) or by CP (Lebedev et al., ICLR 2015). Ranks keep a share
+    of each layer's energy (squared singular values), are found by VBMF, or share a budget; they are rounded up to
+    multiples of 8, or of 4 in small layers.
     """
 
     trains: ClassVar[bool] = True
+    strength: ClassVar[str | None] = "-energy"
 
+    method: Literal["auto", "tucker", "spatial", "cp"] = Field(
+        default="auto", description="of convolutions; auto: per layer the fewest MACs at no more loss than Tucker-2"
+    )
     energy: float = Field(default=0.9, gt=0, lt=1, description="share of squared singular values that ranks keep")
     ratio: float | None = Field(
         default=None, gt=0, lt=1, description="rank as a share of the full rank, instead of by energy"
     )
+    vbmf: bool = Field(
+        default=False, description="instead: the ranks that stand out of the weights' noise (Nakajima et al., 2013)"
+    )
+    budget: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="instead: share of the network's cost to keep, with the least loss of energy",
+    )
+    budget_of: Literal["macs", "params"] = Field(default="macs", description="the cost that the budget is a share of")
     min_gain: float = Field(
         default=0.2, ge=0, lt=1, description="a layer must lose this share of its MACs and of its parameters"
+    )
+    measure_latency: bool = Field(
+        default=False, description="leave a layer alone if its factors' file is not faster than the layer's own"
     )
     measure_each: bool = Field(
         default=False, description="leave a layer alone if its factors alone cost more than `layer_drop`"
@@ -49,21 +71,22 @@ class LowRank(Pass):
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
-        if self.ratio is not None and "energy" in self.model_fields_set:
-            raise ConfigurationError([Mistake("", "give either 'ratio' or 'energy', not both")])
+        rules = [name for name in ("ratio", "budget") if getattr(self, name) is not None]
+        rules += ["vbmf"] if self.vbmf else []
+        rules += ["energy"] if "energy" in self.model_fields_set else []
+        if len(rules) > 1:
+            raise ConfigurationError([Mistake("", f"give either '{rules[0]}' or '{rules[1]}', not both")])
+        if self.method == "cp" and (self.vbmf or self.budget is not None):
+            raise ConfigurationError([Mistake("method", "cp takes 'energy' or 'ratio': its ranks have no spectrum")])
         return self
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
-        from netwright.compression.factors import plan_factors
-
-        plans = plan_factors(model.module, context.example_tensor(), self)
-        return [Verdict(plan.path, plan.applies, plan.reason) for plan in plans]
+        return [Verdict(plan.path, plan.applies, plan.reason) for plan in self._plans(model, context)]
 
     def apply(self, model: Model, context: Context) -> Model:
-        from netwright.compression.factors import plan_factors
         from netwright.compression.model import Note
 
-        plans = plan_factors(model.module, context.example_tensor(), self)
+        plans = self._plans(model, context)
         module = copy.deepcopy(model.module)
         notes = [Note("low_rank", p.path, "left alone", p.reason) for p in plans if not p.applies]
         score = context.task.primary()
@@ -71,7 +94,13 @@ class LowRank(Pass):
         done = 0
         for plan in (plan for plan in plans if plan.applies):
             layer = module.get_submodule(plan.path)
-            factors, error = factorized(layer, plan.ranks)
+            factors, error = factorized(layer, plan.ranks, method=plan.method)
+            faster = ""
+            if self.measure_latency and not context.dry:
+                faster, slower = _timed(layer, factors, plan)
+                if slower:
+                    notes.append(Note("low_rank", plan.path, "left alone", slower))
+                    continue
             for alias in plan.aliases:
                 module.set_submodule(alias, factors)
             if self.measure_each:
@@ -84,7 +113,7 @@ class LowRank(Pass):
                     continue
                 before = after
             done += 1
-            reason = f"{plan.reason}; relative error of the weights {error:.3f}"
+            reason = f"{plan.reason}; relative error of the weights {error:.3f}{faster}"
             notes.append(Note("low_rank", plan.path, "factorized", reason))
         if not done:
             raise CompressionError(f"no layer gets smaller by factors ({_reasons(notes)})")
@@ -92,78 +121,85 @@ class LowRank(Pass):
         module = context.fine_tune(module, purpose="low_rank", epochs=self.epochs, distill=self.distill, forms=held)
         return model.with_module(module, notes)
 
+    def _plans(self, model: Model, context: Context) -> list[Plan]:
+        from netwright.compression.factors import plan_factors
 
-def factorized(layer: nn.Module, ranks: tuple[int, ...]) -> tuple[nn.Sequential, float]:
+        return plan_factors(model.module, context.example_tensor(), self, cp_error=_cp_error)
+
+
+def factorized(layer: nn.Module, ranks: tuple[int, ...], *, method: str = "") -> tuple[nn.Sequential, float]:
     """A layer as a row of thin ones, and the relative Frobenius error of its weights.
 
-    Linear: ranks (r,), two layers. Conv2d: ranks (out, in), a 1×1, the core at full kernel size, a 1×1.
+    Linear and recurrent layers: ranks (r,), two layers. Conv2d: by Tucker-2 ranks (out, in), by spatial or cp (r,).
     """
     import torch
     from torch import nn
 
+    from netwright.compression import factors_layers as build
+
     with torch.random.fork_rng(devices=[]):
         if isinstance(layer, nn.Linear):
-            factors, error = _linear(layer, ranks[0])
+            factors, error = build.linear(layer, ranks[0])
+        elif isinstance(layer, nn.RNNBase):
+            factors, error = build.recurrent(layer, ranks[0])
         else:
             assert isinstance(layer, nn.Conv2d)
-            factors, error = _convolution(layer, ranks)
+            if method == "spatial":
+                factors, error = build.spatial(layer, ranks[0])
+            elif method == "cp":
+                factors, error = build.cp(layer, _cp(layer, ranks[0]))
+            else:
+                factors, error = build.tucker(layer, *_tucker(layer, ranks))
     return factors.train(layer.training), error
 
 
-def _linear(layer: nn.Linear, rank: int) -> tuple[nn.Sequential, float]:
-    from torch import nn
-
-    weight = layer.weight.detach().double().cpu().numpy()
-    left, values, right = np.linalg.svd(weight, full_matrices=False)
-    root = np.sqrt(values[:rank])
-    first = nn.Linear(layer.in_features, rank, bias=False)
-    second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None)
-    _set(first.weight, root[:, None] * right[:rank])
-    _set(second.weight, left[:, :rank] * root)
-    if layer.bias is not None:
-        _set(second.bias, layer.bias.detach().cpu().numpy())
-    error = np.linalg.norm(values[rank:]) / (np.linalg.norm(values) + 1e-30)
-    return nn.Sequential(first, second), float(error)
-
-
-def _convolution(layer: nn.Conv2d, ranks: tuple[int, ...]) -> tuple[nn.Sequential, float]:
+def _tucker(layer: nn.Conv2d, ranks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Core [out rank, in rank, height, width] and factors [out, rank] and [in, rank]."""
     import tensorly
     from tensorly.decomposition import partial_tucker
-    from torch import nn
 
-    weight = layer.weight.detach().double().cpu().numpy()
-    out_rank, in_rank = ranks
+    from netwright.compression.factors_layers import values_of
+
     with tensorly.backend_context("numpy", local_threadsafe=True):
         (core, (outer, inner)), _ = partial_tucker(
-            weight, rank=[out_rank, in_rank], modes=[0, 1], init="svd", n_iter_max=50, tol=1e-6, random_state=0
+            values_of(layer), rank=list(ranks), modes=[0, 1], init="svd", n_iter_max=50, tol=1e-6, random_state=0
         )
-    first = nn.Conv2d(layer.in_channels, in_rank, 1, bias=False)
-    middle = nn.Conv2d(
-        in_rank,
-        out_rank,
-        layer.kernel_size,  # type: ignore[arg-type]  # torch types its own attributes loosely
-        stride=layer.stride,  # type: ignore[arg-type]  # as above
-        padding=layer.padding,  # type: ignore[arg-type]  # as above
-        dilation=layer.dilation,  # type: ignore[arg-type]  # as above
-        padding_mode=layer.padding_mode,
-        bias=False,
-    )
-    last = nn.Conv2d(out_rank, layer.out_channels, 1, bias=layer.bias is not None)
-    _set(first.weight, inner.T[:, :, None, None])
-    _set(middle.weight, core)
-    _set(last.weight, outer[:, :, None, None])
-    if layer.bias is not None and last.bias is not None:
-        _set(last.bias, layer.bias.detach().cpu().numpy())
-    rebuilt = np.einsum("abhw,oa,ib->oihw", core, outer, inner)
-    error = np.linalg.norm(rebuilt - weight) / (np.linalg.norm(weight) + 1e-30)
-    return nn.Sequential(first, middle, last), float(error)
+    return core, outer, inner
 
 
-def _set(target: torch.Tensor, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
-    import torch
+def _cp(layer: nn.Conv2d, rank: int) -> list[np.ndarray]:
+    """Factors [size, rank] of the four axes, by alternating least squares, with their sizes shared evenly."""
+    import warnings
 
-    with torch.no_grad():
-        target.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+    import tensorly
+    from tensorly.decomposition import parafac
+
+    from netwright.compression.factors_layers import values_of
+
+    with tensorly.backend_context("numpy", local_threadsafe=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weights, factors = parafac(
+            values_of(layer), rank=rank, init="random", n_iter_max=100, tol=1e-6, random_state=0, l2_reg=1e-9
+        )
+    norms = [np.maximum(np.linalg.norm(one, axis=0), 1e-30) for one in factors]
+    even = (np.asarray(weights) * np.prod(norms, axis=0)) ** 0.25
+    return [one / norm * even for one, norm in zip(factors, norms, strict=True)]
+
+
+def _cp_error(layer: nn.Conv2d, rank: int) -> float:
+    return factorized(layer, (rank,), method="cp")[1] ** 2
+
+
+def _timed(layer: nn.Module, factors: nn.Module, plan: Plan) -> tuple[str, str]:
+    """What measuring says for a layer's factors, or against them."""
+    from netwright.compression.factors_timing import speedup
+
+    assert plan.input is not None
+    gain = speedup(layer, factors, plan.input)
+    text = f"{gain:.2f} times as fast as the layer alone"
+    if gain < FASTER:
+        return "", f"{plan.reason}, but measured {text}; at least {FASTER} is asked"
+    return f"; measured {text}", ""
 
 
 def _reasons(notes: list[Note]) -> str:

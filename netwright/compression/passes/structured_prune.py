@@ -43,6 +43,7 @@ class StructuredPrune(Pass):
     """
 
     trains: ClassVar[bool] = True
+    strength: ClassVar[str | None] = "ratio"
 
     ratio: float | None = Field(
         default=None,

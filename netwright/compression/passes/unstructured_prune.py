@@ -33,6 +33,7 @@ class UnstructuredPrune(Pass):
     """
 
     trains: ClassVar[bool] = True
+    strength: ClassVar[str | None] = "-density"
     gains: ClassVar[tuple[str, ...]] = ("coded_bytes",)
 
     density: Share = Field(default=0.1, description="share of the weights that stay")
