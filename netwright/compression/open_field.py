@@ -74,12 +74,13 @@ class OpenField(Settings):
             return tuple(dict.fromkeys((int(self.low), int(middle), int(self.high))))
         return (self.low, float(f"{middle:.6g}"), self.high)
 
-    def cut(self, highest: float) -> OpenField:
-        """The same range with nothing above `highest`."""
+    def between(self, least: float, most: float) -> OpenField:
+        """The same range with nothing below `least` or above `most`; as it is where nothing would be left."""
         if self.kind == "choice":
-            kept = tuple(one for one in self.choice if not isinstance(one, (int, float)) or one <= highest)
-            return self.model_copy(update={"choice": kept or self.choice[:1]})
-        return self.model_copy(update={"high": max(self.low, min(self.high, highest))})
+            kept = tuple(one for one in self.choice if not isinstance(one, (int, float)) or least <= one <= most)
+            return self.model_copy(update={"choice": kept or self.choice})
+        low, high = max(self.low, least), min(self.high, most)
+        return self.model_copy(update={"low": low, "high": high}) if low <= high else self
 
     def _steps(self, step: float) -> Iterator[float]:
         count = int((self.high - self.low) / step + 1e-9)

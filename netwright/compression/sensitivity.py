@@ -108,13 +108,13 @@ def probes_of(recipe: Recipe) -> Iterator[Probe]:
         yield Probe(number, stage, one, own if milder else "", tuple(found))
 
 
-def hopeless_above(rows: Sequence[Bearing], *, stage: str, hopeless: float) -> float | None:
-    """The smallest strength at which more than half of the groups alone lose more than the share `hopeless`.
+def hopeless_from(rows: Sequence[Bearing], *, stage: str, hopeless: float, falling: bool = False) -> float | None:
+    """The mildest strength at which more than half of the groups alone lose more than the share `hopeless`.
 
-    None when there is no such strength, or nothing was measured.
+    With `falling` smaller values are stronger. None when there is no such strength, or nothing was measured.
     """
-    strengths = sorted({row.strength for row in rows if row.stage == stage and row.strength is not None})
-    for strength in strengths:
+    strengths = {row.strength for row in rows if row.stage == stage and row.strength is not None}
+    for strength in sorted(strengths, reverse=falling):
         losses = [r.loss for r in rows if r.stage == stage and r.strength == strength and r.loss is not None]
         if losses and sum(loss > hopeless for loss in losses) > len(losses) / 2:
             return strength

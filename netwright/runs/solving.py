@@ -7,6 +7,7 @@ share their first passes through the store. All tries are on record, so that a k
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from netwright.compression.open_field import OpenField
 from netwright.compression.open_recipe import OpenRecipe
 from netwright.compression.planning import FIGURES, plan_passes
 from netwright.compression.recipe import Recipe, RecipeResult
-from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_above, measure_sensitivity, probes_of
+from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_from, measure_sensitivity, probes_of
 from netwright.compression.store import model_identity
 from netwright.core.errors import (
     ConfigurationError,
@@ -102,15 +103,17 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
     hopeless = recipe.solve.hopeless
     opened, specs, texts = list(recipe.open), recipe.specs(), []
     for probe in probes_of(recipe):
-        limit = hopeless_above(rows, stage=probe.stage, hopeless=hopeless)
         place = next((i for i, f in enumerate(opened) if (f.number, f.field) == (probe.number, probe.field)), None)
-        if place is not None and limit is not None and (cut := _cut(opened[place], rows, limit)) != opened[place]:
-            top = cut.choice[-1] if cut.kind == "choice" else cut.high
-            texts.append(
-                f"{cut.name} goes up to {top:g} only: at {limit:g} most groups alone, untrained, lose more than "
-                f"{hopeless:.0%} of the score"
-            )
-            opened[place] = cut
+        falling = probe.one.strength == f"-{probe.field}"
+        if place is not None and (falling or probe.one.strength == probe.field):
+            limit = hopeless_from(rows, stage=probe.stage, hopeless=hopeless, falling=falling)
+            cut = _cut(opened[place], rows, probe.stage, limit, falling=falling)
+            if cut != opened[place]:
+                texts.append(
+                    f"{cut.name} is only {cut.domain().describe()}: at {limit:g} most groups alone, untrained, "
+                    f"lose more than {hopeless:.0%} of the score"
+                )
+                opened[place] = cut
         fragile = fragile_groups(rows, stage=probe.stage, hopeless=hopeless)
         groups = {row.group for row in rows if row.stage == probe.stage and row.group}
         if fragile and len(fragile) < len(groups):
@@ -123,10 +126,16 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
     return Recipe.parse({**data, "open": [one.model_dump(mode="json") for one in opened]}), texts
 
 
-def _cut(one: OpenField, rows: Sequence[Bearing], limit: float) -> OpenField:
-    """A range up to the strongest value that was measured below the hopeless one."""
-    below = [r.strength for r in rows if r.field == one.field and r.strength is not None and r.strength < limit]
-    return one.cut(max(below)) if below else one
+def _cut(one: OpenField, rows: Sequence[Bearing], stage: str, limit: float | None, *, falling: bool) -> OpenField:
+    """A range up to the strongest value that was measured to be milder than the hopeless one."""
+    if limit is None:
+        return one
+    values = [row.strength for row in rows if row.stage == stage and row.strength is not None]
+    if falling:
+        above = [value for value in values if value > limit]
+        return one.between(min(above), math.inf) if above else one
+    below = [value for value in values if value < limit]
+    return one.between(-math.inf, max(below)) if below else one
 
 
 @dataclass

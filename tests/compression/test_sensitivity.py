@@ -13,7 +13,7 @@ from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.context import Context
 from netwright.compression.model import Model
 from netwright.compression.recipe import Recipe
-from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_above, measure_sensitivity
+from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_from, measure_sensitivity
 
 
 class Fade(Pass):
@@ -96,9 +96,10 @@ def bearing(group: str, strength: float, loss: float | None) -> Bearing:
 def test_a_strength_is_hopeless_when_most_groups_alone_lose_too_much() -> None:
     rows = [bearing("a", 0.2, 0.0), bearing("b", 0.2, 0.9), bearing("c", 0.2, 0.1)]
     rows += [bearing("a", 0.6, 0.1), bearing("b", 0.6, 0.9), bearing("c", 0.6, 0.8)]
-    assert hopeless_above(rows, stage="p", hopeless=0.5) == 0.6
-    assert hopeless_above(rows, stage="p", hopeless=0.95) is None
-    assert hopeless_above(rows, stage="other", hopeless=0.5) is None
+    assert hopeless_from(rows, stage="p", hopeless=0.5) == 0.6
+    assert hopeless_from(rows, stage="p", hopeless=0.95) is None
+    assert hopeless_from(rows, stage="other", hopeless=0.5) is None
+    assert hopeless_from(rows, stage="p", hopeless=0.5, falling=True) == 0.6
     assert fragile_groups(rows, stage="p", hopeless=0.5) == ["b"]
 
 

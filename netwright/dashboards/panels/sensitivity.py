@@ -58,13 +58,14 @@ class Sensitivity(Panel):
         ]
         if not stages:
             return None
-        height = 110 * len(stages)
+        height = 130 + 100 * len(stages) + 22 * len({(row["stage"], row["group"]) for row in rows})
         figure: Figure = {"data": [], "layout": layout(showlegend=False)}
-        for place, (stage, domain) in enumerate(zip(stages, stacked(len(stages), gap=0.14), strict=True), start=1):
+        for place, (stage, domain) in enumerate(
+            zip(stages, stacked(len(stages), gap=66 / height), strict=True), start=1
+        ):
             chosen = [row for row in rows if row["stage"] == stage]
             groups = list(dict.fromkeys(row["group"] for row in chosen))
             strengths = sorted({row["strength"] for row in chosen if row["strength"] is not None}) or [None]
-            height += 22 * len(groups)
             end = "" if place == 1 else str(place)
             field = chosen[0]["field"]
             figure["data"].append(
