@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from netwright.nas.surrogate import Scale
+
     Array: TypeAlias = NDArray[np.float64]
 
-DRAWS = 8
-ASIDE = 0.1
-MARGIN = 0.5
-"""How far the reference point lies behind the worst values, in standard deviations."""
+STEPS, TURN = 17, 5
+"""So many quantiles stand for a distribution; for two of them the second is `TURN` steps on, which spreads pairs."""
+BEHIND = 0.1
+"""How far the corner lies behind the worst values, as a share of what the values span."""
 
 
 def expected_improvement(mean: Array, spread: Array, best: float) -> Array:
@@ -27,15 +30,30 @@ def expected_improvement(mean: Array, spread: Array, best: float) -> Array:
     return found
 
 
-def expected_area_gain(mean: Array, spread: Array, values: Array, rng: np.random.Generator) -> Array:
-    """How much each would add to the area that the front of `values` dominates, on average over a few draws.
+def expected_area_gain(mean: Array, spread: Array, scales: Sequence[Scale], losses: Array) -> Array:
+    """The share of area each would add to the front of measured `losses`, in the objectives' own units.
 
-    For two objectives: all have two columns. The reference point lies a little behind the worst of `values`.
+    For two objectives. Scores become losses by `scales`; where a spread is 0 the loss is known. The corner is the
+    worst of `losses`, moved out by a tenth of what they span. `mean` and `spread` have two columns.
     """
-    front, corner = lower_front(values), values.max(axis=0) + MARGIN
-    draws = [area_gain(mean + spread * rng.standard_normal(mean.shape), front, corner) for _ in range(DRAWS)]
-    found: Array = np.mean(draws, axis=0)
-    return found
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    front, corner = lower_front((losses - low) / span), np.full(2, 1.0 + BEHIND)
+    total = np.zeros(len(mean))
+    for first, second in _steps(spread):
+        drawn = mean + spread * np.array([first, second])
+        points = np.stack([scale.loss(drawn[:, place]) for place, scale in enumerate(scales)], axis=1)
+        total += area_gain((points - low) / span, front, corner)
+    return total / STEPS
+
+
+def _steps(spread: Array) -> list[tuple[float, float]]:
+    """Pairs of standard normal quantiles, spread evenly over what is uncertain."""
+    from scipy.special import ndtri
+
+    steps = ndtri((np.arange(STEPS) + 0.5) / STEPS)
+    turned = steps[(np.arange(STEPS) * TURN) % STEPS] if (spread > 0).all() else steps
+    return list(zip(steps.tolist(), turned.tolist(), strict=True))
 
 
 def area_gain(points: Array, front: Array, corner: Array) -> Array:
@@ -56,20 +74,6 @@ def lower_front(values: Array) -> Array:
         if not kept or point[1] < kept[-1][1]:
             kept.append(point)
     return np.array(kept)
-
-
-def end_improvement(mean: Array, spread: Array, values: Array) -> Array:
-    """The largest expected improvement of one objective; the others count a little: an end must be on the front.
-
-    A front of few trials lacks most at its ends, which make up for most of the area that is still missing.
-    """
-    found: list[Array] = []
-    for axis in range(mean.shape[1]):
-        shares = np.full(mean.shape[1], ASIDE)
-        shares[axis] = 1.0
-        best = float((values @ shares).min())
-        found.append(expected_improvement(mean @ shares, np.sqrt(spread**2 @ shares**2), best))
-    return np.asarray(np.max(found, axis=0), dtype=float)
 
 
 def chebyshev_gain(mean: Array, spread: Array, values: Array, rng: np.random.Generator) -> Array:

@@ -6,10 +6,13 @@ import random
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import PrivateAttr
 
 from netwright.core.plugins import Plugin
 from netwright.core.records import Objective, Trial
+from netwright.nas.known_costs import CountedCosts, KnownCosts
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -30,14 +33,27 @@ class Strategy(Plugin):
     All it knows is in `trials`, so a search that was interrupted goes on exactly as it would have.
     """
 
+    looks_at_data: ClassVar[bool] = False
+    """Whether it cannot do what it is for without a task, so that a table of results says nothing about it."""
+
+    _costs: KnownCosts | None = PrivateAttr(default=None)
+
     def prepare(self, context: SearchContext) -> Strategy:
         """This strategy for one task; called once before a search, and again when it is resumed.
 
-        Only strategies that look at data, such as those that score networks or train a supernet, differ from
-        what they were. Nothing expensive happens here. A strategy asked without it does as well as it can.
+        It then knows what every architecture costs, and so do the strategies inside it. Strategies that look at
+        data, such as those that score networks or train a supernet, keep the context too. Nothing expensive happens
+        here. A strategy asked without it does as well as it can.
         """
-        del context
-        return self
+        inner = {name: value.prepare(context) for name, value in self if isinstance(value, Strategy)}
+        return self.model_copy(update=inner).knowing(CountedCosts(context.shapes))
+
+    def knowing(self, costs: KnownCosts | None) -> Strategy:
+        """This strategy, and those inside it, told what architectures cost before they are paid for."""
+        inner = {name: value.knowing(costs) for name, value in self if isinstance(value, Strategy)}
+        found = self.model_copy(update=inner)
+        found._costs = costs
+        return found
 
     @abstractmethod
     def ask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,6 +24,8 @@ LENGTHS = (0.25, 0.4, 0.6, 1.0, 1.6, 2.5)
 NOISES = (1e-4, 1e-2, 1e-1)
 SAMPLES = 300
 JITTER = 1e-8
+FAR = 20.0
+"""So many units of score beyond the measured ones a scale goes on."""
 MOST = 300
 """So many trials are modelled: the best half and the youngest; more take long and hardly help."""
 TUNED = 150
@@ -41,29 +43,98 @@ class Surrogate:
 
     space: SearchSpace
     values: Array
-    models: tuple[_Gaussian, ...]
+    losses: Array
+    keeping: NDArray[np.bool_]
+    """Which of the trials keep every bound."""
+    models: tuple[_Gaussian | None, ...]
 
     @classmethod
-    def fit(cls, space: SearchSpace, evidence: Sequence[Evidence], *, pending: Sequence[Key] = ()) -> Surrogate:
-        """A model of trials that were measured; those that are pending count as measured as expected."""
+    def fit(
+        cls,
+        space: SearchSpace,
+        evidence: Sequence[Evidence],
+        *,
+        pending: Sequence[Key] = (),
+        known: Sequence[int] = (),
+    ) -> Surrogate:
+        """A model of trials that were measured; those that are pending count as measured as expected.
+
+        The objectives at the places in `known` need no model.
+        """
         tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))][-TUNED:]
         keys = tuple(key_of(item.trial.decisions) for item in tuned)
         scored = [tuple(axis.tolist()) for axis in _scores(_graded(tuned))]
-        settings = [_likeliest(memo_key(space), keys, scores) for scores in scored]
         chosen = _chosen(evidence)
         rows = rows_of(space, [key_of(item.trial.decisions) for item in chosen])
-        columns = _scores(_graded(chosen))
-        models = [_Gaussian.fit(rows, values, *one) for values, one in zip(columns, settings, strict=True)]
-        if pending:
-            more = rows_of(space, pending)
-            models = [model.believing(more) for model in models]
-        return cls(space, np.stack(columns, axis=1), tuple(models))
+        losses = _graded(chosen)
+        columns = _scores(losses)
+        models: list[_Gaussian | None] = []
+        for place, (values, scores) in enumerate(zip(columns, scored, strict=True)):
+            if place in known:
+                models.append(None)
+                continue
+            model = _Gaussian.fit(rows, values, *_likeliest(memo_key(space), keys, scores))
+            models.append(model.believing(rows_of(space, pending)) if pending else model)
+        keeping = np.array([item.violation == 0 for item in chosen])
+        return cls(space, np.stack(columns, axis=1), np.array(losses).T, keeping, tuple(models))
 
-    def predict(self, keys: Sequence[Key]) -> tuple[Array, Array]:
-        """Means and standard deviations, a row for every architecture and a column for every objective."""
+    def predict(
+        self, keys: Sequence[Key], *, known: Mapping[int, Sequence[float]] | None = None
+    ) -> tuple[Array, Array]:
+        """Means and standard deviations, a row for every architecture and a column for every objective.
+
+        `known` has the losses of these architectures for each objective without a model, which have no spread.
+        """
         rows = rows_of(self.space, keys)
-        found = [model.predict(rows) for model in self.models]
-        return np.stack([mean for mean, _ in found], axis=1), np.stack([spread for _, spread in found], axis=1)
+        means, spreads = [], []
+        for place, model in enumerate(self.models):
+            if model is None:
+                assert known is not None
+                mean, spread = self.scale(place).score(np.array(known[place])), np.zeros(len(keys))
+            else:
+                mean, spread = model.predict(rows)
+            means.append(mean)
+            spreads.append(spread)
+        return np.stack(means, axis=1), np.stack(spreads, axis=1)
+
+    def scale(self, place: int) -> Scale:
+        """How losses of one objective and their scores hang together."""
+        return Scale.of(self.losses[:, place], self.values[:, place])
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Losses and the scores that stand for them, both ascending; straight lines between and beyond them."""
+
+    losses: Array
+    scores: Array
+
+    @classmethod
+    def of(cls, losses: Array, scores: Array) -> Scale:
+        """The scale of measured losses; of equal ones there is nothing to tell, so that scores count alone."""
+        ascending, first = np.unique(losses, return_index=True)
+        matching = scores[first]
+        if len(ascending) == 1:
+            return cls(np.array([ascending[0], ascending[0] + 1.0]), np.array([matching[0], matching[0] + 1.0]))
+        low, high = _slope(ascending, matching), _slope(-ascending[::-1], -matching[::-1])
+        return cls(
+            np.concatenate([[ascending[0] - FAR * low], ascending, [ascending[-1] + FAR * high]]),
+            np.concatenate([[matching[0] - FAR], matching, [matching[-1] + FAR]]),
+        )
+
+    def score(self, losses: Array) -> Array:
+        """The scores of losses."""
+        return np.interp(losses, self.losses, self.scores)
+
+    def loss(self, scores: Array) -> Array:
+        """The losses that scores stand for."""
+        return np.interp(scores, self.scores, self.losses)
+
+
+def _slope(losses: Array, scores: Array) -> float:
+    """How much loss a unit of score is worth at the lower end, from the best tenth."""
+    place = max(1, len(losses) // 10)
+    return float((losses[place] - losses[0]) / max(scores[place] - scores[0], 1e-9))
 
 
 def rows_of(space: SearchSpace, keys: Sequence[Key]) -> Array:

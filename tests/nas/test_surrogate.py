@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from netwright.core.records import Objective, TrialState
-from netwright.nas.acquisition import area_gain, end_improvement, expected_area_gain, expected_improvement, lower_front
+from netwright.nas.acquisition import area_gain, expected_area_gain, expected_improvement, lower_front
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.scalar import random_weights, scalarised
-from netwright.nas.surrogate import MOST, Surrogate, normal_scores
+from netwright.nas.surrogate import MOST, Scale, Surrogate, normal_scores
 from tests.nas.searching import done, hypervolume
 from tests.nas.spaces import Knapsack, Mixed, knapsack_value
 
@@ -97,19 +97,42 @@ def test_the_gain_of_area_is_the_difference_of_hypervolumes():
 
 
 def test_the_expected_gain_of_area_agrees_with_the_gain_where_all_is_certain():
-    values = np.array([[0.0, 1.0], [1.0, 0.0]])
-    points = np.array([[-1.0, 0.5], [2.0, 2.0]])
-    found = expected_area_gain(points, np.full((2, 2), 1e-9), values, np.random.default_rng(0))
-    assert found[0] > 0.5
-    assert found[1] == 0
+    losses = np.array([[0.0, 10.0], [1.0, 0.0]])
+    scales = [Scale.of(axis, normal_scores(axis.tolist())) for axis in losses.T]
+    points = np.array([[-1.0, 5.0], [0.5, 4.0], [2.0, 20.0]])
+    mean = np.stack([scale.score(axis) for scale, axis in zip(scales, points.T, strict=True)], axis=1)
+    found = expected_area_gain(mean, np.zeros((3, 2)), scales, losses)
+    unit = points / np.array([1.0, 10.0])
+    assert found == pytest.approx(area_gain(unit, np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1.1, 1.1])))
+    assert found[2] == 0
 
 
-def test_the_end_with_more_to_gain_decides():
-    values = np.array([[0.0, 1.0], [1.0, 0.0]])
-    points = np.array([[-0.2, 2.0], [2.0, -0.8], [0.5, 0.5]])
-    found = end_improvement(points, np.full((3, 2), 1e-6), values)
-    assert found.argmax() == 1
-    assert found[2] == pytest.approx(0.0, abs=1e-5)
+def test_what_is_uncertain_may_gain_where_its_mean_does_not():
+    losses = np.array([[0.0, 1.0], [0.4, 0.5], [1.0, 0.0]])
+    scales = [Scale.of(axis, normal_scores(axis.tolist())) for axis in losses.T]
+    mean = np.stack([scale.score(np.array([0.5, 0.5])) for scale in scales], axis=1)
+    found = expected_area_gain(mean, np.array([[1e-9, 1e-9], [1.0, 1.0]]), scales, losses)
+    assert found[0] == pytest.approx(0.0, abs=1e-6)
+    assert found[1] > 0.01
+
+
+def test_a_scale_turns_losses_into_scores_and_back_beyond_what_was_measured():
+    scale = Scale.of(np.array([3.0, 1.0, 2.0, 2.0, 7.0]), np.array([0.5, -1.5, -0.3, -0.3, 1.5]))
+    wanted = np.array([-2.0, 0.0, 1.5, 3.0, 7.0, 12.0])
+    assert scale.loss(scale.score(wanted)) == pytest.approx(wanted)
+    assert np.all(np.diff(scale.score(wanted)) > 0)
+
+
+def test_known_costs_are_not_predicted():
+    trials = sampled(30)
+    evidence = gather(trials, [QUALITY, SIZE])
+    model = Surrogate.fit(Knapsack(), evidence, known=[1])
+    keys = [key_of(trial.decisions) for trial in trials[:4]]
+    sizes = [item.losses[1] for item in evidence[:4]]
+    mean, spread = model.predict(keys, known={1: sizes})
+    assert (spread[:, 1] == 0).all()
+    assert (spread[:, 0] > 0).all()
+    assert model.scale(1).loss(mean[:, 1]) == pytest.approx(np.array(sizes))
 
 
 def test_weights_and_the_largest_weighted_objective():

@@ -113,12 +113,15 @@ def test_goals_are_read_from_texts() -> None:
     ("objectives", "more", "says"),
     [
         ([], {}, "--objective: is missing"),
-        (["acc"], {}, "expected max:COLUMN or min:COLUMN, came 'acc'"),
+        (["acc"], {}, "expected max:COLUMN or min:COLUMN, .* came 'acc'"),
         (["most:acc"], {}, "came 'most:acc'"),
         (["max:acc", "min:acc"], {}, "names a column twice"),
         (["max:acc"], {"fidelities": ["acc12"]}, "expected COLUMN@EPOCHS"),
         (["max:acc"], {"fidelities": ["acc@12", "early@20"]}, "early is not shorter"),
         (["max:acc"], {"reported": ["max:a", "max:b"]}, "2 columns for 1 objectives"),
+        (["max:acc", "min:size>=3"], {}, "the bound of min:size is written <="),
+        (["max:acc", "min:size<=big"], {}, "the bound of size is no number"),
+        (["max:acc", "min:size"], {"known": ["params"]}, "none of the objectives"),
     ],
 )
 def test_goals_that_make_no_sense_are_refused(objectives: list[str], more: dict[str, list[str]], says: str) -> None:

@@ -17,6 +17,7 @@ from netwright.cli.space_arguments import chosen_space, settings_option
 
 if TYPE_CHECKING:
     from netwright.core.progress import Event, Listener
+    from netwright.core.records import Objective
     from netwright.nas.benchmarking.contestant import Contestant
     from netwright.nas.benchmarking.goals import Goals
     from netwright.nas.benchmarking.scoring import Scale
@@ -49,7 +50,19 @@ Examples:
 )
 @settings_option
 @click.option("--arch-column", metavar="COLUMN", help="Column with decisions as JSON, or genotypes.")
-@click.option("--objective", "objectives", multiple=True, metavar="max:COLUMN|min:COLUMN", help="May be repeated.")
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="max:COLUMN|min:COLUMN",
+    help="May be repeated; with a bound as min:COLUMN<=5: what breaks it is never paid for, if it is known before.",
+)
+@click.option(
+    "--known",
+    multiple=True,
+    metavar="COLUMN|none",
+    help="Objectives known before paying; default: those after the first that are minimised.",
+)
 @click.option("--report", "reported", multiple=True, metavar="max:COLUMN", help="Judge an objective's choice by this.")
 @click.option("--fidelity", "fidelities", multiple=True, metavar="COLUMN@EPOCHS", help="The first objective, earlier.")
 @click.option("--stopper", metavar="NAME[:A=B,...]", help="Ends trials at a fidelity; see `netwright list stoppers`.")
@@ -142,7 +155,9 @@ def _table_and_goals(
     missing = [name for name, given in (("--space", space), ("--arch-column", arch_column)) if not given]
     if missing or space is None or arch_column is None:
         raise click.UsageError(f"a table from a file needs {' and '.join(missing)}")
-    goals = parse_goals(sought["objectives"], reported=sought["reported"], fidelities=sought["fidelities"])
+    goals = parse_goals(
+        sought["objectives"], reported=sought["reported"], fidelities=sought["fidelities"], known=sought["known"]
+    )
     chosen = chosen_space(space, overrides)
     frame = read_frame(Path(table))
     found = make_table(
@@ -199,18 +214,27 @@ def _about(scale: Scale) -> dict[str, Any]:
         "name": scale.table.name,
         "architectures": len(scale.table),
         "same": scale.table.same,
-        "objectives": [f"{(o.direction or '')[:3]}:{o.metric}" for o in goals.objectives],
-        "reported": [f"{(o.direction or '')[:3]}:{o.metric}" for o in goals.reported],
+        "objectives": [_said(o) for o in goals.objectives],
+        "known": list(goals.known),
+        "reported": [_said(o) for o in goals.reported],
         "optimum": scale.optimum,
         "reference": list(scale.reference) if several else None,
         "hypervolume": scale.hypervolume if several else None,
     }
 
 
+def _said(objective: Objective) -> str:
+    direction = (objective.direction or "")[:3]
+    bound = "" if objective.bound is None else f"{'<=' if direction == 'min' else '>='}{objective.bound:g}"
+    return f"{direction}:{objective.metric}{bound}"
+
+
 def _words(about: Mapping[str, Any]) -> str:
     text = f"search {', '.join(about['objectives'])}"
     if about["reported"] != about["objectives"]:
         text += f"; reported {', '.join(about['reported'])}"
+    if about["known"]:
+        text += f"; known before paying: {', '.join(about['known'])}"
     text += f"; optimum {about['optimum']:.6g}"
     if about["reference"] is not None:
         text += f"; reference {', '.join(f'{value:.6g}' for value in about['reference'])}"
@@ -230,6 +254,8 @@ def _readable(row: Mapping[str, Any]) -> dict[str, str]:
     shown |= {"at optimum": f"{row['optimum_share']:.0%}", "repeats": f"{row['repeats_paid']:,}"}
     if row["absent_mean"]:
         shown["absent"] = f"{row['absent_mean']:.1f}"
+    if row["refused_mean"]:
+        shown["refused"] = f"{row['refused_mean']:.1f}"
     if row["epochs_mean"] is not None:
         shown["epochs"] = f"{row['epochs_mean']:,.0f}"
     shown["ms per ask"] = _number(None if row["seconds_per_ask"] is None else 1e3 * row["seconds_per_ask"], ".3g")

@@ -94,7 +94,7 @@ def all_strategies(table: BenchmarkTable, objectives: Sequence[Objective]) -> tu
 
 
 def _looks_at_a_task(contestant: Contestant) -> bool:
-    return contestant.strategy is not None and type(contestant.strategy).prepare is not Strategy.prepare
+    return contestant.strategy is not None and contestant.strategy.looks_at_data
 
 
 def peer_of(contestant: Contestant, table: BenchmarkTable, objectives: Sequence[Objective], *, seed: int) -> Peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.records import Objective
 
+OBJECTIVE = re.compile(r"^(max|min):(.+?)(?:(<=|>=)(.+))?$")
 DIRECTIONS: Mapping[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 
 
@@ -25,13 +27,15 @@ class Goals:
     """The objectives a strategy is told, those its choice is judged by, and the epochs behind them.
 
     `reported` has one objective for each of `objectives`. `fidelities` are shorter trainings, in order;
-    `epochs` is the length of the whole one, None where it is not known.
+    `epochs` is the length of the whole one, None where it is not known. `known` are columns of objectives whose
+    values are there before an architecture is paid for, as a count of parameters is.
     """
 
     objectives: tuple[Objective, ...]
     reported: tuple[Objective, ...]
     fidelities: tuple[Fidelity, ...] = ()
     epochs: int | None = None
+    known: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -45,8 +49,12 @@ def parse_goals(
     reported: Sequence[str] = (),
     fidelities: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    known: Sequence[str] = (),
 ) -> Goals:
     """Goals from texts such as `max:accuracy` and `accuracy_12@12`; `names` are short names of columns.
+
+    An objective may have a bound, such as `min:params<=500000`. `known` are the objectives whose values are known
+    before an architecture is paid for: by default those after the first that are minimised, `none` for none.
 
     Reported columns stand for the objectives in their order; objectives without one are reported themselves. A
     fidelity on the first objective's own column says how long the whole training was. Raises ConfigurationError.
@@ -67,14 +75,42 @@ def parse_goals(
     if whole and shorter and shorter[-1].epochs >= whole[0]:
         wrong = Mistake("--fidelity", f"{shorter[-1].column} is not shorter than the {whole[0]} epochs of {columns[0]}")
         raise ConfigurationError([wrong])
-    return Goals(searched, shown + searched[len(shown) :], shorter, whole[0] if whole else None)
+    told = _known(searched, [short.get(name, name) for name in known])
+    return Goals(searched, shown + searched[len(shown) :], shorter, whole[0] if whole else None, told)
+
+
+def _known(objectives: Sequence[Objective], given: Sequence[str]) -> tuple[str, ...]:
+    if not given:
+        return tuple(o.metric for o in objectives[1:] if o.direction == "minimize")
+    if list(given) == ["none"]:
+        return ()
+    columns = [o.metric for o in objectives]
+    for name in given:
+        if name not in columns:
+            raise ConfigurationError(
+                [Mistake("--known", f"{name!r} is none of the objectives ({', '.join(columns)}); name one, or none")]
+            )
+    return tuple(given)
 
 
 def _objective(text: str, option: str, names: Mapping[str, str]) -> Objective:
-    direction, colon, column = text.partition(":")
-    if not colon or not column or direction not in DIRECTIONS:
-        raise ConfigurationError([Mistake(option, f"expected max:COLUMN or min:COLUMN, came {text!r}")])
-    return Objective(metric=names.get(column, column), direction=DIRECTIONS[direction])
+    found = OBJECTIVE.match(text)
+    if found is None:
+        expected = "expected max:COLUMN or min:COLUMN, with a bound as min:COLUMN<=5 or max:COLUMN>=90"
+        raise ConfigurationError([Mistake(option, f"{expected}, came {text!r}")])
+    direction, column, sign, bound = found.groups()
+    if bound is None:
+        return Objective(metric=names.get(column, column), direction=DIRECTIONS[direction])
+    if (sign == "<=") != (direction == "min"):
+        right = "<=" if direction == "min" else ">="
+        raise ConfigurationError(
+            [Mistake(option, f"the bound of {direction}:{column} is written {right}, came {sign}")]
+        )
+    try:
+        limit = float(bound)
+    except ValueError:
+        raise ConfigurationError([Mistake(option, f"the bound of {column} is no number: {bound!r}")]) from None
+    return Objective(metric=names.get(column, column), direction=DIRECTIONS[direction], bound=limit)
 
 
 def _fidelity(text: str, names: Mapping[str, str]) -> Fidelity:

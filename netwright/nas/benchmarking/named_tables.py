@@ -72,6 +72,7 @@ class NamedTable(Settings):
         objectives: tuple[str, ...] = (),
         reported: tuple[str, ...] = (),
         fidelities: tuple[str, ...] = (),
+        known: tuple[str, ...] = (),
     ) -> Goals:
         """The goals of a protocol, or those given; short names stand for columns in both."""
         chosen = self._dataset(dataset)
@@ -83,6 +84,7 @@ class NamedTable(Settings):
             reported=reported or (() if objectives else usual.reported),
             fidelities=fidelities,
             names=self.names | chosen.names,
+            known=known,
         )
 
     def usual_fidelities(self, *, dataset: str | None, protocol: str | None) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ CLOSE = 1e-9
 
 @dataclass(frozen=True)
 class Scale:
-    """A table's best and worst as far as its goals are concerned.
+    """A table's best and worst as far as its goals are concerned; rows that break a bound are not counted.
 
     Regret is counted from the best reported value of the first objective. The hypervolume lies between the front and
     the worst recorded value of every objective, and is given as a share of that of all rows; with one objective
@@ -40,7 +40,7 @@ class Scale:
 
     @cached_property
     def optimum(self) -> float:
-        """The best value of the first reported objective in the table."""
+        """The best value of the first reported objective in the table, of rows that keep all bounds."""
         first = self.goals.reported[0]
         return min(self._recorded(first), key=first.loss)
 
@@ -53,7 +53,15 @@ class Scale:
     def hypervolume(self) -> float:
         """The hypervolume of all rows, in the product of the objectives' units."""
         losses = self.losses(self.goals.reported)
-        return self._volume(losses[np.isfinite(losses).all(axis=1)])
+        return self._volume(losses[np.isfinite(losses).all(axis=1) & self.keeping])
+
+    @cached_property
+    def keeping(self) -> NDArray[np.bool_]:
+        """Whether each row keeps every bound [rows]."""
+        bounds = [np.inf if o.bound is None else o.loss(o.bound) for o in self.goals.objectives]
+        losses = self.losses(self.goals.objectives)
+        kept = np.less_equal(np.where(np.isfinite(losses), losses, -np.inf), np.array(bounds))
+        return np.asarray(np.all(kept, axis=1), dtype=bool)
 
     def losses(self, objectives: Sequence[Objective]) -> Array:
         """Every row's objectives [rows, objectives], smaller is better; nan where nothing was recorded."""
@@ -71,7 +79,11 @@ class Scale:
         known = self.table.known(objective.metric)
         if not known:
             raise DataError(f"the column {objective.metric!r} of {self.table.name} holds no value")
-        return known
+        column = self.table.columns[objective.metric]
+        kept = [value for value, keep in zip(column, self.keeping, strict=True) if keep and np.isfinite(value)]
+        if not kept:
+            raise DataError(f"no row of {self.table.name} keeps the bounds of the objectives; loosen one")
+        return kept
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ def course(search: TableSearch, scale: Scale, *, length: int) -> Course:
     chosen: int | None = None
     share = 0.0
     for place, paid in enumerate(search.paid):
-        if paid.whole:
+        if paid.whole and scale.keeping[paid.row]:
             if chosen is None or searched[paid.row, 0] < searched[chosen, 0]:
                 chosen = paid.row
             if shares is not None and _enters(searched, front, paid.row):
@@ -144,6 +156,7 @@ def summary(name: str, searches: Sequence[TableSearch], scale: Scale, *, budget:
         "paid_to_optimum_mean": mean(reached) if reached else None,
         "known_asked_mean": mean(search.known for search in searches),
         "absent_mean": mean(search.absent for search in searches),
+        "refused_mean": mean(search.refused for search in searches),
         "epochs_mean": mean(float(c.epochs[-1]) for c in courses) if scale.goals.epochs else None,
         "ended": dict(sorted(Counter(search.ended for search in searches).items())),
     }

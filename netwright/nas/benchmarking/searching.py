@@ -15,7 +15,7 @@ from netwright.core.records import Decisions, Measurement, Objective, Trial, Tri
 from netwright.core.seeds import generator
 from netwright.nas.benchmarking.goals import Goals
 from netwright.nas.benchmarking.peer import Peer
-from netwright.nas.benchmarking.table import BenchmarkTable
+from netwright.nas.benchmarking.table import BenchmarkTable, TableCosts
 from netwright.nas.ranking import dominates
 from netwright.nas.stopper import Stopper
 from netwright.nas.strategy import Proposal, Strategy
@@ -42,7 +42,8 @@ class TableSearch:
     """One search: what it paid for in order, and what it asked for besides.
 
     `asks` counts proposals and `ask_s` the CPU seconds they took, `known` those that were on record and cost nothing,
-    `absent` those that the table has no results of. `ended` says why it ended: the budget was used, nothing new was
+    `absent` those that the table has no results of, `refused` those that break a bound on what is known before they
+    are paid for. `ended` says why it ended: the budget was used, nothing new was
     left, or too many proposals in a row were absent or known.
     """
 
@@ -52,6 +53,7 @@ class TableSearch:
     known: int
     absent: int
     ended: Ending
+    refused: int = 0
 
     @property
     def repeats(self) -> int:
@@ -73,7 +75,8 @@ def search_table(
 
     With a stopper every shorter training in `goals` is a point where it may end a trial.
     """
-    return _Search(strategy, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
+    knowing = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
+    return _Search(knowing, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
 
 
 def search_with_peer(
@@ -85,7 +88,7 @@ def search_with_peer(
     """
     paid: list[Paid] = []
     seen: set[str] = set()
-    asks = known = absent = idle = 0
+    asks = known = absent = refused = idle = 0
     spent = 0.0
     while len(paid) < budget and idle < limit:
         began = process_time()
@@ -93,6 +96,9 @@ def search_with_peer(
         spent += process_time() - began
         asks += 1
         losses, row, _ = _answer(table, goals, decisions)
+        if losses is not None and _broken(goals, losses, before=True):
+            losses = row = None
+            refused += 1
         name = "" if row is None else table.identity(decisions or {})
         free = row is None or (cache and name in seen)
         absent += row is None
@@ -105,7 +111,16 @@ def search_with_peer(
         peer.tell(losses)
         spent += process_time() - began
     ended: Ending = "budget" if len(paid) >= budget else "repeats"
-    return TableSearch(tuple(paid), asks, spent, known, absent, ended)
+    return TableSearch(tuple(paid), asks, spent, known, absent - refused, ended, refused)
+
+
+def _broken(goals: Goals, losses: Sequence[float], *, before: bool) -> str:
+    """What bound these losses break, in words; `before` looks at what is known before payment alone."""
+    for objective, loss in zip(goals.objectives, losses, strict=True):
+        value = objective.loss(loss)
+        if (objective.metric in goals.known or not before) and not objective.satisfied_by(value):
+            return f"{objective.metric} is {value:g}, the bound {objective.bound:g}"
+    return ""
 
 
 def _answer(
@@ -138,7 +153,7 @@ class _Search:
         self._identities: set[str] = set()
         self._curves: list[dict[int, float]] = []
         self._paid: list[Paid] = []
-        self._asks = self._known = self._absent = 0
+        self._asks = self._known = self._absent = self._refused = 0
         self._ask_s = 0.0
 
     def run(self, budget: int, epochs: int | None) -> TableSearch:
@@ -152,7 +167,7 @@ class _Search:
             before = len(self._paid)
             self._record(*proposed)
             idle = 0 if len(self._paid) > before else idle + 1
-        return TableSearch(tuple(self._paid), self._asks, self._ask_s, self._known, self._absent, ended)
+        return TableSearch(tuple(self._paid), self._asks, self._ask_s, self._known, self._absent, ended, self._refused)
 
     def _propose(self) -> tuple[Proposal, str] | None:
         """A proposal that is not on record, with its identity; None when none is left."""
@@ -187,10 +202,27 @@ class _Search:
             self._absent += 1
             self._trials.append(replace(trial, reason=reason))
             return
+        refused = _broken(self._goals, losses, before=True)
+        if refused:
+            self._refused += 1
+            self._trials.append(self._not_trained(trial, losses, refused))
+            return
         trial, curve, paid = self._trained(trial, row, losses)
+        broken = _broken(self._goals, losses, before=False)
+        if broken and trial.state is TrialState.DONE:
+            trial = replace(trial, state=TrialState.INFEASIBLE, reason=broken)
         self._trials.append(trial)
         self._curves.append(curve)
         self._paid.append(paid)
+
+    def _not_trained(self, trial: Trial, losses: Sequence[float], reason: str) -> Trial:
+        """A trial that breaks a bound before it is paid for, with what is known of it."""
+        values = {
+            o.metric: o.loss(loss)
+            for o, loss in zip(self._goals.objectives, losses, strict=True)
+            if o.metric in self._goals.known
+        }
+        return replace(_told(trial, TrialState.INFEASIBLE, values, 0), reason=reason)
 
     def _trained(self, trial: Trial, row: int, losses: Sequence[float]) -> tuple[Trial, dict[int, float], Paid]:
         """The trial after its training, which the stopper may have ended at one of the shorter ones."""

@@ -14,6 +14,7 @@ from netwright.core.errors import DataError, MissingPackageError, SpaceError, Un
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.nas.evidence import Key, key_of
+from netwright.nas.known_costs import Costs, KnownCosts
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -100,6 +101,27 @@ class BenchmarkTable:
             except SpaceError:
                 self._identities[key] = f"unbuildable {key}"
         return self._identities[key]
+
+
+@dataclass(frozen=True, slots=True)
+class TableCosts(KnownCosts):
+    """What a table's columns say of an architecture before it is paid for."""
+
+    table: BenchmarkTable
+    known: tuple[str, ...]
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset(self.known)
+
+    def of(self, space: SearchSpace, decisions: Decisions) -> Costs | None:
+        del space
+        row = self.table.row(decisions)
+        if row is None:
+            return None
+        values = {name: self.table.value(row, name) for name in self.known}
+        found = {name: value for name, value in values.items() if value is not None}
+        return found if len(found) == len(values) else None
 
 
 def read_frame(path: Path) -> pandas.DataFrame:

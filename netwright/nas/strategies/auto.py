@@ -50,8 +50,7 @@ class Auto(Strategy):
         name, why = self.choice(space, objectives, tried=len(trials))
         strategy = build("strategy", name)
         assert isinstance(strategy, Strategy)
-        if self._context is not None:
-            strategy = strategy.prepare(self._context)
+        strategy = strategy.prepare(self._context) if self._context is not None else strategy.knowing(self._costs)
         proposal = strategy.ask(space, trials, objectives, rng)
         return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")
 

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -43,10 +43,13 @@ class Differentiable(Strategy):
     )
     training: RelaxedTraining = Field(default=RelaxedTraining(), description="how the relaxed network is trained")
 
+    looks_at_data: ClassVar[bool] = True
+
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
-        bound = self.model_copy()
+        bound = super().prepare(context)
+        assert isinstance(bound, type(self))
         bound._context = context
         return bound
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -46,10 +46,13 @@ class OneShot(Strategy):
     )
     pool: int = Field(default=200, ge=1, description="architectures that are scored inside the supernet")
 
+    looks_at_data: ClassVar[bool] = True
+
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
-        bound = self.model_copy(update={"inner": self.inner.prepare(context)})
+        bound = super().prepare(context)
+        assert isinstance(bound, type(self))
         bound._context = context
         return bound
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
-from heapq import nsmallest
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from pydantic import Field
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial
 from netwright.nas.evidence import PENDING, Evidence, Key, Record, draw_new, gather, key_of, read
+from netwright.nas.known_costs import NOTHING, KnownCosts
 from netwright.nas.neighbourhood import untried_neighbour
 from netwright.nas.ranking import ranking
 from netwright.nas.strategy import Proposal, Strategy
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 PARENTS = 20
 TWICE = 0.5
 CROSSED = 0.3
-SLIGHT = 0.1
+SLIGHT = 0.02
 """Less than this is not worth asking for an end of the front, in standard deviations."""
 
 
@@ -32,7 +34,8 @@ class Predictor(Strategy):
 
     As BANANAS (White et al., 2021): mutations of the best are compared by a predictor that knows how sure it is.
     Here that is a Gaussian process over the decisions, which needs no training of its own. One objective: expected
-    improvement. Two: expected gain of hypervolume; more: random weights (Chebyshev); at times one end of the front.
+    improvement. Two: expected gain of hypervolume; more: random weights (Chebyshev); at times the best of one alone.
+    Costs that are known before training are not predicted but taken as they are.
     """
 
     startup: int = Field(default=10, ge=2, description="trials drawn at random before the predictor is used")
@@ -49,22 +52,55 @@ class Predictor(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        from netwright.nas.surrogate import Surrogate
-
         record = read(space, trials)
         evidence = gather(record.own, objectives)
         if len(record.own) < self.startup or len(evidence) < 2:
             return Proposal(draw_new(space, record.known, rng), "random")
-        at_ends = len(objectives) > 1 and rng.random() < self.ends
-        front = ranking(evidence, most=PARENTS)
-        parents = [*front[: PARENTS // 2], *_at_ends(evidence)] if at_ends else front
-        candidates = self._candidates(space, parents, record, rng)
-        if not candidates:
-            return Proposal(draw_new(space, record.known, rng), "random")
-        pending = [key_of(trial.decisions) for trial in record.own if trial.state in PENDING]
-        model = Surrogate.fit(space, evidence, pending=pending)
-        best = self._best(model, list(candidates), at_ends, rng)
-        return Proposal(candidates[best], f"predictor, of {len(candidates)} candidates")
+        asked = _Asked(space, record, evidence, objectives, self._costs or NOTHING)
+        found = None
+        if len(objectives) > 1 and rng.random() < self.ends:
+            found = self._end(asked, rng)
+        return found or self._between(asked, rng) or Proposal(draw_new(space, record.known, rng), "random")
+
+    def _end(self, asked: _Asked, rng: random.Random) -> Proposal | None:
+        """What promises most for one objective alone, or None where little is to be gained.
+
+        The ends of a front are far from each other, and the gain of area at one of them is small until it is near.
+        """
+        place = rng.choice(asked.unknown or list(range(len(asked.objectives))))
+        evidence = [Evidence(item.trial, (item.losses[place],), item.violation) for item in asked.evidence]
+        return self._chosen(asked, evidence, rng, known=(), least=SLIGHT, aim=asked.objectives[place].metric)
+
+    def _between(self, asked: _Asked, rng: random.Random) -> Proposal | None:
+        """What promises most for all objectives together; None where nothing new was found."""
+        return self._chosen(asked, asked.evidence, rng, known=asked.known, least=-math.inf, aim="")
+
+    def _chosen(
+        self,
+        asked: _Asked,
+        evidence: Sequence[Evidence],
+        rng: random.Random,
+        *,
+        known: Sequence[int],
+        least: float,
+        aim: str,
+    ) -> Proposal | None:
+        """The candidate of the largest gain, if that is at least `least`."""
+        from netwright.nas.surrogate import Surrogate
+
+        candidates = self._candidates(asked.space, ranking(evidence, most=PARENTS), asked.record, rng)
+        costs = {key: asked.costs.losses(asked.space, one, asked.objectives) for key, one in candidates.items()}
+        keeping = {key: found for key, found in costs.items() if found is not None}
+        if not keeping:
+            return None
+        model = Surrogate.fit(asked.space, evidence, pending=asked.pending, known=known)
+        told = {place: [found[place] for found in keeping.values()] for place in known}
+        gain = _gain(model, list(keeping), told, rng)
+        best = max(range(len(gain)), key=gain.__getitem__)
+        if gain[best] < least:
+            return None
+        origin = f"predictor, of {len(keeping)} candidates" + (f" for {aim}" if aim else "")
+        return Proposal(candidates[list(keeping)[best]], origin)
 
     def _candidates(
         self, space: SearchSpace, best: Sequence[Evidence], record: Record, rng: random.Random
@@ -93,33 +129,48 @@ class Predictor(Strategy):
                 found[key_of(made_near)] = made_near
         return found
 
-    def _best(self, model: Surrogate, keys: Sequence[Key], at_ends: bool, rng: random.Random) -> Key:
-        import numpy as np
 
-        from netwright.nas.acquisition import (
-            chebyshev_gain,
-            end_improvement,
-            expected_area_gain,
-            expected_improvement,
-        )
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one ask is about."""
 
-        mean, spread = model.predict(keys)
-        draws = np.random.default_rng(rng.getrandbits(32))
-        count = mean.shape[1]
-        if count == 1:
-            gain = expected_improvement(mean[:, 0], spread[:, 0], float(model.values.min()))
-            return keys[int(np.argmax(gain))]
-        gain = end_improvement(mean, spread, model.values) if at_ends else np.zeros(len(keys))
-        if gain.max() < SLIGHT:
-            between = expected_area_gain if count == 2 else chebyshev_gain
-            gain = between(mean, spread, model.values, draws)
-        return keys[int(np.argmax(gain))]
+    space: SearchSpace
+    record: Record
+    evidence: Sequence[Evidence]
+    objectives: Sequence[Objective]
+    costs: KnownCosts
+
+    @property
+    def pending(self) -> list[Key]:
+        """Architectures that are being trained."""
+        return [key_of(trial.decisions) for trial in self.record.own if trial.state in PENDING]
+
+    @property
+    def known(self) -> list[int]:
+        """The places of objectives that are known before training."""
+        return self.costs.among(self.objectives)
+
+    @property
+    def unknown(self) -> list[int]:
+        """The places of the other ones."""
+        return [place for place in range(len(self.objectives)) if place not in self.known]
 
 
-def _at_ends(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """The best few by every single objective."""
-    found: dict[int, Evidence] = {}
-    for axis in range(len(evidence[0].losses)):
-        best = nsmallest(PARENTS // 2, evidence, key=lambda item: (item.violation, item.losses[axis]))
-        found |= {item.trial.number: item for item in best}
-    return list(found.values())
+def _gain(
+    model: Surrogate, keys: Sequence[Key], known: Mapping[int, Sequence[float]], rng: random.Random
+) -> list[float]:
+    """What each architecture promises; `known` has losses that need no model, by objective."""
+    import numpy as np
+
+    from netwright.nas.acquisition import chebyshev_gain, expected_area_gain, expected_improvement
+
+    mean, spread = model.predict(keys, known=known)
+    count = mean.shape[1]
+    if count == 1:
+        gain = expected_improvement(mean[:, 0], spread[:, 0], float(model.values.min()))
+    elif count == 2:
+        losses = model.losses[model.keeping] if model.keeping.any() else model.losses
+        gain = expected_area_gain(mean, spread, [model.scale(place) for place in range(count)], losses)
+    if count > 2 or (count == 2 and not gain.any()):
+        gain = chebyshev_gain(mean, spread, model.values, np.random.default_rng(rng.getrandbits(32)))
+    return [float(one) for one in gain]

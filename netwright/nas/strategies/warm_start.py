@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from netwright.core.errors import ConfigurationError, Mistake, SpaceError
 from netwright.core.plugins import build
 from netwright.core.records import Objective, Trial
-from netwright.nas.context import SearchContext
 from netwright.nas.evidence import key_of, read
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
@@ -42,9 +41,6 @@ class WarmStart(Strategy):
     then: Annotated[SerializeAsAny[Strategy], BeforeValidator(_strategy)] = Field(
         default="evolution", validate_default=True, description="the strategy that goes on"
     )
-
-    def prepare(self, context: SearchContext) -> Strategy:
-        return super().prepare(context).model_copy(update={"then": self.then.prepare(context)})
 
     def ask(
         self,

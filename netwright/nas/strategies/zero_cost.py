@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -41,10 +42,13 @@ class ZeroCost(Strategy):
     asks: int = Field(default=8, ge=2, description="how often the inner strategy is asked for one proposal")
     batch_size: int = Field(default=64, ge=8, description="training samples that the proxies see")
 
+    looks_at_data: ClassVar[bool] = True
+
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
-        bound = self.model_copy(update={"inner": self.inner.prepare(context) if self.inner else None})
+        bound = super().prepare(context)
+        assert isinstance(bound, type(self))
         bound._context = context
         return bound
 

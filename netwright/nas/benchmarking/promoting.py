@@ -1,0 +1,134 @@
+"""A search over several fidelities on a table: promotions are decided as in a run, results are recorded ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import process_time
+
+from netwright.core.records import Decisions, Measurement, Trial, TrialState
+from netwright.core.seeds import generator
+from netwright.nas.benchmarking.goals import Goals
+from netwright.nas.benchmarking.searching import ASKS, DRAWS, PATIENCE, Ending, Paid, TableSearch
+from netwright.nas.benchmarking.table import BenchmarkTable
+from netwright.nas.fidelity import Comparison, Fidelity
+from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, Promotion
+from netwright.nas.strategy import Strategy
+
+
+def search_promoting(
+    strategy: Strategy,
+    table: BenchmarkTable,
+    goals: Goals,
+    *,
+    promotion: Promotion,
+    epochs: int,
+    seed: int,
+    learn_from: int = 10,
+) -> TableSearch:
+    """Search until so many epochs are paid for in all; `goals.fidelities` are the rungs below the whole training.
+
+    Every rung is paid for anew, since a table's shorter trainings are trainings of their own: going on from a
+    checkpoint would be cheaper. A row that is promoted is paid for once per rung.
+    """
+    rungs = tuple(float(e) for e in (*(f.epochs for f in goals.fidelities), goals.epochs or 0))
+    fidelity = Fidelity(rungs=rungs, promotion=promotion, learn_from=learn_from)
+    return _Search(strategy, table, goals, fidelity, seed=seed).run(epochs)
+
+
+class _Search:
+    """The record of one search while it goes on."""
+
+    def __init__(
+        self, strategy: Strategy, table: BenchmarkTable, goals: Goals, fidelity: Fidelity, *, seed: int
+    ) -> None:
+        self._strategy, self._table, self._goals, self._fidelity = strategy, table, goals, fidelity
+        self._seed = seed
+        self._comparison = Comparison(fidelity)
+        self._entrants = EntrantReader(goals.objectives, fidelity.rungs)
+        self._trials: list[Trial] = []
+        self._identities: set[str] = set()
+        self._paid: list[Paid] = []
+        self._asks = self._known = self._absent = 0
+        self._ask_s = 0.0
+
+    def run(self, epochs: int) -> TableSearch:
+        ended: Ending = "budget"
+        idle = 0
+        while (spent := sum(paid.epochs for paid in self._paid)) < epochs:
+            move = self._move()
+            if move is None or idle >= PATIENCE:
+                ended = "exhausted" if move is None else "absent"
+                break
+            if isinstance(move, Promote):
+                self._train(move.number, self._fidelity.rungs.index(self._trials[move.number].fidelity) + 1)
+            elif not self._begin(move.rung):
+                ended = "exhausted"
+                break
+            idle = 0 if sum(paid.epochs for paid in self._paid) > spent else idle + 1
+        return TableSearch(tuple(self._paid), self._asks, self._ask_s, self._known, self._absent, ended)
+
+    def _move(self) -> Begin | Promote | None:
+        entrants = self._entrants.read(self._trials)
+        ladder = Ladder(top=self._fidelity.top, entrants=entrants, objectives=self._goals.objectives, may_ask=True)
+        return self._fidelity.promotion.next(ladder)
+
+    def _begin(self, rung: int) -> bool:
+        """Begin a trial of a new architecture; False when none is left."""
+        proposed = self._propose()
+        if proposed is None:
+            return False
+        decisions, identity = proposed
+        number = len(self._trials)
+        self._identities.add(identity)
+        row = self._table.row(decisions)
+        trial = Trial(number=number, decisions=decisions, identity=identity, state=TrialState.FAILED)
+        self._trials.append(trial)
+        if row is None or any(self._table.value(row, column) is None for column in self._goals.columns):
+            self._absent += 1
+        else:
+            self._train(number, rung)
+        return True
+
+    def _propose(self) -> tuple[Decisions, str] | None:
+        number, space = len(self._trials), self._table.space
+        told = self._comparison.of(self._trials)
+        for draw in range(ASKS + DRAWS):
+            rng = generator(self._seed, "ask", number, draw)
+            if draw < ASKS:
+                began = process_time()
+                decisions: Decisions = self._strategy.ask(space, told, self._goals.objectives, rng).decisions
+                self._ask_s += process_time() - began
+                self._asks += 1
+            else:
+                decisions = space.sample(rng)
+            identity = self._table.identity(decisions)
+            if identity not in self._identities:
+                return decisions, identity
+            self._known += draw < ASKS
+        return None
+
+    def _train(self, number: int, rung: int) -> None:
+        """Answer a training from the table, and write down what a run would have."""
+        trial, whole = self._trials[number], rung == self._fidelity.top
+        row = self._table.row(trial.decisions)
+        assert row is not None
+        epochs = self._fidelity.rungs[rung]
+        measured = self._measured(row, rung)
+        entry = {
+            "fidelity": epochs,
+            "step": len(self._paid),
+            "measurements": {name: found.to_json() for name, found in measured.items()},
+        }
+        state = TrialState.DONE if whole else TrialState.STOPPED
+        rungs = (*trial.rungs, entry)
+        self._trials[number] = replace(trial, state=state, measurements=measured, fidelity=epochs, rungs=rungs)
+        self._paid.append(Paid(row, int(epochs), whole=whole))
+
+    def _measured(self, row: int, rung: int) -> dict[str, Measurement]:
+        objectives, fidelities = self._goals.objectives, self._goals.fidelities
+        columns = {objective.metric: objective.metric for objective in objectives}
+        if rung < len(fidelities):
+            columns[objectives[0].metric] = fidelities[rung].column
+        return {
+            name: Measurement(metric=name, value=self._table.value(row, column)) for name, column in columns.items()
+        }
