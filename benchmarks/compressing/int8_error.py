@@ -27,7 +27,7 @@ from netwright.tasks.task import Task
 from netwright.tasks.training import fit
 
 BOUND = 0.05
-TESTED = 2000
+TESTED, TRAINED, EPOCHS = 1000, 5000, 2
 
 
 class Mnist(Task):
@@ -93,10 +93,10 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     machine = this_machine()
     rows = []
     for name, (make, kind) in NETWORKS.items():
-        task = kind(samples=10000)
+        task = kind(samples=TRAINED)
         torch.manual_seed(0)
         net = make()
-        fit(net, task, training=Training(epochs=3), seed=0)
+        fit(net, task, training=Training(epochs=EPOCHS), seed=0)
         data = task.data()
         inputs = data.preprocessing(task.test_split().inputs[:TESTED])
         calibration = np.asarray(data.preprocessing(data.calibration.inputs), np.float32)
