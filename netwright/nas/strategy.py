@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import PrivateAttr
 
 from netwright.core.plugins import Plugin
-from netwright.core.records import Objective, Trial
+from netwright.core.records import Decisions, Objective, Trial
 from netwright.nas.known_costs import CountedCosts, KnownCosts
 from netwright.search_spaces.space import SearchSpace
 
@@ -54,6 +54,10 @@ class Strategy(Plugin):
         found = self.model_copy(update=inner)
         found._costs = costs
         return found
+
+    def affordable(self, space: SearchSpace, decisions: Decisions, objectives: Sequence[Objective]) -> bool:
+        """Whether an architecture keeps every bound on what is known before training; true where nothing is known."""
+        return self._costs is None or self._costs.losses(space, decisions, objectives) is not None
 
     @abstractmethod
     def ask(

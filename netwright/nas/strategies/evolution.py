@@ -38,21 +38,26 @@ class Evolution(Strategy):
         if len(mine) < self.population or not population:
             return Proposal(draw_new(space, known, rng), "random")
         try:
-            return self._child(space, ranking(population), known, rng)
+            return self._child(space, ranking(population), known, objectives, rng)
         except SpaceError:  # no neighbour is allowed, as in a space of one architecture
             return Proposal(draw_new(space, known, rng), "random")
 
     def _child(
-        self, space: SearchSpace, ranked: Sequence[Evidence], known: Container[Key], rng: random.Random
+        self,
+        space: SearchSpace,
+        ranked: Sequence[Evidence],
+        known: Container[Key],
+        objectives: Sequence[Objective],
+        rng: random.Random,
     ) -> Proposal:
         """A mutation of a tournament's winner that is not on record, if one is found in time."""
         size = min(self.tournament, len(ranked))
         for _ in range(ATTEMPTS):
             parent = ranked[min(rng.sample(range(len(ranked)), size))].trial
             child = space.mutate(parent.decisions, rng)
-            if key_of(child) not in known:
+            if key_of(child) not in known and self.affordable(space, child, objectives):
                 return Proposal(child, f"mutation of trial {parent.number}")
-        # every neighbour that came up was tried before, so go one step further
+        # every neighbour that came up was tried before or breaks a bound, so go one step further
         return Proposal(space.mutate(child, rng), f"double mutation of trial {parent.number}")
 
     def _population(self, evidence: Sequence[Evidence]) -> list[Evidence]:

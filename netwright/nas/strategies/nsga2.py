@@ -41,9 +41,10 @@ class Nsga2(Strategy):
         try:
             for _ in range(ATTEMPTS):
                 child = self._child(space, ranked, rng)
-                if key_of(child.decisions) not in record.known:
+                new = key_of(child.decisions) not in record.known
+                if new and self.affordable(space, child.decisions, objectives):
                     return child
-            # all that came up was tried before, so go one step further
+            # all that came up was tried before or breaks a bound, so go one step further
             return Proposal(space.mutate(child.decisions, rng), f"{child.origin}, mutated once more")
         except SpaceError:  # no neighbour is allowed, as in a space of one architecture
             return Proposal(draw_new(space, record.known, rng), "random")
