@@ -125,6 +125,7 @@ LIGHT = {
     "metric": "tests/evaluation/test_metrics.py",
     "strategy": "tests/nas/test_strategies.py",
     "stopper": "tests/nas/test_stoppers.py",
+    "promotion": "tests/nas/test_promotions.py",
 }
 HEAVY = {
     "space": "tests/search_spaces/test_spaces.py",

@@ -10,6 +10,7 @@ from netwright.core.records import TrialState
 from netwright.runs.search import create_run, search
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
     spec = tiny_with(
@@ -18,11 +19,11 @@ def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_pat
         "search.training.epochs=4",
         "search.stopper=never",
         "search.strategy=random_search",
-        "search.trials=10",
+        "search.trials=7",
     )
     create_run(spec, run_path)
     trials = search(run_path)
-    assert len(trials) == 10
+    assert len(trials) == 7
     assert {trial.state for trial in trials} == {TrialState.DONE, TrialState.STOPPED}
     for trial in trials:
         assert [row["epoch"] for row in trial.curve] == list(range(1, int(trial.fidelity) + 1))

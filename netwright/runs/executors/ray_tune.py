@@ -130,6 +130,7 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
 
     def on_epoch(self, trial_id: str, row: Mapping[str, Any]) -> bool:
         """Pass one epoch's row on; False when the trial is to be stopped."""
+        self._stopped.discard(trial_id)
         go_on = self._work.report(self._running[trial_id].number, row)
         if not go_on:
             self._stopped.add(trial_id)
@@ -145,7 +146,7 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
         return int(self._running[trial_id].specification["search"]["training"]["epochs"])
 
     def stop(self, trial_id: str) -> None:
-        """Take note that a trial was ended by one of Ray's rules."""
+        """Take note that one of Ray's rules ended a trial, or paused it: if it is not heard of again it was ended."""
         self._stopped.add(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -203,7 +204,7 @@ class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped her
             return str(TrialScheduler.CONTINUE)
         seen = {**result, EPOCH: row["epoch"], LOSS: loss}
         decision = str(self._rule.on_trial_result(tune_controller, trial, seen))
-        if decision == TrialScheduler.STOP:
+        if decision != TrialScheduler.CONTINUE:
             self._searcher.stop(trial.trial_id)
         return decision
 
