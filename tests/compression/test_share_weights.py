@@ -115,3 +115,8 @@ def test_an_unknown_layer_is_a_mistake(context_of) -> None:
     net, context = context_of("lstm")
     with pytest.raises(ConfigurationError, match=r"layer_bits\.heat"):
         ShareWeights(layer_bits={"heat": 3}).check(Model(net), context)
+
+
+def test_a_milder_pass_has_a_bit_more() -> None:
+    assert ShareWeights(bits=3, layer_bits={"rnn": 5}).milder() == ShareWeights(bits=4, layer_bits={"rnn": 6})
+    assert ShareWeights(bits=8).milder() is None

@@ -179,3 +179,9 @@ def test_a_training_cut_short_goes_on_exactly(context_of, tmp_path, rule: str) -
         fit(net, context.task, hooks=[hook()], **options)
         results.append(net.state_dict())
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_a_milder_pass_leaves_twice_as_many_weights() -> None:
+    milder = UnstructuredPrune(density=0.1, densities={"1": 0.8}).milder()
+    assert milder == UnstructuredPrune(density=0.2, densities={"1": 1.0})
+    assert UnstructuredPrune(density=0.6).milder() is None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from netwright.compression.context import Context
     from netwright.compression.model import Model, Note
 
-Bits = Annotated[int, Field(ge=1, le=8)]
+MOST_BITS = 8
+Bits = Annotated[int, Field(ge=1, le=MOST_BITS)]
 
 
 class ShareWeights(Pass):
@@ -47,6 +48,13 @@ class ShareWeights(Pass):
     learning_rate: float | None = Field(default=None, gt=0, description="default: the recipe's")
     distill: bool = Field(default=True, description="let the original network teach")
     ignore: tuple[str, ...] = Field(default=(), description="paths of layers or parameters to leave alone")
+
+    def milder(self) -> ShareWeights | None:
+        """The same pass with one bit more per layer; None where that would be more than it can."""
+        if max([self.bits, *self.layer_bits.values()]) >= MOST_BITS:
+            return None
+        more = {path: bits + 1 for path, bits in self.layer_bits.items()}
+        return self.parse({**self.model_dump(mode="json"), "bits": self.bits + 1, "layer_bits": more})
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
         del context

@@ -60,6 +60,13 @@ class UnstructuredPrune(Pass):
     distill: bool = Field(default=True, description="let the original network teach")
     ignore: tuple[str, ...] = Field(default=(), description="paths of layers or parameters to leave alone")
 
+    def milder(self) -> UnstructuredPrune | None:
+        """The same pass leaving twice as many weights; None where that would be all of them."""
+        if self.density >= 0.5:
+            return None
+        more = {path: min(1.0, 2 * share) for path, share in self.densities.items()}
+        return self.parse({**self.model_dump(mode="json"), "density": 2 * self.density, "densities": more})
+
     def check(self, model: Model, context: Context) -> list[Verdict]:
         del context
         weights = self._weights(model)
