@@ -348,8 +348,12 @@ def _specification(
     elif isinstance(recipe, Mapping):
         data = recipe
     else:
-        return load_specification(Path(recipe), overrides=overrides)
-    return RunSpecification.parse(with_overrides(data, overrides))
+        loaded = load_specification(Path(recipe), overrides=overrides)
+        _checked(loaded.compress, source=str(recipe))
+        return loaded
+    parsed = RunSpecification.parse(with_overrides(data, overrides))
+    _checked(parsed.compress)
+    return parsed
 
 
 def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str]) -> Recipe | None:
@@ -364,7 +368,20 @@ def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str]) -
     data = read_yaml(Path(recipe))
     part = data.get("compress", data)
     changes = [text.removeprefix("compress.") for text in overrides]
-    return Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=str(recipe))
+    parsed = Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=str(recipe))
+    _checked(parsed, source=str(recipe))
+    return parsed
+
+
+def _checked(recipe: Recipe | None, *, source: str = "") -> None:
+    """Raise ConfigurationError, before anything starts, for a recipe whose search names no strategy there is."""
+    if recipe is not None and recipe.solve is not None:
+        from netwright.runs.solving import strategy_of
+
+        try:
+            strategy_of(recipe)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.mistakes, source=source) from None
 
 
 def _new_folder(name: str, out: str | Path | None) -> Path:

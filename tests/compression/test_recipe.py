@@ -317,6 +317,94 @@ def test_other_bounds_are_judged_anew_without_computing(context_of, tmp_path) ->
     assert result.stages[1].kept is (drop <= 0)
 
 
+class Shrink(Pass):
+    """Narrows the last hidden layer by a share: cheap, and the accuracy of the untrained rest falls with it."""
+
+    strength: ClassVar[str | None] = "ratio"
+    ratio: float = 0.8
+
+    def check(self, model: Model, context: Context) -> list[Verdict]:
+        return [Verdict("", True, "always")]
+
+    def apply(self, model: Model, context: Context) -> Model:
+        hidden = max(1, round(64 * (1 - self.ratio)))
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+        return model.with_module(net.eval(), [Note("shrink", "", "done")])
+
+
+def falling(model: Model, stage: str) -> dict[str, object]:
+    """Accuracy and size that both fall with the width of the hidden layer."""
+    del stage
+    width = next(layer for layer in model.module if isinstance(layer, nn.Linear)).out_features
+    return {"accuracy": 0.5 + width / 128, "params": width, "size_bytes": width, "latency_ms": None, "macs": width}
+
+
+def shrunk(context_of, *, retry: int, allowed: float, **more):
+    _, context = context_of("mlp")
+    start = Shrink(ratio=0.0).apply(Model(nn.Sequential()), context)
+    recipe = Recipe(passes=(Shrink(),), bounds=Bounds(accuracy_drop=allowed), retry=retry)
+    return run_recipe(start, recipe, context, falling, **more)
+
+
+def test_a_pass_that_broke_a_bound_is_tried_again_half_as_strong(context_of) -> None:
+    result = shrunk(context_of, retry=3, allowed=0.15)
+    tries = result.stages[1:]
+    assert [stage.spec["ratio"] for stage in tries] == [0.8, 0.4, 0.2]
+    assert [stage.kept for stage in tries] == [False, False, True]
+    assert [stage.attempt for stage in tries] == [1, 2, 3]
+    assert all("at most 0.15 is allowed" in stage.reason for stage in tries[:2])
+    assert len({stage.name for stage in tries}) == 3
+    assert result.row["params"] == 51
+
+
+def test_milder_tries_end_with_those_allowed(context_of) -> None:
+    result = shrunk(context_of, retry=1, allowed=0.15)
+    assert [stage.kept for stage in result.stages] == [True, False, False]
+    assert result.row["params"] == 64
+
+
+def test_a_pass_without_a_strength_is_not_tried_again(context_of) -> None:
+    net, context = context_of("mlp", epochs=8)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    recipe = Recipe(passes=(Halve(),), bounds=Bounds(accuracy_drop=0.05), retry=4)
+    result = run_recipe(Model(trained), recipe, context, measured(context))
+    assert [stage.broke for stage in result.stages] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "milder"),
+    [
+        ({"kind": "structured_prune", "ratio": 0.6}, "ratio", 0.3),
+        ({"kind": "unstructured_prune", "density": 0.1}, "density", 0.55),
+        ({"kind": "low_rank", "energy": 0.8}, "energy", 0.9),
+    ],
+)
+def test_milder_takes_half_as_much_away(spec: dict[str, object], field: str, milder: float) -> None:
+    (one,) = Recipe.parse({"passes": [spec]}).passes
+    half = one.milder()
+    assert half is not None
+    assert getattr(half, field) == milder
+    changed = {field: getattr(one, field)}
+    assert half.model_copy(update=changed) == one
+
+
+def test_a_recipe_can_end_at_the_first_broken_bound(context_of) -> None:
+    _, context = context_of("mlp")
+    start = Shrink(ratio=0.0).apply(Model(nn.Sequential()), context)
+    recipe = Recipe(passes=(Shrink(), Shrink(ratio=0.1)), bounds=Bounds(accuracy_drop=0.15))
+    whole = run_recipe(start, recipe, context, falling)
+    short = run_recipe(start, recipe, context, falling, stop_at_break=True)
+    assert [stage.kept for stage in whole.stages] == [True, False, True]
+    assert [stage.broke for stage in short.stages] == [False, True]
+
+
+def test_an_open_recipe_has_to_be_resolved_before_it_runs(context_of) -> None:
+    net, context = context_of("mlp")
+    recipe = Recipe.parse({"passes": [{"kind": "low_rank", "optional": True}], "solve": {}})
+    with pytest.raises(ConfigurationError, match="resolve it first"):
+        run_recipe(Model(net), recipe, context, measured(context))
+
+
 def test_recipes_are_light_to_read() -> None:
     import subprocess
     import sys
