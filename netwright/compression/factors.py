@@ -1,25 +1,47 @@
-"""Which layers are worth factorizing and at which ranks; numbers only, nothing is replaced here."""
+"""Which layers are worth factorizing, how and at which ranks; numbers only, nothing is replaced here."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from math import ceil, prod
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
 
+from netwright.compression.factors_budget import Option, within_budget
+from netwright.compression.factors_vbmf import vbmf_rank
 from netwright.compression.proof import outputs
+
+Method = Literal["auto", "tucker", "spatial", "cp"]
+LARGEST_CP = 300_000
+"""Weights of more values than this are not tried by CP in `auto`: its fit would take minutes."""
+
+ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
+"""What a budget chooses from, for every layer."""
+
+FACTORABLE = (nn.Linear, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
+
+CpError = Callable[[nn.Conv2d, int], float]
+"""The relative squared error of a convolution's CP factors of a rank."""
 
 
 class FactorSettings(Protocol):
     """What planning is told; the fields of the low-rank pass."""
 
     @property
+    def method(self) -> Method: ...
+    @property
     def energy(self) -> float: ...
     @property
     def ratio(self) -> float | None: ...
+    @property
+    def vbmf(self) -> bool: ...
+    @property
+    def budget(self) -> float | None: ...
+    @property
+    def budget_of(self) -> Literal["macs", "params"]: ...
     @property
     def min_gain(self) -> float: ...
     @property
@@ -28,28 +50,40 @@ class FactorSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One layer: whether factors pay, at which ranks, and the reason. `aliases` are all its paths."""
+    """One layer: whether factors pay, by which method, at which ranks, and the reason. `aliases` are all its paths."""
 
     path: str
     applies: bool
     reason: str
     ranks: tuple[int, ...] = ()
     aliases: tuple[str, ...] = ()
+    method: str = ""
+    input: torch.Tensor | None = None
 
 
 @dataclass
-class _Seen:
-    """Positions of a layer's input and output per sample, summed over its calls."""
+class Seen:
+    """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
+
+    `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
+    tensor and nothing else.
+    """
 
     inputs: int = 0
+    between: int = 0
     outputs: int = 0
+    plain: bool = True
+    example: torch.Tensor | None = None
     paths: list[str] = field(default_factory=list)
 
 
-def plan_factors(module: nn.Module, example: torch.Tensor, settings: FactorSettings) -> list[Plan]:
-    """A plan for every Linear and Conv2d; `example` is a batch [N, *shape]."""
-    seen = _positions(module, example)
-    return [_plan(layer, found, settings) for layer, found in seen.items()]
+def plan_factors(
+    module: nn.Module, example: torch.Tensor, settings: FactorSettings, *, cp_error: CpError | None = None
+) -> list[Plan]:
+    """A plan for every Linear, Conv2d and recurrent layer; `example` is a batch [N, *shape]."""
+    seen = called_layers(module, example)
+    chosen = _budgeted(seen, settings) if settings.budget is not None else {}
+    return [_plan(layer, found, settings, chosen.get(layer), cp_error) for layer, found in seen.items()]
 
 
 def round_rank(rank: float, *, full: int) -> int:
@@ -64,76 +98,261 @@ def round_rank(rank: float, *, full: int) -> int:
 
 def energy_rank(matrix: torch.Tensor, energy: float) -> int:
     """The least rank whose squared singular values hold this share of all."""
-    squared = torch.linalg.svdvals(matrix.detach().double().cpu()).square()
-    total = squared.sum()
-    if total <= 0:
-        return 1
-    return int((squared.cumsum(0) / total < energy).sum().item()) + 1
+    return _Spectrum(matrix).rank(energy)
 
 
-def _plan(layer: nn.Module, seen: _Seen, settings: FactorSettings) -> Plan:
-    path = seen.paths[0]
-    if any(path == one or path.startswith(f"{one}.") for one in settings.ignore):
-        return Plan(path, False, "it is on the list of layers to ignore")
-    if not seen.outputs:
-        return Plan(path, False, "it is not called")
-    if isinstance(layer, nn.Conv2d):
-        if layer.groups > 1:
-            return Plan(path, False, "its channels are in groups")
-        if prod(layer.kernel_size) == 1:
-            return Plan(path, False, "a 1×1 convolution has no kernel to factorize")
-    ranks, before, after = _ranks_and_costs(layer, seen, settings)
-    params, macs = 1 - after[0] / before[0], 1 - after[1] / before[1]
-    text = " and ".join(str(rank) for rank in ranks)
-    if min(params, macs) < settings.min_gain or min(params, macs) <= 0:
-        reason = f"rank {text} would save {params:.0%} of its parameters and {macs:.0%} of its MACs"
-        return Plan(path, False, f"{reason}; at least {settings.min_gain:.0%} is asked")
-    return Plan(path, True, f"rank {text}, {params:.0%} fewer parameters", ranks, tuple(seen.paths))
+class _Spectrum:
+    """The squared singular values of a matrix, as shares of their sum."""
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.matrix = matrix.detach().double().cpu()
+        self.full = min(matrix.shape)
+        squared = torch.linalg.svdvals(self.matrix).square()
+        total = squared.sum()
+        self.kept = squared.cumsum(0) / total if total > 0 else torch.ones_like(squared)
+
+    def rank(self, energy: float) -> int:
+        return min(self.full, int((self.kept < energy).sum().item()) + 1)
+
+    def lost(self, rank: int) -> float:
+        """The share of the energy above a rank."""
+        return max(0.0, 1 - float(self.kept[rank - 1]))
+
+    def ruled(self, settings: FactorSettings) -> int:
+        """The rank by the settings' rule, rounded."""
+        if settings.ratio is not None:
+            wanted: float = settings.ratio * self.full
+        else:
+            wanted = vbmf_rank(self.matrix.numpy()) if settings.vbmf else self.rank(settings.energy)
+        return round_rank(wanted, full=self.full)
 
 
-def _ranks_and_costs(
-    layer: nn.Module, seen: _Seen, settings: FactorSettings
-) -> tuple[tuple[int, ...], tuple[int, int], tuple[int, int]]:
-    """Ranks, and (parameters, MACs) of the layer before and after, biases left out."""
+class _Factorable:
+    """A layer's weights as matrices, and what its factors would cost and lose."""
+
+    def __init__(self, layer: nn.Module, seen: Seen) -> None:
+        self.layer, self.seen = layer, seen
+        self.weight = weight_of(layer)
+        others = sum(p.numel() for n, p in layer.named_parameters() if "weight_" in n) if is_recurrent(layer) else 0
+        self.params = others or self.weight.numel()
+        self.macs = self.params * seen.outputs
+        self._spectra: dict[str, _Spectrum] = {}
+
+    def spectrum(self, which: Literal["rows", "columns", "spatial"]) -> _Spectrum:
+        if which not in self._spectra:
+            w = self.weight
+            if which == "spatial":
+                matrix = w.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
+            else:
+                matrix = w.flatten(1) if which == "rows" else w.transpose(0, 1).flatten(1)
+            self._spectra[which] = _Spectrum(matrix)
+        return self._spectra[which]
+
+    def option(self, method: str, ranks: tuple[int, ...], loss: float) -> Option:
+        params, macs = self._costs(method, ranks)
+        return Option(method, ranks, params, macs, loss)
+
+    def by_rule(self, method: str, settings: FactorSettings) -> Option:
+        """Ranks by the settings' rule, and the share of the squared weights that they lose, at most."""
+        if method in ("svd", "recurrent"):
+            rank = self.spectrum("rows").ruled(settings)
+            return self.option(method, (rank,), self.spectrum("rows").lost(rank))
+        if method == "spatial":
+            rank = self.spectrum("spatial").ruled(settings)
+            return self.option(method, (rank,), self.spectrum("spatial").lost(rank))
+        ranks = (self.spectrum("rows").ruled(settings), self.spectrum("columns").ruled(settings))
+        return self.option("tucker", ranks, self._tucker_loss(ranks))
+
+    def spatial_within(self, loss: float) -> Option:
+        """The cheapest pair of one-dimensional convolutions that lose no more than this."""
+        spectrum = self.spectrum("spatial")
+        rank = round_rank(spectrum.rank(1 - loss), full=spectrum.full)
+        return self.option("spatial", (rank,), spectrum.lost(rank))
+
+    def options(self, method: Method) -> list[Option]:
+        """What a budget may choose from."""
+        found = []
+        for energy in ENERGIES:
+            if not isinstance(self.layer, nn.Conv2d):
+                name = "recurrent" if is_recurrent(self.layer) else "svd"
+                rank = round_rank(self.spectrum("rows").rank(energy), full=self.spectrum("rows").full)
+                found.append(self.option(name, (rank,), self.spectrum("rows").lost(rank)))
+                continue
+            if method in ("auto", "spatial"):
+                found.append(self.spatial_within(1 - energy))
+            if method in ("auto", "tucker"):
+                both = [self.spectrum("rows"), self.spectrum("columns")]
+                ranks = tuple(round_rank(one.rank(energy), full=one.full) for one in both)
+                found.append(self.option("tucker", ranks, self._tucker_loss(ranks)))
+        return found
+
+    def _tucker_loss(self, ranks: tuple[int, ...]) -> float:
+        """The sum of what both truncations lose, which bounds what they lose together."""
+        return min(1.0, self.spectrum("rows").lost(ranks[0]) + self.spectrum("columns").lost(ranks[1]))
+
+    def _costs(self, method: str, ranks: tuple[int, ...]) -> tuple[int, int]:
+        """(parameters, MACs) of the factors, biases left out."""
+        seen, (out, inner) = self.seen, self.weight.shape[:2]
+        if method in ("svd", "recurrent"):
+            size = ranks[0] * (out + inner) + (self.params - self.weight.numel())
+            return size, size * seen.outputs
+        high, wide = self.weight.shape[2:]
+        if method == "spatial":
+            sizes = (ranks[0] * inner * high, ranks[0] * out * wide)
+            return sum(sizes), sizes[0] * seen.between + sizes[1] * seen.outputs
+        if method == "cp":
+            parts = (inner * ranks[0], high * ranks[0], (wide + out) * ranks[0])
+            return sum(parts), parts[0] * seen.inputs + parts[1] * seen.between + parts[2] * seen.outputs
+        to, come = ranks
+        steps = (inner * come, come * to * high * wide, to * out)
+        return sum(steps), steps[0] * seen.inputs + (steps[1] + steps[2]) * seen.outputs
+
+
+def is_recurrent(layer: nn.Module) -> bool:
+    """Whether a layer is an RNN, LSTM or GRU."""
+    return isinstance(layer, nn.RNNBase)
+
+
+def weight_of(layer: nn.Module) -> torch.Tensor:
+    """The weights that are factorized: of a recurrent layer those of its first layer's inputs, both directions."""
+    if isinstance(layer, nn.RNNBase):
+        names = ["weight_ih_l0", *(["weight_ih_l0_reverse"] if layer.bidirectional else [])]
+        return torch.cat([layer.get_parameter(name).detach() for name in names])
     weight = layer.weight
     assert isinstance(weight, torch.Tensor)
-    out, inner = weight.shape[:2]
-    if isinstance(layer, nn.Linear):
-        rank = _rank(weight, min(out, inner), settings)
-        return (
-            (rank,),
-            (out * inner, out * inner * seen.outputs),
-            (
-                rank * (out + inner),
-                rank * (out + inner) * seen.outputs,
-            ),
-        )
-    kernel = weight.shape[2:].numel()
-    to = _rank(weight.flatten(1), min(out, inner * kernel), settings)
-    come = _rank(weight.transpose(0, 1).flatten(1), min(inner, out * kernel), settings)
-    sizes = (inner * come, come * to * kernel, to * out)
-    before = out * inner * kernel
-    after = (sum(sizes), sizes[0] * seen.inputs + (sizes[1] + sizes[2]) * seen.outputs)
-    return (to, come), (before, before * seen.outputs), after
+    return weight.detach()
 
 
-def _rank(matrix: torch.Tensor, full: int, settings: FactorSettings) -> int:
-    wanted = settings.ratio * full if settings.ratio is not None else energy_rank(matrix, settings.energy)
-    return round_rank(wanted, full=full)
+def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
+    path = seen.paths[0]
+    if any(path == one or path.startswith(f"{one}.") for one in settings.ignore):
+        return "it is on the list of layers to ignore"
+    if not seen.outputs:
+        return "it is not called"
+    if isinstance(layer, nn.Conv2d):
+        if layer.groups > 1:
+            return "its channels are in groups"
+        if prod(layer.kernel_size) == 1:
+            return "a 1×1 convolution has no kernel to factorize"
+    if is_recurrent(layer) and not seen.plain:
+        return "it is called with a state or a packed sequence, for which a Linear layer cannot stand before it"
+    return ""
 
 
-def _positions(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, _Seen]:
-    seen: dict[nn.Module, _Seen] = {}
+def _plan(
+    layer: nn.Module, seen: Seen, settings: FactorSettings, chosen: Option | None, cp_error: CpError | None
+) -> Plan:
+    path = seen.paths[0]
+    if why := _refused(layer, seen, settings):
+        return Plan(path, False, why)
+    if settings.budget is not None and chosen is None:
+        return Plan(path, False, "the budget is met without it")
+    factorable = _Factorable(layer, seen)
+    option = chosen or _cheapest(factorable, settings, cp_error)
+    params, macs = 1 - option.params / factorable.params, 1 - option.macs / factorable.macs
+    text = f"rank {' and '.join(str(rank) for rank in option.ranks)}"
+    if min(params, macs) < settings.min_gain or min(params, macs) <= 0:
+        reason = f"{text} would save {params:.0%} of its parameters and {macs:.0%} of its MACs"
+        return Plan(path, False, f"{reason}; at least {settings.min_gain:.0%} is asked")
+    reason = f"{_NAMES[option.method]}, {text}, {params:.0%} fewer parameters"
+    return Plan(path, True, reason, option.ranks, tuple(seen.paths), option.method, seen.example)
+
+
+_NAMES = {
+    "svd": "SVD",
+    "recurrent": "SVD of the input weights (those of the state would need unrolling, which is slower)",
+    "tucker": "Tucker-2",
+    "spatial": "k×1 and 1×k",
+    "cp": "CP",
+}
+
+
+def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpError | None) -> Option:
+    """The factors by the settings' rule; with `auto` the method of the fewest MACs that loses no more than Tucker-2."""
+    layer = factorable.layer
+    if not isinstance(layer, nn.Conv2d):
+        return factorable.by_rule("recurrent" if is_recurrent(layer) else "svd", settings)
+    if settings.method == "spatial":
+        return factorable.by_rule("spatial", settings)
+    tucker = factorable.by_rule("tucker", settings)
+    if settings.method == "cp":
+        assert cp_error is not None
+        return _cp_within(factorable, tucker.loss, cp_error, ratio=settings.ratio)
+    if settings.method == "tucker":
+        return tucker
+    best = min(tucker, factorable.spatial_within(tucker.loss), key=lambda option: option.macs)
+    if cp_error is None or factorable.weight.numel() > LARGEST_CP:
+        return best
+    rank = _cp_rank_of(factorable, 0.9 * best.macs)
+    if rank < 1:
+        return best
+    option = factorable.option("cp", (rank,), cp_error(layer, rank))
+    return option if option.loss <= tucker.loss and option.params < factorable.params else best
+
+
+def _cp_rank_of(factorable: _Factorable, macs: float) -> int:
+    """The largest rank, a multiple of 4, at which CP costs at most so many MACs."""
+    return int(macs / factorable.option("cp", (1,), 0.0).macs) // 4 * 4
+
+
+def _cp_within(factorable: _Factorable, loss: float, cp_error: CpError, *, ratio: float | None) -> Option:
+    """CP at a share of the larger number of channels, or at the least of seven ranks that loses no more than `loss`."""
+    layer = factorable.layer
+    assert isinstance(layer, nn.Conv2d)
+    full = max(factorable.weight.shape[:2])
+    if ratio is not None:
+        rank = round_rank(ratio * full, full=full)
+        return factorable.option("cp", (rank,), cp_error(layer, rank))
+    option = factorable.option("cp", (full,), 1.0)
+    for share in (0.25, 0.375, 0.5, 0.75, 1.0, 1.5, 2.0):
+        rank = max(1, round(share * full))
+        option = factorable.option("cp", (rank,), cp_error(layer, rank))
+        if option.loss <= loss:
+            break
+    return option
+
+
+def _budgeted(seen: dict[nn.Module, Seen], settings: FactorSettings) -> dict[nn.Module, Option]:
+    """The option of every layer that a budget for the whole network factorizes."""
+    assert settings.budget is not None
+    called = {layer: _Factorable(layer, found) for layer, found in seen.items() if found.outputs}
+    free = {layer: one for layer, one in called.items() if not _refused(layer, seen[layer], settings)}
+    total = sum(getattr(one, settings.budget_of) for one in called.values())
+    fixed = sum(getattr(one, settings.budget_of) for layer, one in called.items() if layer not in free)
+    choices = {}
+    for layer, one in free.items():
+        least = (1 - settings.min_gain) * one.params, (1 - settings.min_gain) * one.macs
+        smaller = [o for o in one.options(settings.method) if o.params <= least[0] and o.macs <= least[1]]
+        dense = Option("", (), one.params, one.macs, 0.0)
+        choices[layer] = [dense, *smaller]
+    picked = within_budget(list(choices.values()), limit=settings.budget * total - fixed, of=settings.budget_of)
+    return {layer: option for layer, option in zip(choices, picked, strict=True) if option.method}
+
+
+def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, Seen]:
+    """How every Linear, Conv2d and recurrent layer is called when the network runs on a batch [N, *shape]."""
+    seen: dict[nn.Module, Seen] = {}
     for path, layer in module.named_modules(remove_duplicate=False):
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            seen.setdefault(layer, _Seen()).paths.append(path)
+        if isinstance(layer, FACTORABLE):
+            seen.setdefault(layer, Seen()).paths.append(path)
 
-    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        axis = -1 if isinstance(layer, nn.Linear) else 1
-        seen[layer].inputs += inputs[0].numel() // (inputs[0].shape[axis] * len(example))
-        seen[layer].outputs += output.numel() // (output.shape[axis] * len(example))
+    def note(layer: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, object], output: torch.Tensor) -> None:
+        found = seen[layer]
+        if len(args) != 1 or kwargs or not isinstance(args[0], torch.Tensor):
+            found.plain = False
+            found.outputs = found.outputs or 1
+            return
+        inputs = args[0]
+        found.example = inputs[:1].detach() if found.example is None else found.example
+        if is_recurrent(layer) or isinstance(layer, nn.Linear):
+            positions = inputs.numel() // (inputs.shape[-1] * len(example))
+            found.inputs, found.outputs = found.inputs + positions, found.outputs + positions
+            return
+        found.inputs += prod(inputs.shape[2:])
+        found.between += output.shape[2] * inputs.shape[3]
+        found.outputs += prod(output.shape[2:])
 
-    handles = [layer.register_forward_hook(note) for layer in seen]
+    handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in seen]
     try:
         outputs(module, example)
     finally:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from compression_nets import Conv, Lin, Net, thin
 from torch import nn
 
 from netwright.compression.factors import energy_rank, plan_factors, round_rank
+from netwright.compression.factors_budget import Option, within_budget
+from netwright.compression.factors_vbmf import vbmf_rank
 from netwright.compression.model import Model
 from netwright.compression.passes.low_rank import LowRank, factorized
 from netwright.compression.proof import outputs, relative_difference
@@ -132,3 +137,197 @@ def test_an_uncalled_layer_is_said_to_be_uncalled() -> None:
 def test_ratio_and_energy_exclude_each_other() -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         LowRank.parse({"ratio": 0.5, "energy": 0.9})
+
+
+CONVOLUTIONS = {name: case for name, case in LAYERS.items() if "linear" not in name}
+
+
+@pytest.mark.parametrize("border", ["zeros", "reflect"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_spatial_factors_of_full_rank_compute_the_same(name: str, border: str) -> None:
+    torch.manual_seed(0)
+    build, _, shape = CONVOLUTIONS[name]
+    layer = build()
+    layer.padding_mode = border
+    made = nn.Conv2d(
+        6, 10, layer.kernel_size, layer.stride, layer.padding, layer.dilation, 1, layer.bias is not None, border
+    )
+    made.load_state_dict(layer.state_dict())
+    high, wide = made.kernel_size
+    factors, error = factorized(made, (min(6 * high, 10 * wide),), method="spatial")
+    x = torch.randn(shape)
+    assert error < 1e-6
+    assert relative_difference(factors(x), made(x)) < 1e-5
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_cp_factors_find_weights_of_their_rank(name: str) -> None:
+    torch.manual_seed(1)
+    build, _, shape = CONVOLUTIONS[name]
+    layer = build()
+    sizes = layer.weight.shape
+    parts = [torch.rand(size, 2) for size in sizes]
+    with torch.no_grad():
+        layer.weight.copy_(torch.einsum("or,ir,hr,wr->oihw", *parts))
+    factors, error = factorized(layer, (3,), method="cp")
+    x = torch.randn(shape)
+    assert error < 0.01
+    assert relative_difference(factors(x), layer(x)) < 0.05
+    assert factors(x).shape == layer(x).shape
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize(("layers", "both"), [(1, False), (2, True)])
+def test_recurrent_factors_of_full_rank_compute_the_same(kind: type[nn.RNNBase], layers: int, both: bool) -> None:
+    torch.manual_seed(0)
+    layer = kind(6, 8, layers, batch_first=True, bidirectional=both)
+    factors, error = factorized(layer, (6,))
+    x = torch.randn(4, 5, 6)
+    assert error < 1e-6
+    (found, state), (wanted, wanted_state) = factors(x), layer(x)
+    assert relative_difference(found, wanted) < 1e-5
+    if kind is nn.LSTM:
+        state, wanted_state = state[0], wanted_state[0]
+    assert relative_difference(state, wanted_state) < 1e-5
+
+
+class Reader(nn.Module):
+    """Rows of the small digits, widened, into a recurrent layer; with or without a state of its own."""
+
+    def __init__(self, *, with_state: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.wide, self.recurrent, self.head = Lin(8, 96), nn.GRU(96, 24, batch_first=True), Lin(24, 10)
+        thinned = thin(Lin(96, 72), 4).weight
+        with torch.no_grad():
+            self.recurrent.weight_ih_l0.copy_(thinned)
+        self.with_state = with_state
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.wide(x))
+        state = torch.zeros(1, len(x), 24)
+        found = self.recurrent(x, state) if self.with_state else self.recurrent(x)
+        return self.head(found[0][:, -1])
+
+
+def test_the_input_weights_of_a_recurrent_layer_become_a_linear_layer_before_it(context_of) -> None:
+    _, context = context_of("lstm")
+    net = Reader().eval()
+    done = LowRank(epochs=0).apply(Model(net), context)
+    note = next(n for n in done.notes if n.layer == "recurrent")
+    assert "would need unrolling" in note.reason
+    assert isinstance(done.module.recurrent[0], nn.Linear)
+    before, after = profile(net, context.example_tensor()), profile(done.module, context.example_tensor())
+    assert after.params < before.params
+    assert after.macs < before.macs
+    x = context.example_tensor()
+    assert relative_difference(outputs(done.module, x), outputs(net, x)) < 0.2
+
+
+def test_a_recurrent_layer_that_is_given_a_state_is_left_alone(context_of) -> None:
+    _, context = context_of("lstm")
+    plans = {p.path: p for p in plan_factors(Reader(with_state=True).eval(), context.example_tensor(), LowRank())}
+    assert not plans["recurrent"].applies
+    assert "called with a state" in plans["recurrent"].reason
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (64, 200)])
+@pytest.mark.parametrize("rank", [0, 1, 5, 12])
+def test_vbmf_finds_the_rank_below_the_noise(shape: tuple[int, int], rank: int) -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+    assert vbmf_rank(signal + 0.3 * rng.normal(size=shape)) == rank
+
+
+def test_vbmf_ranks_are_used(context_of) -> None:
+    _, context = context_of("mlp")
+    plans = {p.path: p for p in plan_factors(big(), context.example_tensor(), LowRank(vbmf=True))}
+    assert plans["7"].ranks == (8,)
+
+
+def test_auto_takes_the_cheapest_method_at_no_more_loss(context_of) -> None:
+    _, context = context_of("mlp")
+    torch.manual_seed(0)
+    flat = Conv(32, 32, 3, padding=1)
+    with torch.no_grad():  # a sum of products of columns and rows: what k×1 and 1×k convolutions are made for
+        flat.weight.copy_(torch.einsum("iah,oaw->oihw", torch.randn(32, 4, 3), torch.randn(32, 4, 3)))
+    net = nn.Sequential(Conv(1, 32, 3, padding=1), nn.ReLU(), flat, nn.Flatten(), Lin(32 * 64, 10)).eval()
+    by = {m: plan_factors(net, context.example_tensor(), LowRank(method=m, min_gain=0.0)) for m in ("auto", "tucker")}
+    auto, tucker = (next(p for p in by[m] if p.path == "2") for m in ("auto", "tucker"))
+    assert (auto.method, tucker.method) == ("spatial", "tucker")
+    x = context.example_tensor()
+    macs = {
+        m: profile(LowRank(method=m, epochs=0).apply(Model(net), context).module, x).macs for m in ("auto", "tucker")
+    }
+    assert macs["auto"] < macs["tucker"]
+    errors = {p.method: factorized(flat, p.ranks, method=p.method)[1] for p in (auto, tucker)}
+    assert errors["spatial"] <= errors["tucker"] + 0.05
+
+
+@pytest.mark.parametrize("method", ["spatial", "cp"])
+def test_methods_that_are_asked_for_are_used(method: str, context_of) -> None:
+    _, context = context_of("mlp")
+    done = LowRank(method=method, ratio=0.25, epochs=0).apply(Model(big()), context)
+    note = next(n for n in done.notes if n.layer == "2")
+    assert note.verdict == "factorized"
+    assert ("k×1" if method == "spatial" else "CP") in note.reason
+
+
+@pytest.mark.parametrize("of", ["macs", "params"])
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_a_budget_for_the_whole_network_is_kept_and_spent(of: str, share: float, context_of) -> None:
+    _, context = context_of("mlp")
+    net, x = big(), context.example_tensor()
+    done = LowRank(budget=share, budget_of=of, epochs=0).apply(Model(net), context).module
+    before, after = getattr(profile(net, x), of), getattr(profile(done, x), of)
+    assert after <= (share + 0.01) * before
+    bolder = LowRank(budget=share - 0.15, budget_of=of, epochs=0).apply(Model(net), context).module
+    assert relative_difference(outputs(done, x), outputs(net, x)) <= relative_difference(
+        outputs(bolder, x), outputs(net, x)
+    )
+
+
+def test_a_budget_that_nothing_can_meet_is_an_error(context_of) -> None:
+    _, context = context_of("mlp")
+    with pytest.raises(CompressionError, match="even the smallest ranks leave"):
+        LowRank(budget=0.01, epochs=0).apply(Model(big()), context)
+
+
+def test_a_budget_takes_the_least_loss_there_is() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        layers = [
+            [
+                Option("", (), 100, 100, 0.0),
+                *(Option("svd", (r,), 10 * r, 10 * r, float(loss)) for r, loss in enumerate(losses)),
+            ]
+            for losses in np.sort(rng.random((3, 6)))[:, ::-1]
+        ]
+        limit = int(rng.integers(60, 250))
+        best = min(
+            sum(o.loss for o in chosen) for chosen in itertools.product(*layers) if sum(o.macs for o in chosen) <= limit
+        )
+        found = within_budget(layers, limit=limit, of="macs")
+        assert sum(o.macs for o in found) <= limit
+        assert sum(o.loss for o in found) <= best + 0.35
+
+
+def test_factors_that_are_not_faster_are_left_alone_when_latency_is_measured(context_of) -> None:
+    _, context = context_of("mlp")
+    torch.manual_seed(0)
+    large, small = thin(Lin(2048, 1024), 4), thin(Lin(1024, 12), 3)
+    net = nn.Sequential(nn.Flatten(), Lin(64, 2048), nn.ReLU(), large, nn.ReLU(), small, nn.ReLU(), Lin(12, 10)).eval()
+    done = LowRank(energy=0.5, min_gain=0.05, measure_latency=True, epochs=0).apply(Model(net), context)
+    said = {n.layer: n for n in done.notes}
+    assert said["3"].verdict == "factorized"
+    assert "times as fast as the layer alone" in said["3"].reason
+    dry = LowRank(energy=0.5, min_gain=0.05, measure_latency=True).apply(Model(net), context.without_training())
+    assert "measured" not in next(n for n in dry.notes if n.layer == "3").reason
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ratio": 0.5, "budget": 0.5}, {"vbmf": True, "energy": 0.9}, {"method": "cp", "budget": 0.5}]
+)
+def test_rules_that_exclude_each_other_are_refused(settings: dict) -> None:
+    with pytest.raises(ConfigurationError, match=r"not both|cp takes"):
+        LowRank.parse(settings)
