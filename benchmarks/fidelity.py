@@ -1,6 +1,6 @@
 """Multi-fidelity on NAS-Bench-201: what promotion saves, in epochs, against training every cell in full.
 
-    NETWRIGHT_DATA=... python benchmarks/fidelity.py [--dataset cifar100] [--seeds 50] [--eta 3 16] [--share 0.25]
+    NETWRIGHT_DATA=... python benchmarks/fidelity.py [--dataset cifar100] [--seeds 50] [--eta 3 17] [--share 0.25]
         [--strategies random_search evolution ...] [--promotions asha ...] [--json]
 
 Full trainings of 200 cells cost 40,000 epochs; the others get a share of that. Short trainings are the recorded ones of
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="cifar100")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--share", type=float, default=0.25, help="of the epochs of full trainings")
-    parser.add_argument("--eta", type=int, nargs="+", default=[3, 16])
+    parser.add_argument("--eta", type=int, nargs="+", default=[3, 17], help="17 is what the next rung costs more")
     parser.add_argument("--strategies", nargs="+", default=["random_search", "evolution", "local_search", "tpe"])
     parser.add_argument("--promotions", nargs="+", default=["asha", "successive_halving", "hyperband"])
     parser.add_argument("--json", action="store_true")

@@ -47,14 +47,19 @@ class Entrant:
 class Ladder:
     """The state of a search over several fidelities, as a rule sees it: read from the record and nothing else.
 
-    `top` is the number of the last rung, counted from 0; `may_ask` says whether a new trial may begin. Entrants are
-    in the order of their numbers; architectures that were never trained are not among them.
+    `rungs` are the fidelities in ascending order, `may_ask` says whether a new trial may begin. Entrants are in the
+    order of their numbers; architectures that were never trained are not among them.
     """
 
-    top: int
+    rungs: Sequence[float]
     entrants: Sequence[Entrant]
     objectives: Sequence[Objective]
     may_ask: bool
+
+    @property
+    def top(self) -> int:
+        """The place of the last rung, counted from 0."""
+        return len(self.rungs) - 1
 
     @cached_property
     def closing(self) -> bool:
@@ -83,7 +88,13 @@ class Promote:
 class Promotion(Plugin):
     """Decides what is trained next; its fields are its settings, and it keeps no state."""
 
-    eta: int = Field(default=3, ge=2, description="one in so many goes on to the next rung")
+    eta: int | None = Field(
+        default=None, ge=2, description="one in so many goes on; default: how many times as much the next rung costs"
+    )
+
+    def one_in(self, ladder: Ladder, rung: int) -> int:
+        """One in so many goes on from a rung: by default every rung costs about as much as any other in all."""
+        return self.eta or max(2, round(ladder.rungs[rung + 1] / ladder.rungs[rung]))
 
     @abstractmethod
     def next(self, ladder: Ladder) -> Begin | Promote | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netwright.nas.promotion import Begin, Entrant, Ladder, Promote
@@ -17,8 +17,10 @@ class Bracket:
     size: int
 
 
-def next_of(ladder: Ladder, brackets: Iterator[Bracket], *, eta: int, second: Second) -> Begin | Promote | None:
-    """The next step of brackets that follow each other without end.
+def next_of(
+    ladder: Ladder, brackets: Iterator[Bracket], *, one_in: Callable[[Ladder, int], int], second: Second
+) -> Begin | Promote | None:
+    """The next step of brackets that follow each other without end; `one_in` says who goes on from a rung.
 
     Trials belong to brackets in the order of their numbers. While a bracket waits for its last results, the next
     one begins, so that no worker is idle.
@@ -27,7 +29,8 @@ def next_of(ladder: Ladder, brackets: Iterator[Bracket], *, eta: int, second: Se
     for bracket in brackets:
         members, left = left[: bracket.size], left[bracket.size :]
         full = len(members) == bracket.size or not ladder.may_ask
-        if full and (number := _promoted(members, bracket.start, ladder.top, eta=eta, second=second)) is not None:
+        places = [one_in(ladder, rung) for rung in range(ladder.top)]
+        if full and (number := _promoted(members, bracket.start, places, second=second)) is not None:
             return Promote(number)
         if len(members) < bracket.size and ladder.may_ask:
             return Begin(bracket.start)
@@ -36,14 +39,14 @@ def next_of(ladder: Ladder, brackets: Iterator[Bracket], *, eta: int, second: Se
     raise AssertionError("brackets never end")
 
 
-def _promoted(members: Sequence[Entrant], start: int, top: int, *, eta: int, second: Second) -> int | None:
+def _promoted(members: Sequence[Entrant], start: int, one_in: Sequence[int], *, second: Second) -> int | None:
     """The number of the next member to promote, at the first rung where all have come and some have to go on."""
-    for rung in range(start, top):
+    for rung in range(start, len(one_in)):
         there = [member for member in members if member.rung >= rung]
         if not there or any(member.running and member.rung == rung for member in there):
             return None
         reached = [member for member in there if rung in member.results]
-        best = ordered(reached, rung=rung, second=second)[: max(1, len(reached) // eta)]
+        best = ordered(reached, rung=rung, second=second)[: max(1, len(reached) // one_in[rung])]
         for member in best:
             if member.paused and member.rung == rung:
                 return member.number

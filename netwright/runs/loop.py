@@ -238,7 +238,7 @@ class SearchLoop:
         if search.fidelity is None:
             return Begin() if may_ask else None
         entrants = self._entrants.read(seen)
-        ladder = Ladder(top=search.fidelity.top, entrants=entrants, objectives=self._spec.objectives, may_ask=may_ask)
+        ladder = Ladder(rungs=self._rungs, entrants=entrants, objectives=self._spec.objectives, may_ask=may_ask)
         late = not self._in_time() and any(trial.state is TrialState.DONE for trial in self.trials)
         return None if late else search.fidelity.promotion.next(ladder)
 

@@ -55,7 +55,12 @@ class Simulation:
     def ladder(self) -> Ladder:
         entrants = list(self.entrants.values())
         may_ask = len(entrants) < self.wanted
-        return Ladder(top=self.top, entrants=entrants, objectives=[ACCURACY, PARAMS], may_ask=may_ask)
+        return Ladder(
+            rungs=[3.0**place for place in range(self.top + 1)],
+            entrants=entrants,
+            objectives=[ACCURACY, PARAMS],
+            may_ask=may_ask,
+        )
 
     def take(self, move: Begin | Promote) -> None:
         self.moves.append(move)
@@ -137,7 +142,7 @@ def test_pareto_asha_lets_the_smallest_go_on_too() -> None:
         Entrant(number=number, start=0, rung=0, paused=True, results={0: reached})
         for number, reached in enumerate([neither, good, neither, small, neither, neither])
     ]
-    ladder = Ladder(top=1, entrants=entrants, objectives=[ACCURACY, PARAMS], may_ask=True)
+    ladder = Ladder(rungs=[1.0, 3.0], entrants=entrants, objectives=[ACCURACY, PARAMS], may_ask=True)
     assert ParetoAsha().next(ladder) == Promote(1)
     went_on = [dataclasses.replace(e, rung=1, paused=False, running=True) if e.number == 1 else e for e in entrants]
     ladder = dataclasses.replace(ladder, entrants=went_on)
@@ -154,6 +159,12 @@ def test_a_synchronous_group_waits_for_its_last_member() -> None:
     assert isinstance(halving.promotion.next(halving.ladder()), Begin)
     halving.end(3)
     assert isinstance(halving.promotion.next(halving.ladder()), Promote)
+
+
+def test_by_default_one_in_as_many_goes_on_as_the_next_rung_costs_more() -> None:
+    ladder = Ladder(rungs=[12.0, 200.0, 300.0], entrants=[], objectives=[ACCURACY], may_ask=True)
+    assert [Asha().one_in(ladder, rung) for rung in (0, 1)] == [17, 2]
+    assert Asha(eta=4).one_in(ladder, 0) == 4
 
 
 def test_hyperband_begins_at_every_rung() -> None:

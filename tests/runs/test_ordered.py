@@ -53,6 +53,7 @@ def test_any_number_of_processes_gives_the_same_record(case, workers, alone, tmp
     assert searched(tmp_path / "run", case, executor="processes", workers=workers) == alone[case]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_ray_gives_the_same_record(case, alone, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert searched(tmp_path / "run", case, executor="ray_tune", workers=2) == alone[case]

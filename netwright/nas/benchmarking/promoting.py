@@ -69,7 +69,7 @@ class _Search:
 
     def _move(self) -> Begin | Promote | None:
         entrants = self._entrants.read(self._trials)
-        ladder = Ladder(top=self._fidelity.top, entrants=entrants, objectives=self._goals.objectives, may_ask=True)
+        ladder = Ladder(rungs=self._fidelity.rungs, entrants=entrants, objectives=self._goals.objectives, may_ask=True)
         return self._fidelity.promotion.next(ladder)
 
     def _begin(self, rung: int) -> bool:

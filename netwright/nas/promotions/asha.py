@@ -17,7 +17,8 @@ class Asha(Promotion):
     def next(self, ladder: Ladder) -> Begin | Promote | None:
         for rung in reversed(range(ladder.top)):
             there = sorted(ladder.at(rung), key=lambda e: (e.results[rung].violation, e.results[rung].losses[0]))
-            places = ceil(len(there) / self.eta) if ladder.closing else len(there) // self.eta
+            share = len(there) / self.one_in(ladder, rung)
+            places = ceil(share) if ladder.closing else int(share)
             for entrant in there[:places]:
                 if entrant.paused and entrant.rung == rung:
                     return Promote(entrant.number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
-from math import ceil
+from math import ceil, prod
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ class Hyperband(Promotion):
 
     def next(self, ladder: Ladder) -> Begin | Promote | None:
         top = ladder.top
-        sizes = [ceil((top + 1) / (top - start + 1) * self.eta ** (top - start)) for start in range(top + 1)]
+        ahead = [prod(self.one_in(ladder, rung) for rung in range(start, top)) for start in range(top + 1)]
+        sizes = [ceil((top + 1) / (top - start + 1) * ahead[start]) for start in range(top + 1)]
         brackets = cycle(Bracket(start, size) for start, size in enumerate(sizes))
-        return next_of(ladder, brackets, eta=self.eta, second=self.second)
+        return next_of(ladder, brackets, one_in=self.one_in, second=self.second)

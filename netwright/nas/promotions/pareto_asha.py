@@ -27,7 +27,7 @@ class ParetoAsha(Promotion):
     def next(self, ladder: Ladder) -> Begin | Promote | None:
         for rung in reversed(range(ladder.top)):
             there = ladder.at(rung)
-            share = len(there) / self.eta
+            share = len(there) / self.one_in(ladder, rung)
             places = ceil(share) if ladder.closing else int(share)
             for entrant in self.order(there, rung=rung)[:places]:
                 if entrant.paused and entrant.rung == rung:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import repeat
+from math import prod
 
 from pydantic import Field
 
@@ -21,10 +22,10 @@ class SuccessiveHalving(Promotion):
     group: int | None = Field(
         default=None,
         ge=2,
-        description="trials that are compared; default: eta to the power of the rungs above the first",
+        description="trials that are compared; default: so many that one of them reaches the top",
     )
     second: Second = Field(default="epsilon_net", description="order within a front of several objectives")
 
     def next(self, ladder: Ladder) -> Begin | Promote | None:
-        size = self.group or self.eta**ladder.top
-        return next_of(ladder, repeat(Bracket(0, size)), eta=self.eta, second=self.second)
+        size = self.group or prod(self.one_in(ladder, rung) for rung in range(ladder.top))
+        return next_of(ladder, repeat(Bracket(0, size)), one_in=self.one_in, second=self.second)
