@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,8 @@ class Context:
     example: preprocessed float32 batch [16, *shape]; calibration: preprocessed float32 [N, *shape], drawn from
     the training data, with `calibration_targets` [N, ...]. `original` is the network as it came into the recipe, the
     teacher of fine-tuning. `workspace` is a folder for files that passes make. With `dry` nothing is trained:
-    a pass then shows what it would do to the network at once.
+    a pass then shows what it would do to the network at once. `trial` gives a trained network of the run by its number;
+    it is absent outside of a run.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Context:
     listener: Listener = field(default=silent)
     device: str = "cpu"
     dry: bool = False
+    trial: Callable[[int], nn.Module] | None = None
 
     def without_training(self) -> Context:
         """The same context for a look ahead: fine-tuning returns the network as it is."""

@@ -291,6 +291,9 @@ class _Trainer:
             taught = self._teacher_outputs(self.teacher, ready, index)
             soft = self.task.soft_loss(outputs, taught, temperature=self.distillation.temperature)
             loss = self.distillation.weight * soft + (1 - self.distillation.weight) * loss
+        for hook in self.hooks:
+            term = hook.penalty(ready)
+            loss = loss if term is None else loss + term
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one without types
         self.take_back()
         for hook in self.hooks:

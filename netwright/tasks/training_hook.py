@@ -28,6 +28,11 @@ class TrainingHook:
     def put(self) -> None:
         """Before a forward pass: write the values that the network computes with."""
 
+    def penalty(self, inputs: torch.Tensor) -> torch.Tensor | None:
+        """After a forward pass on `inputs` [N, *shape], as the model got them: what is added to the loss, if anything."""
+        del inputs
+        return None
+
     def take_back(self) -> None:
         """After the backward pass, or after evaluation: write the trained values back."""
 
