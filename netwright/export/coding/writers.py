@@ -13,6 +13,8 @@ from netwright.export.coding.decoder import BITS, LONGEST, LOW, WORD
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 ONE_LANE = 1 << 18
 """Up to so many symbols one lane is fast enough; each further lane costs six bytes."""
+BLOCK = 1 << 16
+"""So many symbols are turned into bits at once."""
 LANE_SYMBOLS, MOST_LANES = 1 << 12, 1 << 12
 
 
@@ -32,23 +34,29 @@ def part(data: bytes) -> bytes:
 
 def huffman(values: Integers, *, size: int) -> bytes:
     """A canonical Huffman code's lengths and the codes of `values`, of which there is at least one."""
-    counts = np.bincount(values, minlength=size)
-    lengths = _code_lengths(counts.tolist())
-    order = np.lexsort((np.arange(size), lengths))
-    order = order[int((lengths == 0).sum()) :]
+    lengths = code_lengths(np.bincount(values, minlength=size).tolist())
+    order = np.argsort(lengths, kind="stable")[int((lengths == 0).sum()) :]
     spans = 1 << (LONGEST - lengths[order])
     codes = np.zeros(size, np.int64)
     codes[order] = (np.cumsum(spans) - spans) >> (LONGEST - lengths[order])
-    steps = lengths[values]
-    shown = (codes[values][:, None] >> np.maximum(steps[:, None] - 1 - np.arange(LONGEST), 0)) & 1
-    bits = shown[np.arange(LONGEST) < steps[:, None]].astype(np.uint8)
     nibbles = np.append(lengths, 0)[: size + size % 2].reshape(-1, 2)
     table = (nibbles[:, 0] | nibbles[:, 1] << 4).astype(np.uint8)
-    coded: bytes = table.tobytes() + np.packbits(bits).tobytes()
+    bits = []
+    for begin in range(0, len(values), BLOCK):
+        block = values[begin : begin + BLOCK]
+        steps = lengths[block][:, None]
+        shown = (codes[block][:, None] >> np.maximum(steps - 1 - np.arange(LONGEST), 0)) & 1
+        bits.append(shown[np.arange(LONGEST) < steps].astype(np.uint8))
+    coded: bytes = table.tobytes() + np.packbits(np.concatenate(bits)).tobytes()
     return coded
 
 
-def _code_lengths(counts: Sequence[int]) -> Integers:
+def huffman_bytes(counts: Integers) -> int:
+    """How many bytes `huffman` gives for symbols that occur so often."""
+    return (len(counts) + 1) // 2 + (int((counts * code_lengths(counts.tolist())).sum()) + 7) // 8
+
+
+def code_lengths(counts: Sequence[int]) -> Integers:
     """Lengths of an optimal prefix code, at most 15: where it is deeper, rare symbols count for more."""
     floor = 0
     while True:
