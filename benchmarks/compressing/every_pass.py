@@ -44,7 +44,7 @@ from netwright.tasks.data import Arrays
 from netwright.tasks.settings import Training
 from netwright.tasks.task import Task
 
-NETWORKS = int(os.environ.get("NETWRIGHT_NETWORKS", "2"))
+NETWORKS = int(os.environ.get("NETWRIGHT_NETWORKS", "1"))
 """Networks of every space."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "structured_prune": {"ratio": 0.4, "round_to": 1, "min_channels": 2},

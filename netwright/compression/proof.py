@@ -3,7 +3,8 @@
 A dependency graph can be wrong without any error: shapes fit, and the network computes something else. So each
 removal is checked by computing. The check runs twice: on the network with the given example, and on a twin
 with random weights and inputs, in which no weight is too small to be seen. The twin must also react to the
-silencing, else equal outputs would prove nothing.
+silencing, else equal outputs would prove nothing. And it must hold with all values of the layer far below zero, then
+far above: a maximum over channels takes a silent zero for the largest only if all others are negative.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from __future__ import annotations
 import copy
 import io
 import math
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
-from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now
+from netwright.compression import recurrent_pruning
+from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now, width
 from netwright.core.errors import CompressionError
 
-TWINS = 2
+SHIFTS = (-30.0, 30.0)
+"""Added to the layer's values; signals in the twin are of size 1."""
 ROWS, VALUES = (8, 32), 8192
 """Inputs a proof runs on: as many as hold this many values, within the limits. More show nothing more."""
+REAL_ROWS = 2
+"""Inputs of the network itself; the wiring shows in its random twins."""
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 
@@ -35,28 +41,64 @@ class Prover:
         The tolerance is relative to the largest output: 1e-8 in double precision, in which nearly all networks
         run, else 1e-4.
         """
-        own, inputs = in_double(module, example)
+        own, inputs = in_double(module, example[: ROWS[0]])
         own = copy.deepcopy(own) if own is module else own
-        inputs = inputs[: rows_for(inputs)]
-        self._real = (own, inputs)
-        self._twins = [
-            (randomised(own, seed=seed + number), _random_like(inputs, seed=seed + number)) for number in range(TWINS)
-        ]
-        self._untouched = [outputs(twin, random) for twin, random in self._twins]
+        self._real = (own, inputs[:REAL_ROWS])
+        self._twin = (randomised(own, seed=seed), _random_like(inputs, seed=seed))
+        self._untouched = outputs(*self._twin)
 
     def refutation(self, cuts: Sequence[Cut]) -> str:
         """Why removing the cuts is not proven right, as a sentence; empty when it is proven."""
         try:
             found, _ = _difference(*self._real, cuts)
-            for (twin, inputs), untouched in zip(self._twins, self._untouched, strict=True):
-                if found:
-                    break
-                found, silent = _difference(twin, inputs, cuts)
-                if not found and relative_difference(silent, untouched) <= 10 * _tolerance(inputs):
-                    return "the channels have no visible effect on the output, so nothing can be proven about them"
+            if found:
+                return found
+            twin, inputs = self._twin
+            found, silent = _difference(twin, inputs, cuts)
+            if found:
+                return found
+            if relative_difference(silent, self._untouched) <= 10 * _tolerance(inputs):
+                return "the channels have no visible effect on the output, so nothing can be proven about them"
+            for shift in SHIFTS:
+                with _shifted(twin, cuts, shift):
+                    found, silent = _difference(twin, inputs[: ROWS[0]], cuts)
+                if found and torch.isfinite(silent).all():
+                    return found
         except CompressionError as error:
             return str(error)
+        return ""
+
+
+@contextmanager
+def _shifted(module: nn.Module, cuts: Sequence[Cut], shift: float) -> Iterator[None]:
+    """The module itself with the values of the cuts' layers moved, until the block ends."""
+    saved: list[tuple[nn.Module, str, nn.Parameter | None]] = []
+    try:
+        for path in {cut.path: None for cut in cuts if cut.role != "in"}:
+            layer = module.get_submodule(path)
+            for name, bias in _moved_biases(layer, shift).items():
+                saved.append((layer, name, getattr(layer, name)))
+                setattr(layer, name, nn.Parameter(bias))
+        yield
+    finally:
+        for layer, name, old in reversed(saved):
+            setattr(layer, name, old)
+
+
+def _moved_biases(layer: nn.Module, shift: float) -> dict[str, torch.Tensor]:
+    """The biases that move what a layer gives, each moved; a recurrent layer's are those of its candidate state."""
+    if isinstance(layer, nn.RNNBase):
+        first = 0 if recurrent_pruning.gates(layer) == 1 else 2 * layer.hidden_size
+        names = [f"bias_ih{suffix}" for suffix in recurrent_pruning.suffixes(layer)] if layer.bias else []
+        found = {name: layer.get_parameter(name).detach().clone() for name in names}
+        for bias in found.values():
+            bias[first : first + layer.hidden_size] += shift
         return found
+    if isinstance(layer, (nn.Linear, _ConvNd)):
+        plain = layer.weight.new_zeros(width(layer, "out"))
+        return {"bias": (plain if layer.bias is None else layer.bias.detach()) + shift}
+    own = getattr(layer, "bias", None)
+    return {"bias": own.detach() + shift} if isinstance(own, nn.Parameter) else {}
 
 
 def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor, seed: int = 0) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
 from itertools import combinations
 
 import pytest
 import torch
-from compression_nets import NETS, WIRINGS, Conv, Lin, Net, mean
+from compression_nets import IMAGE, NETS, SEQUENCE, WIRINGS, Conv, Lin, Net, mean
 from torch import nn
+from torch.nn import functional as F
 
 from netwright.compression.coupling import Coupling, Member
 from netwright.compression.group_penalty import GroupPenalty
@@ -27,13 +29,124 @@ from netwright.core.shapes import Shapes
 from netwright.evaluation.profile import profile
 
 
+def _padded(s: Net, x: torch.Tensor) -> torch.Tensor:
+    """A shortcut that adds silent channels on both sides, as the first residual networks had."""
+    narrow = torch.relu(s.a(x))
+    wide = torch.relu(s.c(torch.relu(s.b(narrow))) + F.pad(narrow, (0, 0, 0, 0, 4, 4)))
+    return s.f(mean(wide))
+
+
+def _dense(s: Net, x: torch.Tensor) -> torch.Tensor:
+    first = s.a(x)
+    second = torch.cat([first, s.b(torch.relu(s.n(first)))], 1)
+    return s.f(mean(torch.cat([second, s.c(torch.relu(second))], 1)))
+
+
+MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[str]]] = {
+    "largest over channels": (
+        lambda: Net(
+            lambda s, x: s.f((s.b(x) * s.a(x).amax(1, keepdim=True)).mean((2, 3))),
+            a=Conv(3, 16, 1),
+            b=Conv(3, 8, 1),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"a", "f"},
+    ),
+    "sum over channels": (
+        lambda: Net(
+            lambda s, x: s.f((s.b(x) * s.a(x).sum(1, keepdim=True)).mean((2, 3))),
+            a=Conv(3, 16, 1),
+            b=Conv(3, 8, 1),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"f"},
+    ),
+    "dense block": (
+        lambda: Net(_dense, a=Conv(3, 8, 1), n=nn.BatchNorm2d(8), b=Conv(8, 4, 1), c=Conv(12, 4, 1), f=Lin(16, 10)),
+        IMAGE,
+        {"a", "b", "c"},
+        {"f"},
+    ),
+    "padded shortcut": (
+        lambda: Net(_padded, a=Conv(3, 8, 1), b=Conv(8, 12, 3, padding=1), c=Conv(12, 16, 1), f=Lin(16, 10)),
+        IMAGE,
+        {"a", "b", "c"},
+        {"f"},
+    ),
+    "channel shuffle layer": (
+        lambda: Net(
+            lambda s, x: s.f(mean(s.b(s.s(s.a(x))))),
+            a=Conv(3, 16, 1),
+            s=nn.ChannelShuffle(4),
+            b=Conv(16, 8, 1),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"a", "f"},
+    ),
+    "pixel shuffle layer": (
+        lambda: Net(
+            lambda s, x: s.f(mean(s.b(s.s(s.a(x))))),
+            a=Conv(3, 16, 1),
+            s=nn.PixelShuffle(2),
+            b=Conv(4, 8, 1),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"a", "f"},
+    ),
+    "linear layer on every pixel": (
+        lambda: Net(
+            lambda s, x: s.f(torch.relu(s.b(s.a(x).permute(0, 2, 3, 1))).mean((1, 2))),
+            a=Conv(3, 16, 1),
+            b=Lin(16, 8),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"a", "b"},
+        {"f"},
+    ),
+    "LSTM into GRU": (
+        lambda: Net(
+            lambda s, x: s.f(s.q(s.r(x)[0])[0][:, -1]),
+            r=nn.LSTM(6, 12, batch_first=True, bidirectional=True),
+            q=nn.GRU(24, 8, batch_first=True),
+            f=Lin(8, 10),
+        ),
+        SEQUENCE,
+        {"r", "q"},
+        {"f"},
+    ),
+    "convolution into LSTM into linear": (
+        lambda: Net(
+            lambda s, x: s.f(torch.relu(s.g(s.r(torch.relu(s.n(s.a(x.transpose(1, 2)))).transpose(1, 2))[0].mean(1)))),
+            a=nn.Conv1d(6, 16, 3, padding=1),
+            n=nn.BatchNorm1d(16),
+            r=nn.LSTM(16, 12, 2, batch_first=True),
+            g=Lin(12, 8),
+            f=Lin(8, 10),
+        ),
+        SEQUENCE,
+        {"a", "r", "g"},
+        {"f"},
+    ),
+}
+ALL = {**WIRINGS, **MORE}
+
+
 def wiring(name: str) -> tuple[nn.Module, torch.Tensor, set[str], set[str]]:
     torch.manual_seed(7)
-    build, shape, exact, refused = WIRINGS[name]
+    build, shape, exact, refused = ALL[name]
     return build().eval(), torch.randn(16, *shape), exact, refused
 
 
-@pytest.mark.parametrize("name", WIRINGS)
+@pytest.mark.parametrize("name", ALL)
 def test_each_wiring_is_exact_or_refused(name: str) -> None:
     net, example, exact, refused = wiring(name)
     found = find_couplings(net, example, dependency_groups)
@@ -44,7 +157,7 @@ def test_each_wiring_is_exact_or_refused(name: str) -> None:
     assert all(found.refused.values())
 
 
-@pytest.mark.parametrize("name", WIRINGS)
+@pytest.mark.parametrize("name", ALL)
 def test_what_is_proven_holds_on_other_inputs_and_other_channels(name: str) -> None:
     net, example, _, _ = wiring(name)
     fresh = torch.randn(33, *example.shape[1:]) * 3
@@ -94,6 +207,16 @@ def test_probing_joins_layers_whose_channels_meet() -> None:
     found = find_couplings(net, torch.randn(8, 3, 4, 4), lambda module, inputs: [])
     assert len(found.proven) == 1
     assert {m.path for m in found.proven[0].members} == {"a", "b", "f"}
+
+
+def test_only_the_channels_that_a_padded_shortcut_carries_go() -> None:
+    net, example, _, _ = wiring("padded shortcut")
+    (shared,) = (c for c in find_couplings(net, example, dependency_groups).proven if c.name == "a")
+    assert shared.width == 8
+    wide = next(m for m in shared.members if m.path == "c" and m.role == "out")
+    assert wide.indices == tuple(range(4, 12))
+    small = remove(net, shared.cuts([0, 1, 2, 3]))
+    assert (small.a.out_channels, small.c.out_channels, small.f.in_features) == (4, 12, 12)
 
 
 def test_a_lying_grouping_cannot_touch_the_head() -> None:

@@ -1,0 +1,189 @@
+"""LSTM and GRU on real sequences: hidden units removed, matrices factorized, weights in 8 bits, and both together.
+
+Two tasks: SyntheticControl of the UCR archive, 6 classes of series of 60 steps, by test error; and the next keys of
+Bach's chorales (JSB), by the negative log-likelihood per step on the test chorales, for which Bai et al.
+(arXiv:1803.01271) report 8.45 with an LSTM. Each network is trained here, then goes through each recipe; all files of a
+network are measured in one session. A row whose pass could do nothing says why under `refused`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from netwright.compression.context import make_context
+from netwright.compression.model import Model
+from netwright.compression.recipe import Recipe, RecipeResult, run_recipe
+from netwright.compression.store import FolderStore
+from netwright.core.errors import DataError
+from netwright.evaluation.latency import LatencyProtocol
+from netwright.export.onnx_runtime import Session
+from netwright.runs.stages import StageMeter, score_file
+from netwright.search_spaces.spaces.recurrent import Recurrent
+from netwright.tasks.kinds.sequence_classification import SequenceClassification
+from netwright.tasks.kinds.sequence_labelling import SequenceLabelling
+from netwright.tasks.settings import Training
+from netwright.tasks.task import Task
+from netwright.tasks.training import fit
+
+UNITS = {"kind": "structured_prune", "ratio": 0.5, "max_ratio": 0.75}
+SVD = {"kind": "low_rank", "ratio": 0.25, "min_gain": 0.0}
+INT8 = {"kind": "quantize", "mode": "dynamic"}
+RECIPES: dict[str, list[dict[str, Any]]] = {
+    "half the units": [UNITS],
+    "SVD": [SVD],
+    "dynamic int8": [INT8],
+    "half the units, dynamic int8": [UNITS, INT8],
+}
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task with the width of its networks and how they are trained and fine-tuned."""
+
+    name: str
+    task: Task
+    width: int
+    training: Training
+    fine_tune: Training
+
+
+def measure(folder: Path) -> list[dict[str, Any]]:
+    """One row per task, cell and recipe."""
+    return [
+        row
+        for case in (_synthetic_control(folder), _chorales(folder))
+        for cell in ("lstm", "gru")
+        for row in _rows(case, cell, folder / f"{case.name}-{cell}")
+    ]
+
+
+def _source(name: str) -> Path:
+    path = Path(os.environ.get("NETWRIGHT_DATA", Path(__file__).parents[2] / "../shared/data")) / name
+    if not path.is_file():
+        raise DataError(f"no data at {path}: set NETWRIGHT_DATA to the folder that holds {name}")
+    return path
+
+
+def _synthetic_control(folder: Path) -> Case:
+    with np.load(_source("ucr/ucr.npz")) as stored:
+        arrays = {key: stored[f"SyntheticControl/{key}"] for key in ("x_train", "y_train", "x_test", "y_test")}
+    path = folder / "synthetic-control.npz"
+    np.savez(path, allow_pickle=False, **arrays)
+    training = Training(epochs=40, batch_size=32, learning_rate=0.005, gradient_clip=1.0)
+    return Case(
+        "synthetic-control",
+        SequenceClassification.parse({"path": path}),
+        128,
+        training,
+        training.model_copy(update={"epochs": 10, "learning_rate": 0.002}),
+    )
+
+
+def _chorales(folder: Path) -> Case:
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    with np.load(_source("sequences/polymusic.npz")) as stored:
+        lengths = {part: stored[f"jsb/{part}_lengths"] for part in ("train", "valid", "test")}
+        longest = max(int(found.max()) for found in lengths.values()) - 1
+        for part, found in lengths.items():
+            rolls = np.unpackbits(stored[f"jsb/{part}_packed"], axis=1)[:, :88].astype(np.int8)
+            x, y = np.zeros((len(found), longest, 88), np.int8), np.full((len(found), longest, 88), -1, np.int8)
+            for number, roll in enumerate(np.split(rolls, np.cumsum(found)[:-1])):
+                x[number, : len(roll) - 1], y[number, : len(roll) - 1] = roll[:-1], roll[1:]
+            arrays |= {f"x_{part}": x, f"y_{part}": y}
+    path = folder / "jsb.npz"
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+    training = Training(epochs=20, batch_size=8, learning_rate=0.005, gradient_clip=1.0)
+    return Case(
+        "jsb-chorales",
+        SequenceLabelling.parse({"path": path, "several": True, "standardise": False}),
+        192,
+        training,
+        training.model_copy(update={"epochs": 4, "learning_rate": 0.001}),
+    )
+
+
+def _rows(case: Case, cell: str, folder: Path) -> list[dict[str, Any]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    module = _trained(case, cell, folder)
+    files: dict[str, Path] = {}
+    results: dict[str, RecipeResult] = {}
+    for name, passes in RECIPES.items():
+        recipe = Recipe.parse({"passes": passes, "fine_tune": case.fine_tune.model_dump()})
+        context = make_context(case.task, module, workspace=folder / "work", training=case.fine_tune, seed=SEED)
+        meter = StageMeter(case.task, folder / "models", LatencyProtocol(pairs=30, seconds=0.5, warmup_seconds=0.2))
+        meter.begin(Model(module))
+        results[name] = run_recipe(
+            Model(module), recipe, context, meter.measure, store=FolderStore(folder / "stages"), salt=name
+        )
+        for stage in results[name].stages:
+            if stage.name in meter.files:
+                files[_key(name, stage.name)] = meter.files[stage.name]
+    meter.protocol = LatencyProtocol(pairs=100, seconds=1.5)
+    latencies = meter.measure_together(files)
+    test = case.task.test_split()
+    metric = case.task.primary().metric
+    scores = {key: score_file(Session(path), case.task, test)[metric] for key, path in files.items()}
+    errors = {key: value if metric == "nll" else 1 - value for key, value in scores.items()}
+    prefix = f"{case.name}-{cell}"
+    return [
+        {"name": f"{prefix}: {name}", "judged_by": "nll" if metric == "nll" else "error"}
+        | _figures(name, result, errors, latencies)
+        | {"n_test": len(test)}
+        for name, result in results.items()
+    ]
+
+
+def _key(recipe: str, stage: str) -> str:
+    return "original" if stage == "original" else f"{recipe} / {stage}"
+
+
+def _trained(case: Case, cell: str, folder: Path) -> nn.Module:
+    """One recurrent layer and a linear one; goes on from what is in the folder."""
+    space = Recurrent.parse(
+        {
+            "cells": [cell],
+            "depth": [1, 1],
+            "widths": [case.width],
+            "bidirectional": [False],
+            "summaries": ["mean"],
+            "dropouts": [0.2],
+        }
+    )
+    decisions = next(iter(space.enumerate()))
+    module: nn.Module = space.build(decisions, case.task.shapes(), seed=SEED)
+    fit(module, case.task, training=case.training, seed=SEED, checkpoint=folder / "trained.safetensors")
+    return module.eval()
+
+
+def _figures(
+    name: str, result: RecipeResult, errors: dict[str, float], latencies: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    first, last = result.stages[0], result.stages[-1]
+    stages = []
+    for stage in result.stages:
+        key = _key(name, stage.name)
+        measured = {"error": errors[key], "speedup": latencies[key]["speedup"]} if key in errors else {}
+        facts = {key: stage.row.get(key) for key in ("params", "macs", "size_bytes")}
+        stages.append({"stage": stage.name, **measured, **facts, "kept": stage.kept, "reason": stage.reason})
+    key = _key(name, last.name)
+    if key not in errors:
+        return {"error_reference": errors["original"], "refused": last.reason, "stages": stages}
+    macs = last.row.get("macs")
+    return {
+        "ratio": first.row["size_bytes"] / last.row["size_bytes"],
+        "size_bytes": last.row["size_bytes"],
+        "reference_bytes": first.row["size_bytes"],
+        "error_reference": errors["original"],
+        "error": errors[key],
+        "macs_ratio": first.row["macs"] / macs if macs else None,
+        "latency_ratio": latencies[key]["speedup"],
+        "latency_text": latencies[key]["speedup_text"],
+        "stages": stages,
+    }

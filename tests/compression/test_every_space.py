@@ -1,0 +1,57 @@
+"""Every pass on a network of every search space: the result is exact, or refused with a reason; never wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.compressing.every_pass import audit, networks, of_low_rank
+from netwright.compression.model import Model
+from netwright.compression.proof import outputs
+from netwright.core.plugins import names
+
+QUICK = {("mlp", one) for one in names("pass")} | {("recurrent", "structured_prune")}
+CASES = [
+    pytest.param(space, one, id=f"{space}-{one}", marks=[] if (space, one) in QUICK else pytest.mark.slow)
+    for space in names("space")
+    for one in names("pass")
+]
+
+
+@pytest.mark.parametrize(("space", "one"), CASES)
+def test_the_result_is_exact_or_refused(space: str, one: str, tmp_path: Path) -> None:
+    ((net, shapes),) = networks(space, 1)
+    before = [value.clone() for value in net.state_dict().values()]
+    found = audit(one, net, shapes, tmp_path)
+    assert found.outcome in ("exact", "refused"), found.reason
+    assert found.reason or found.outcome == "exact"
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), before, strict=True))
+
+
+def test_the_audit_sees_a_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netwright.compression.passes.structured_prune import StructuredPrune
+
+    ((net, shapes),) = networks("mlp", 1)
+    right = StructuredPrune.apply
+
+    def spoilt(self: StructuredPrune, model: Model, context: object) -> Model:
+        done = right(self, model, context)
+        with torch.no_grad():
+            next(done.module.parameters()).neg_()
+        return done
+
+    monkeypatch.setattr(StructuredPrune, "apply", spoilt)
+    pruned = audit("structured_prune", net, shapes, tmp_path / "a")
+    assert pruned.outcome == "wrong"
+    assert "silenced" in pruned.reason
+
+
+def test_a_network_of_low_rank_is_one() -> None:
+    ((net, shapes),) = networks("recurrent", 1)
+    thin = of_low_rank(net)
+    for name, weight in thin.named_parameters():
+        if name.endswith("weight") and weight.ndim == 2:
+            assert int(torch.linalg.matrix_rank(weight.double(), rtol=1e-5)) <= 2
+    assert not torch.equal(outputs(thin, torch.ones(2, *shapes.input)), outputs(net, torch.ones(2, *shapes.input)))
