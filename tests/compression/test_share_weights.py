@@ -98,8 +98,8 @@ def test_values_that_are_all_zero_are_left_alone(context_of) -> None:
 def test_layers_take_fewer_bits_where_that_costs_little(context_of) -> None:
     net, context = context_of("mlp", epochs=8)
     trained = context.fine_tune(net, purpose="train", distill=False, learning_rate=5e-3)
-    free = ShareWeights(bits=6, max_drop=1.0, epochs=0).apply(Model(trained), context)
-    strict = ShareWeights(bits=6, max_drop=0.0, epochs=0).apply(Model(trained), context)
+    free = ShareWeights(bits=6, layer_drop=1.0, epochs=0).apply(Model(trained), context)
+    strict = ShareWeights(bits=6, layer_drop=0.0, epochs=0).apply(Model(trained), context)
     assert all(distinct(p) <= 2 for p in free.module.parameters() if p.ndim > 1)
     assert sum(distinct(p) for p in strict.module.parameters() if p.ndim > 1) > 6
     before = context.evaluate(trained)["accuracy"]

@@ -10,6 +10,7 @@ from netwright.compression.model import Model
 from netwright.compression.passes.unstructured_prune import UnstructuredPrune
 from netwright.compression.sparsity import Densities, choose, find_weights
 from netwright.compression.sparsity_hooks import Admm, TighteningMasks
+from netwright.compression.sparsity_sensitivity import by_sensitivity, to_total
 from netwright.core.errors import CompressionError, ConfigurationError, InterruptedRunError
 from netwright.core.plugins import build
 from netwright.tasks.settings import Training
@@ -185,3 +186,25 @@ def test_a_milder_pass_leaves_twice_as_many_weights() -> None:
     milder = UnstructuredPrune(density=0.1, densities={"1": 0.8}).milder()
     assert milder == UnstructuredPrune(density=0.2, densities={"1": 1.0})
     assert UnstructuredPrune(density=0.6).milder() is None
+
+
+def test_a_layer_that_suffers_more_keeps_more(context_of) -> None:
+    net, context = context_of("mlp")
+    scores = {name: value.abs() for name, value in find_weights(net).entries(net).items()}
+    frail = "4.weight"
+
+    def loss(changed: nn.Module) -> float:
+        return 0.0 if torch.equal(changed.get_parameter(frail), net.get_parameter(frail)) else 1.0
+
+    found = by_sensitivity(net, scores, Densities(0.2), loss=loss, allowed=0.1)
+    assert found.own[frail] > 0.4 > found.own["1.weight"] == found.own["6.weight"]
+    done = UnstructuredPrune(density=0.2, scope="sensitivity").apply(Model(net), context.without_training())
+    assert density(done.module) == pytest.approx(0.2, abs=0.01)
+
+
+def test_tolerated_shares_are_brought_to_the_total() -> None:
+    sizes = {"a": 1000, "b": 100}
+    for wanted in (0.05, 0.2, 0.9):
+        shares = to_total({"a": 0.1, "b": 0.5}, sizes, wanted)
+        assert sum(sizes[name] * share for name, share in shares.items()) == pytest.approx(1100 * wanted)
+        assert shares["a"] < shares["b"] <= 1

@@ -35,7 +35,7 @@ class ShareWeights(Pass):
     layer_bits: dict[str, Bits] = Field(
         default={}, description="bits of their own for some layers or parameters, path: bits"
     )
-    max_drop: float | None = Field(
+    layer_drop: float | None = Field(
         default=None,
         ge=0,
         description="take fewer bits wherever a layer alone then costs no more than this of the validation score",
@@ -108,7 +108,7 @@ class ShareWeights(Pass):
         from netwright.compression.sharing import fewest_bits
 
         most = self._most(module, names)
-        if self.max_drop is None:
+        if self.layer_drop is None:
             return most
         score = context.task.primary()
         return fewest_bits(
@@ -117,7 +117,7 @@ class ShareWeights(Pass):
             most=most,
             change=lambda tensor, bits: self._shared(tensor, bits, context.seed),
             loss=lambda changed: score.loss(context.evaluate(changed)[score.metric]),
-            allowed=self.max_drop,
+            allowed=self.layer_drop,
         )
 
     def _shared(self, tensor: torch.Tensor, bits: int, seed: int) -> torch.Tensor:

@@ -45,8 +45,13 @@ class UnstructuredPrune(Pass):
         description="what stays: large weights; those that training moves away from zero; those that the loss is most "
         "sensitive to at the start; large ones after training with a penalty that separates them",
     )
-    scope: Literal["global", "layer", "lamp"] = Field(
-        default="global", description="rank all weights together, within each layer, or together by LAMP score"
+    scope: Literal["global", "layer", "lamp", "sensitivity"] = Field(
+        default="global",
+        description="rank all weights together; within each layer; together by LAMP score; or within each layer, "
+        "which keeps more the more it suffers when pruned alone",
+    )
+    layer_drop: float = Field(
+        default=0.01, ge=0, description="sensitivity: validation score that one layer may cost before training"
     )
     min_density: float = Field(default=0.002, ge=0, le=1, description="no layer keeps less than this share")
     schedule: Literal["gradual", "one_shot"] = Field(
@@ -89,7 +94,7 @@ class UnstructuredPrune(Pass):
         if not weights.layers:
             reasons = "; ".join(f"{name}: {why}" for name, why in weights.refused.items())
             raise CompressionError(f"no weight can be pruned ({reasons or 'there is none'})")
-        wanted = self._wanted(model.module, weights)
+        wanted = self._wanted(model.module, weights, context)
         trained = not (context.dry or self.epochs == 0)
         forms = {name: Sparse() for name in weights.layers}
         if trained and self.schedule == "gradual" and self.criterion != "admm":
@@ -107,12 +112,25 @@ class UnstructuredPrune(Pass):
 
         return find_weights(model.module, ignore=self.ignore, forms=model.forms)
 
-    def _wanted(self, module: nn.Module, weights: Weights) -> Densities:
+    def _wanted(self, module: nn.Module, weights: Weights, context: Context | None = None) -> Densities:
+        """The densities asked for; those by sensitivity are found only where there is a context to measure in."""
         from netwright.compression.sparsity import Densities, names_to_paths
+        from netwright.compression.sparsity_sensitivity import by_sensitivity
 
         found = names_to_paths(module, self.densities, field="densities")
         own = {name: self.densities[one] for one, names in found.items() for name in names if name in weights.layers}
-        return Densities(self.density, own, self.scope, self.min_density)
+        scope = "layer" if self.scope == "sensitivity" else self.scope
+        wanted = Densities(self.density, own, scope, self.min_density)
+        if self.scope != "sensitivity" or context is None:
+            return wanted
+        score = context.task.primary()
+        return by_sensitivity(
+            module,
+            self._scores(module, context, weights),
+            wanted,
+            loss=lambda changed: score.loss(context.evaluate(changed)[score.metric]),
+            allowed=self.layer_drop,
+        )
 
     def _epochs(self, context: Context) -> tuple[int, int]:
         """Epochs with the penalty of ADMM, and with masks that no longer change."""
