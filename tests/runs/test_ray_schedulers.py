@@ -1,4 +1,4 @@
-"""Ray Tune's own schedulers end or pause trials; what they do is on the run's record like all else."""
+"""Ray Tune's own schedulers end trials; what they do is on the run's record like all else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from netwright.runs.search import create_run, search
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
 def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
     spec = tiny_with(
         f"search.executor={{kind: ray_tune, workers: 2, scheduler: {scheduler}, eta: 2}}",
@@ -19,11 +19,11 @@ def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_pat
         "search.training.epochs=4",
         "search.stopper=never",
         "search.strategy=random_search",
-        "search.trials=7",
+        "search.trials=10",
     )
     create_run(spec, run_path)
     trials = search(run_path)
-    assert len(trials) == 7
+    assert len(trials) == 10
     assert {trial.state for trial in trials} == {TrialState.DONE, TrialState.STOPPED}
     for trial in trials:
         assert [row["epoch"] for row in trial.curve] == list(range(1, int(trial.fidelity) + 1))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import ray
 from pydantic import Field
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, HyperBandScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost, stopped_early
@@ -26,7 +26,7 @@ JOB = "job"
 ROW = "row"
 OUTCOME = "outcome"
 EPOCH, LOSS = "epoch", "loss"
-Scheduler = Literal["search", "asha", "hyperband", "median"]
+Scheduler = Literal["search", "asha", "median"]
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
@@ -45,7 +45,7 @@ class RayTune(Executor):
     Ray only executes: what it writes goes to the run's scratch folder and is never read back. With
     `address` the trials run on that cluster, whose nodes must see the run folder. One of Ray's own schedulers may
     end trials by the objective that chooses the winner, beside the search's own rules; it remembers nothing of a
-    search that was interrupted, and Hyperband wants as many `workers` as its brackets have trials.
+    search that was interrupted.
     """
 
     workers: int = Field(default=2, ge=1, description="trials at a time")
@@ -53,9 +53,9 @@ class RayTune(Executor):
     gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
     scheduler: Scheduler = Field(
         default="search",
-        description="who else may end a trial: nobody but the search, or Ray's asha, hyperband, median",
+        description="who else may end a trial: nobody but the search, or Ray's asha or median",
     )
-    eta: int = Field(default=3, ge=2, description="of Ray's asha and hyperband: one in so many goes on")
+    eta: int = Field(default=3, ge=2, description="of Ray's asha: one in so many goes on")
 
     def run(self, work: Work, *, scratch: Path) -> None:
         with self._cluster():
@@ -130,7 +130,6 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
 
     def on_epoch(self, trial_id: str, row: Mapping[str, Any]) -> bool:
         """Pass one epoch's row on; False when the trial is to be stopped."""
-        self._stopped.discard(trial_id)
         go_on = self._work.report(self._running[trial_id].number, row)
         if not go_on:
             self._stopped.add(trial_id)
@@ -146,7 +145,7 @@ class _WorkSearcher(Searcher):  # type: ignore[misc]  # Ray is untyped here
         return int(self._running[trial_id].specification["search"]["training"]["epochs"])
 
     def stop(self, trial_id: str) -> None:
-        """Take note that one of Ray's rules ended a trial, or paused it: if it is not heard of again it was ended."""
+        """Take note that a trial was ended by one of Ray's rules."""
         self._stopped.add(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -204,7 +203,7 @@ class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped her
             return str(TrialScheduler.CONTINUE)
         seen = {**result, EPOCH: row["epoch"], LOSS: loss}
         decision = str(self._rule.on_trial_result(tune_controller, trial, seen))
-        if decision != TrialScheduler.CONTINUE:
+        if decision == TrialScheduler.STOP:
             self._searcher.stop(trial.trial_id)
         return decision
 
@@ -234,8 +233,6 @@ def _rays_own(executor: RayTune, *, epochs: int) -> TrialScheduler:
     common = {"time_attr": EPOCH, "metric": LOSS, "mode": "min"}
     if executor.scheduler == "asha":
         return ASHAScheduler(max_t=epochs, reduction_factor=executor.eta, grace_period=1, **common)
-    if executor.scheduler == "hyperband":
-        return HyperBandScheduler(max_t=epochs, reduction_factor=executor.eta, **common)
     return MedianStoppingRule(grace_period=1, min_samples_required=3, **common)
 
 
