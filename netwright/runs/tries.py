@@ -113,16 +113,19 @@ def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
 
 def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
     """Why there is nothing to choose: the nearest try, and each bound that none met with the best it came to."""
-    measured = [one for one in tries if one.figures]
+    measured = [one for one in tries if one.figures] or [one for one in tries if one.predicted]
     if not measured:
         reasons = [one.reason for one in tries if one.reason]
         common = max(set(reasons), key=reasons.count) if reasons else "nothing was tried"
         return f"none of {len(tries)} tries came to an end; the most common reason: {common}"
     nearest = min(measured, key=lambda one: _violation(one, objectives))
-    text = f"no setting of {len(tries)} tried meets all goals. Nearest is try {nearest.number}: "
-    text += missed(nearest.figures, objectives) or nearest.reason
+    trained = "" if nearest.figures else ", predicted"
+    text = f"no setting of {len(tries)} tried meets all goals. Nearest is try {nearest.number}{trained}: "
+    known = nearest.figures or nearest.predicted
+    text += missed(known, [o for o in objectives if nearest.figures or o.metric in known]) or nearest.reason
     for objective in objectives:
-        values = [one.figures[objective.metric] for one in measured if objective.metric in one.figures]
+        figures = [one.figures or one.predicted for one in measured]
+        values = [each[objective.metric] for each in figures if objective.metric in each]
         if objective.bound is None or not values or any(map(objective.satisfied_by, values)):
             continue
         best = min(values, key=objective.loss)
@@ -134,7 +137,7 @@ def _violation(one: Try, objectives: Sequence[Objective]) -> float:
     """The sum of what is beyond each bound, relative to it; an unknown figure counts as wholly missed."""
     total = 0.0
     for objective in objectives:
-        value, bound = one.figures.get(objective.metric), objective.bound
+        value, bound = (one.figures or one.predicted).get(objective.metric), objective.bound
         if bound is None:
             continue
         beyond = abs(bound) if value is None else objective.loss(value) - objective.loss(bound)

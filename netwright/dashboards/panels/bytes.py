@@ -13,7 +13,7 @@ from netwright.runs.view import RunView
 
 COUNTS = {
     "dense_bytes": ("parameters as floats", GREY),
-    "size_bytes": ("file on disk", BLUE),
+    "file_bytes": ("file on disk", BLUE),
     "gzip_bytes": ("file under gzip", ORANGE),
     "coded_bytes": ("entropy-coded archive", GREEN),
 }
@@ -86,12 +86,17 @@ class Bytes(Panel):
 
 def _row(stage: Mapping[str, Any], first: Mapping[str, Any]) -> Row:
     row: Row = {"stage": str(stage.get("stage", "")) + ("" if stage.get("kept", True) else " (rolled back)")}
-    whole = number(first.get("size_bytes"))
+    whole = _file_bytes(first)
     for name in (*COUNTS, BOUND):
-        value = number(stage.get(name))
+        value = _file_bytes(stage) if name == "file_bytes" else number(stage.get(name))
         row[name] = value
         row[f"{name}_factor"] = whole / value if whole and value else None
     parts = stage.get("bytes")
     known = parts if isinstance(parts, Mapping) else {}
     row["parts"] = ", ".join(f"{name} {size:,}" for name, size in known.items() if isinstance(size, int) and size)
     return row
+
+
+def _file_bytes(stage: Mapping[str, Any]) -> float | int | None:
+    """The size of the ONNX file; where an archive is handed over, `size_bytes` is the archive's."""
+    return number(stage.get("file_bytes", stage.get("size_bytes")))

@@ -47,4 +47,6 @@ class Notes(Panel):
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
         alone = sum(row["verdict"] in ("left alone", "refused") for row in rows)
-        return f"{len(rows)} lines; {alone} layers left alone or refused."
+        if not alone:
+            return "No layer was left alone or refused."
+        return f"{alone} {'layer was' if alone == 1 else 'layers were'} left alone or refused; the reasons are below."
