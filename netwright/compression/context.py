@@ -86,6 +86,7 @@ class Context:
         short goes on from its last epoch. Raises NotFiniteError when training diverges.
         """
         from netwright.compression.form import FormsHook
+        from netwright.tasks.checkpoint import digest_of
         from netwright.tasks.training import fit
 
         student = copy.deepcopy(module)
@@ -95,6 +96,9 @@ class Context:
         training = self.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
         for parameter in student.parameters():
             parameter.requires_grad_(True)
+
+        taught = [distill, self.distillation.model_dump(mode="json"), *(hook.identity() for hook in hooks)]
+        taught += [digest_of(teacher.state_dict())] if teacher is not None else []
 
         def told(row: Any) -> bool:
             self.listener(Event("compress.epoch", {"purpose": purpose, "score": self.task.primary().metric, **row}))
@@ -109,16 +113,18 @@ class Context:
             teacher=(teacher or self.original) if distill else None,
             distillation=self.distillation if distill else None,
             hooks=[*([FormsHook(forms)] if forms else []), *hooks],
-            checkpoint=self._checkpoint(student, purpose, training),
+            checkpoint=self._checkpoint(student, purpose, training, taught),
             device=self.device,
         )
         return student.eval()
 
-    def _checkpoint(self, student: nn.Module, purpose: str, training: Training) -> Path:
+    def _checkpoint(self, student: nn.Module, purpose: str, training: Training, taught: Sequence[object]) -> Path:
         """Where a training's state lies until its stage is done; another network or setting has another place."""
         from netwright.tasks.checkpoint import digest_of
 
-        key = content_hash([purpose, self.seed, training.model_dump(mode="json"), digest_of(student.state_dict())])
+        key = content_hash(
+            [purpose, self.seed, training.model_dump(mode="json"), digest_of(student.state_dict()), *taught]
+        )
         return self.trainings / f"{key[:24]}.safetensors"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from netwright.evaluation.machine import this_machine
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
 from netwright.runs.stages import StageMeter
+from netwright.runs.teachers import trained_trial
 from netwright.runs.winner import Winner
 
 
@@ -57,6 +59,7 @@ def open_workbench(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Li
     meter.begin(model)
     workspace = run.folder.scratch / "compress"
     context = context_of(run.specification, winner.module, recipe=recipe, workspace=workspace, listener=listener)
+    context = dataclasses.replace(context, trial=partial(trained_trial, run))
     return Workbench(model, context, meter, FolderStore(run.folder.scratch / "stages"), salt_of(run))
 
 
