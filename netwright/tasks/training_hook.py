@@ -29,7 +29,7 @@ class TrainingHook:
         """Before a forward pass: write the values that the network computes with."""
 
     def penalty(self, inputs: torch.Tensor) -> torch.Tensor | None:
-        """After a forward pass on `inputs` [N, *shape], as the model got them: what is added to the loss, if anything."""
+        """After a forward pass on `inputs` [N, *shape], as the model got them: what to add to the loss, or None."""
         del inputs
         return None
 
