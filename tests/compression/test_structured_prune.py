@@ -65,6 +65,17 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
         {"b"},
         {"f"},
     ),
+    "mean over channels": (
+        lambda: Net(
+            lambda s, x: s.f((s.b(x) * s.a(x).mean(1, keepdim=True)).mean((2, 3))),
+            a=Conv(3, 16, 1),
+            b=Conv(3, 8, 1),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"a", "f"},
+    ),
     "dense block": (
         lambda: Net(_dense, a=Conv(3, 8, 1), n=nn.BatchNorm2d(8), b=Conv(8, 4, 1), c=Conv(12, 4, 1), f=Lin(16, 10)),
         IMAGE,
