@@ -190,6 +190,6 @@ def test_auto_says_what_it_picked_and_why():
     assert Auto(budget=2).choice(Few(), one)[0] == "random_search"
     assert Auto(budget=100).choice(Knapsack(), two)[0] == Auto().choice(Mixed(), one)[0] == "predictor"
     assert Auto().choice(Knapsack(), one, tried=5000)[0] == "local_search"
-    assert Auto().choice(Knapsack(), two, tried=5000)[0] == "evolution"
+    assert Auto().choice(Knapsack(), two, tried=5000)[0] == "nsga2"
     origin = Auto(budget=2).ask(Few(), [], one, random.Random(0)).origin
     assert origin == "auto: random_search, since the budget allows all 2 architectures: random"

@@ -26,7 +26,7 @@ class Auto(Strategy):
     """Picks a strategy by the size of the space, the budget and the objectives, and says why in a trial's origin.
 
     A budget that allows the whole space: random search. Else a predictor while the record is short, and after that
-    local search for one objective, evolution for several.
+    local search for one objective, NSGA-II for several.
     """
 
     budget: int | None = Field(default=None, ge=1, description="trials in all, where known")
@@ -63,7 +63,7 @@ class Auto(Strategy):
             return "predictor", f"since a model learns most from fewer than {readable(MODELLED)} trials"
         if len(objectives) == 1:
             return "local_search", f"since a model of more than {readable(MODELLED)} trials is slow"
-        return "evolution", f"since a model of more than {readable(MODELLED)} trials is slow"
+        return "nsga2", f"since a model of more than {readable(MODELLED)} trials is slow"
 
 
 @lru_cache(maxsize=16)
