@@ -22,13 +22,25 @@ from netwright.core.files import canonical_json
 from netwright.core.plugins import KINDS, Plugin, load, name_of, names, summary
 from netwright.core.records import Objective
 from netwright.evaluation.latency import LatencyProtocol
+from netwright.nas.fidelity import Fidelity
 from netwright.runs.specification import RunSpecification, Search, Winner
 from netwright.tasks.settings import Distillation, Training
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 PARTS: dict[str, type[BaseModel]] = {
     model.__name__: model
-    for model in (RunSpecification, Objective, Search, Winner, Recipe, Bounds, Training, Distillation, LatencyProtocol)
+    for model in (
+        RunSpecification,
+        Objective,
+        Search,
+        Fidelity,
+        Winner,
+        Recipe,
+        Bounds,
+        Training,
+        Distillation,
+        LatencyProtocol,
+    )
 }
 MARKED = re.compile(r"(<!-- fields: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
