@@ -86,7 +86,9 @@ class Chooser(ABC):
             self._scopes.pop()
 
     def _answer(self, name: str, domain: Domain) -> Value:
-        path = name[1:] if name.startswith("/") else "/".join([*self._scopes, name])
+        path = "/".join([*self._scopes, name]) if self._scopes else name
+        if name.startswith("/"):
+            path = name[1:]
         if path in self.decisions:
             if self.domains[path] != domain:
                 raise SpaceError(f"the decision {path!r} is asked for twice, with different options")

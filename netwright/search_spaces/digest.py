@@ -357,7 +357,7 @@ def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
                 alive -= size[tensor]
         else:
             inside = frozenset([inputs.index(n) for n in ending]) if ending else NOTHING
-            high, left = _peak(inner, inside)
+            high, left = inner.peaks.get(inside) or _peak(inner, inside)
             peak = max(peak, alive + high)
             alive += left
             if times > 1:

@@ -208,11 +208,12 @@ class GraphBuilder:
         return Tensor(self._count - 1, item.shape, self._mark)
 
     def _numbers(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
-        mark = self._mark
-        for tensor in tensors:
-            if tensor.owner is not mark:
+        mark, numbers = self._mark, []
+        for number, _, owner in tensors:
+            if owner is not mark:
                 raise SpaceError("a block may use only the tensors it is given, and gives back one of its own")
-        return tuple([tensor.number for tensor in tensors])
+            numbers.append(number)
+        return tuple(numbers)
 
     def _place(self, operation: Operation, name: str) -> str:
         return "/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()])

@@ -98,6 +98,7 @@ class Outline:
             found.append(free)
         return tuple(found)
 
-    @property
+    @cached_property
     def output_shape(self) -> Shape:
+        """The shape of the result."""
         return self.shapes[self.output]
