@@ -24,6 +24,9 @@ Runnable = Callable[[np.ndarray], np.ndarray]
 """Takes a preprocessed float32 batch [N, *shape] and gives the outputs [N, ...]."""
 
 SIZES = (1, 2, 5)
+ROWS = 16
+"""Samples to trace with: recurrent layers fix the batch axis of a small example."""
+
 LOADER = "load.py"
 
 
@@ -37,10 +40,9 @@ def traced(model: nn.Module, example: np.ndarray, *, largest_batch: int | None =
     from torch.export import Dim, export
 
     plain = copy.deepcopy(model).cpu().eval()
-    # a recurrent layer fixes the batch axis of a small example
-    rows = max(len(example), 16)
-    batch = torch.from_numpy(np.resize(example, (rows, *example.shape[1:])).astype(np.float32, copy=False))
-    axis = Dim("batch") if largest_batch is None else Dim("batch", min=1, max=max(largest_batch, rows))
+    batch = torch.from_numpy(np.resize(example, (ROWS, *example.shape[1:])).astype(np.float32, copy=False))
+    # an example as large as the largest batch would fix the axis
+    axis = Dim("batch") if largest_batch is None else Dim("batch", min=1, max=max(largest_batch, ROWS + 1))
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")

@@ -51,10 +51,12 @@ class Pte(Format):
             from executorch.runtime import Runtime
         except ImportError as error:
             raise _missing(error) from None
-        program = Runtime.get().load_program(path.read_bytes())
-        forward = program.load_method("forward")
+        program = Runtime.get().load_program(path)
+        # the runtime crashes when a program ends before its methods, so both are held by what is given back
+        held = (program, program.load_method("forward"))
 
         def run(inputs: np.ndarray) -> np.ndarray:
+            forward = held[1]
             batches = np.split(inputs, range(self.largest_batch, len(inputs), self.largest_batch))
             found = [
                 forward.execute([torch.from_numpy(np.ascontiguousarray(one))])[0].numpy().copy() for one in batches

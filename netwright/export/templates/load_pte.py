@@ -16,7 +16,8 @@ network = program.load_method("forward")
 
 def outputs(inputs: np.ndarray) -> np.ndarray:
     """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
-    return network.execute([torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))])[0].numpy()
+    batch = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
+    return np.array(network.execute([batch])[0])
 
 
 if __name__ == "__main__":
