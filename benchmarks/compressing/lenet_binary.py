@@ -20,7 +20,7 @@ from netwright.compression.passes.quantize_weights import QuantizeWeights
 from netwright.tasks.settings import Training
 from netwright.tasks.training import fit
 
-IMAGES = 8000
+IMAGES = 4000
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def corrected(path: Path, quantized: Path, target: Path, *, data: npt.NDArray[An
     `data` is preprocessed float32 [samples, *shape]. Layers whose weights stayed in float are left as they are.
     """
     model = onnx.load(str(path))
-    rounded = _dequantized(quantized)
+    rounded = dequantized(quantized)
     layers = [node for node in model.graph.node if _weighs(node) and node.input[1] in rounded]
     if not layers:
         onnx.save(model, str(target))
@@ -45,7 +45,7 @@ def _weighs(node: Any) -> bool:
     return node.op_type in {"Conv", "ConvTranspose"}
 
 
-def _dequantized(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+def dequantized(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     """The weights that a quantized file computes with, by their names in the float file."""
     graph = onnx.load(str(path)).graph
     held = {one.name: one for one in graph.initializer}

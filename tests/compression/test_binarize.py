@@ -93,3 +93,10 @@ def test_a_network_of_edges_only_is_refused_with_the_reason(context_of) -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
     with pytest.raises(CompressionError, match="no layer can be made binary: it is the first or the last layer"):
         Binarize().apply(Model(net), context)
+
+
+def test_trainings_of_other_settings_do_not_meet(context_of) -> None:
+    net, context = context_of("mlp")
+    binary, ternary = (Binarize(values=values).apply(Model(net), context) for values in ("binary", "ternary"))
+    assert set(_values(binary.module[4].weight)) == {1}
+    assert set(_values(ternary.module[4].weight)) == {2}

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from netwright.core.errors import ExportError
 from netwright.evaluation.machine import Machine, this_machine
+from netwright.export.bias_correction import dequantized
 from netwright.export.equalization import equalized
 from netwright.export.onnx_runtime import Session
 from netwright.export.quantization import prepared, quantize_dynamic
@@ -171,3 +172,27 @@ def test_the_range_of_least_error_leaves_a_lonely_outlier_out() -> None:
     assert low == 0.0
     assert 4.0 <= high < 5.0
     assert best_range(np.ones(2048), -1.0, 1.0) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("reduce_range", [False, True])
+def test_weights_on_a_grid_are_not_rounded_a_second_time(
+    reduce_range: bool, exported: Exported, tmp_path: Path
+) -> None:
+    model = onnx.load(str(prepared(exported.file("convnet"), tmp_path)))
+    for one in model.graph.initializer:
+        weights = numpy_helper.to_array(one)
+        if weights.ndim == 4:
+            rows = weights.reshape(len(weights), -1)
+            steps = steps_of(rows, bits=4)
+            held = (integers(rows, steps, bits=4) * steps[:, None]).reshape(weights.shape)
+            one.CopyFrom(numpy_helper.from_array(held.astype(np.float32), one.name))
+    source, target = tmp_path / "grid.onnx", tmp_path / "q.onnx"
+    onnx.save(model, str(source))
+    quantize_static(
+        source, target, calibration=samples(64, 1, 12, 12), settings=Static(reduce_range=reduce_range, weights="int8")
+    )
+    wanted = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    found = {name: one for name, one in dequantized(target).items() if one.ndim == 4}
+    assert len(found) == 2
+    for name, one in found.items():
+        assert np.allclose(one, wanted[name], atol=1e-5 * np.abs(wanted[name]).max())

@@ -61,6 +61,7 @@ class Binarize(Pass):
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.model import Note
         from netwright.compression.weighted_layers import put_in_form
+        from netwright.core.files import content_hash
 
         verdicts = self.check(model, context)
         chosen = [verdict.layer for verdict in verdicts if verdict.applies]
@@ -69,7 +70,7 @@ class Binarize(Pass):
         forms = {f"{path}.weight": self._form() for path in chosen}
         module = context.fine_tune(
             model.module,
-            purpose="binarize",
+            purpose=f"binarize {content_hash(self.model_dump(mode='json'))[:12]}",
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             distill=self.distill,

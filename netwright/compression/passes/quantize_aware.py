@@ -60,6 +60,7 @@ class QuantizeAware(Pass):
         from netwright.compression.forms.rounded import Rounded
         from netwright.compression.model import Note
         from netwright.compression.weighted_layers import put_in_form
+        from netwright.core.files import content_hash
 
         verdicts = self.check(model, context)
         chosen = [verdict.layer for verdict in verdicts if verdict.applies]
@@ -74,7 +75,7 @@ class QuantizeAware(Pass):
         try:
             module = context.fine_tune(
                 model.module,
-                purpose="quantize_aware",
+                purpose=f"quantize_aware {content_hash(self.model_dump(mode='json'))[:12]}",
                 epochs=self.epochs,
                 learning_rate=self.learning_rate,
                 distill=self.distill,
