@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ from netwright.export.to_onnx import export_onnx
 from netwright.search_spaces.space import SearchSpace
 from netwright.tasks.data import Arrays
 from netwright.tasks.settings import Training
+from netwright.tasks.targets import ClassNumbers, Targets
 from netwright.tasks.task import Task
 
 NETWORKS = int(os.environ.get("NETWRIGHT_NETWORKS", "1"))
@@ -60,11 +61,20 @@ LOW_RANK_BOUND = 1e-2
 PRESERVING = ("fold", "fine_tune")
 
 
+class AnyInput(ClassNumbers):
+    """Class numbers for inputs of any number of axes."""
+
+    input_axes: ClassVar[tuple[int, ...]] = (2, 3, 4)
+
+
 class Noise(Task):
     """Random inputs of a shape, and a loss that any network has."""
 
     shape: tuple[int, ...]
     results: tuple[int, ...]
+
+    def targets(self) -> Targets:
+        return AnyInput()
 
     def load(self) -> Arrays:
         random = np.random.default_rng(0)
