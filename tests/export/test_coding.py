@@ -114,6 +114,17 @@ def test_structure_in_rows_columns_and_neighbours_pays() -> None:
     assert len(with_shape.data) < 0.85 * len(without.data)
 
 
+@pytest.mark.parametrize("kept", [1.0, 0.3])
+def test_a_codebook_scaled_for_each_row_stays_one(kept: float) -> None:
+    rng = np.random.default_rng(0)
+    book, scales = rng.normal(size=16).astype("<f4"), rng.normal(size=(48, 1)).astype("<f4")
+    shared = book[rng.integers(0, 16, (48, 600))] * scales * (rng.random((48, 600)) < kept) + np.float32(0)
+    coded = code_tensor(shared.tobytes(), item=4, kind="f", shape=shared.shape, means=Means())
+    assert "a codebook of up to 16 for each row" in coded.way
+    assert _back(coded.data, shared) == shared.tobytes()
+    assert len(coded.data) < shared.size * (1 if kept < 1 else 0.8)
+
+
 @pytest.mark.parametrize("net", ["mlp", "convnet", "separable", "lstm", "gru", "attention"])
 def test_files_come_back_with_the_same_sha(net: str, exported: Exported) -> None:
     file = exported.file(net).read_bytes()

@@ -206,7 +206,7 @@ def plane_values(source: Source, item: int, places: Places) -> np.ndarray:
     The rotation puts a float's whole exponent into one byte and its sign beside the lowest bits.
     """
     planes = [symbols(source.part(), 256, places).astype(np.uint8) for _ in range(item)]
-    whole = np.ascontiguousarray(np.stack(planes, axis=1))
+    whole = np.ascontiguousarray(np.stack(planes, axis=1)).reshape(-1)
     if item != 4:
         return whole
     word = whole.view("<u4")
@@ -222,7 +222,29 @@ def table_values(source: Source, item: int, places: Places) -> np.ndarray:
     return found
 
 
-VALUES: tuple[Callable[[Source, int, Places], np.ndarray], ...] = (raw_values, plane_values, table_values)
+def row_table_values(source: Source, item: int, places: Places) -> np.ndarray:
+    """Values by their numbers in a codebook of their row, as a scale for each row makes of a shared one."""
+    if not len(places):
+        return np.zeros(0, np.uint8)
+    rows = places.at // places.columns
+    most = source.count(1 << 12)
+    sizes = symbols(source.part(), most + 1, Places(np.arange(rows[-1] + 1), int(rows[-1]) + 1, 0))
+    ends = np.cumsum(sizes)
+    total = int(ends[-1])
+    if total > len(places):
+        raise DamagedArchive("the archive is damaged: codebooks are larger than what they are for")
+    book = values(source.part(), item, Places(np.arange(total), max(1, total), 0)).reshape(total, -1)
+    numbers = symbols(source.part(), most, places)
+    found: np.ndarray = book[(ends - sizes)[rows] + numbers]
+    return found
+
+
+VALUES: tuple[Callable[[Source, int, Places], np.ndarray], ...] = (
+    raw_values,
+    plane_values,
+    table_values,
+    row_table_values,
+)
 
 
 def mask(source: Source, region: Region) -> np.ndarray:

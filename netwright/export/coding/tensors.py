@@ -21,8 +21,10 @@ MASKED_FROM, MASKED_ABOVE = 0.125, 0.5
 """Shares of the most common value from which it is also, and above which it is only, coded by its places."""
 NOISE = 7.0
 """Bits per byte above which a plane of bytes is taken for noise."""
+ROW_GAIN = 3
+"""So many times more values than entries in its rows' codebooks must a tensor have to be worth them."""
 GAPS = (15, 31, 63, 127, 255)
-RAW, PLANES, TABLE = 0, 1, 2
+RAW, PLANES, TABLE, ROW_TABLES = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,32 @@ def _values(whole: _Values, means: Means) -> Coded:
         way = f"codebook of {size}, {coded.way}"
         found.append(Coded(data, way, {"codebooks": len(book), "indices": len(data) - len(book)}, bound))
     if count and (len(found) == 1 or size > 256):
-        found.append(_planes(raw, whole.places, means))
+        found += _row_tables(whole, means) or [_planes(raw, whole.places, means)]
     return min(found, key=lambda one: len(one.data))
+
+
+def _row_tables(whole: _Values, means: Means) -> list[Coded]:
+    """A codebook for each row, where rows have far fewer values than all of them: a scale for each row, as a folded
+    batch norm leaves it, makes of one shared codebook as many as there are rows. Empty where that is not so."""
+    rows = whole.places.at // whole.places.columns
+    keys, numbers = np.unique(rows * len(whole.book) + whole.numbers, return_inverse=True)
+    sizes = np.bincount(keys // len(whole.book), minlength=int(rows[-1]) + 1)
+    if len(keys) * ROW_GAIN > len(rows) or len(sizes) < 2 or sizes.max() >= LARGEST_BOOK:
+        return []
+    ranks = keys % len(whole.book)
+    middle = round(int((ranks < whole.middle).sum()) / len(sizes))
+    starts = np.cumsum(sizes) - sizes
+    most = int(sizes.max())
+    told = _shortest(sizes, most + 1, means)
+    flat = decoder.Places(np.arange(len(keys)), len(keys), 0)
+    books = _planes(whole.book[ranks], flat, means)
+    inner = numbers.reshape(-1) - starts[rows]
+    coded = _symbols(inner, most, min(middle, most), whole.places, means)
+    head = bytes([ROW_TABLES]) + number(most) + part(told.data) + part(books.data)
+    data = head + part(coded.data)
+    bound = books.entropy_bits + _entropy_bits(sizes) + _entropy_bits(np.bincount(inner))
+    way = f"a codebook of up to {most} for each row, {coded.way}"
+    return [Coded(data, way, {"codebooks": len(head), "indices": len(data) - len(head)}, bound)]
 
 
 def _planes(raw: Any, places: decoder.Places, means: Means) -> Coded:
