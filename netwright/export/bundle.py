@@ -2,8 +2,9 @@
 
 Contents: `model.onnx`, `model.int8.onnx` if it was quantized or `model.compressed.onnx` if a pass made another file,
 `model.nwz` with `load_nwz.py` if the file was entropy-coded, `weights.safetensors` and `architecture.json`,
-`preprocessing.json`, `card.json` (what it is, decisions, parity, measurements, provenance), `load.py` (needs
-only onnxruntime and numpy), `README.md` and `SHA256SUMS`.
+`model.netron.json` (figures per node, to drop onto the model in Netron), `preprocessing.json`, `card.json` (what it
+is, decisions, parity, measurements, provenance), `load.py` (needs only onnxruntime and numpy), `README.md` and
+`SHA256SUMS`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from netwright.core.errors import ExportError
 from netwright.core.files import file_hash
 from netwright.export.coding.archive import read_archive
 from netwright.export.coding.loader import LOADER, loader_text
+from netwright.export.netron import write_attachment
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity
 from netwright.export.weights import describe, write_weights
@@ -147,6 +149,8 @@ def _fill(folder: Path, contents: BundleContents) -> None:
         shutil.copyfile(path, folder / name)
         models[name] = kind
     shapes = [Session(folder / name).input_shape[1:] for name in models]
+    for name in models:
+        write_attachment(folder / name)
     shape = [size if isinstance(size, int) else None for size in shapes[0]]
     if contents.archive is not None:
         _add_archive(folder, contents.archive, default=contents.default)

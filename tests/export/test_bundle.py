@@ -111,6 +111,7 @@ def test_the_card_and_the_files_are_complete(folder: Path) -> None:
     assert set(verify_bundle(folder)) == {
         *("model.onnx", "model.int8.onnx", "weights.safetensors", "architecture.json"),
         *("preprocessing.json", "card.json", "load.py", "README.md"),
+        *("model.netron.json", "model.int8.netron.json"),
     }
     card = json.loads((folder / "card.json").read_text())
     assert card["decisions"] == {"depth": 2}
