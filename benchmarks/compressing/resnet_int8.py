@@ -6,6 +6,7 @@ exported files, one thread, batch 1, interleaved with the float file: the ratio'
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,14 @@ CALIBRATION = 512
 def measure(folder: Path) -> list[dict[str, Any]]:
     """One row per depth; `stages` are the float file and its copies."""
     task = Cifar10(samples=10000, calibration_samples=CALIBRATION)
-    return [_one(depth, task, folder) for depth in ACCURACY]
+    return [_known(depth, folder) or _one(depth, task, folder) for depth in ACCURACY]
+
+
+def _known(depth: int, folder: Path) -> dict[str, Any] | None:
+    """The row of a depth that was measured before the run was cut short."""
+    kept = folder / f"resnet{depth}.json"
+    found: dict[str, Any] | None = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+    return found
 
 
 def _one(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def _one(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
     ]
     published = ACCURACY[depth]
     in_float = correct(in_torch(net), task)
-    return {
+    row = {
         "name": f"ResNet-{depth}, CIFAR-10",
         "ratio": source.stat().st_size / found.path.stat().st_size,
         "size_bytes": found.path.stat().st_size,
@@ -80,3 +88,5 @@ def _one(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
         "vnni": not this_machine().int8_products_saturate,
         "stages": stages,
     }
+    (folder / f"resnet{depth}.json").write_text(json.dumps(row), encoding="utf-8")
+    return row
