@@ -76,6 +76,7 @@ def test_a_users_lstm_goes_the_whole_way(tmp_path: Path) -> None:
     check_run(result, kept="structured_prune")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["torchvision:resnet18", "timm:resnet10t"])
 def test_a_network_of_a_collection_goes_the_whole_way(
     model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
