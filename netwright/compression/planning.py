@@ -36,8 +36,9 @@ class Planned:
     """One pass of a plan.
 
     `verdicts` say for each layer group whether the pass applies and why. `figures` are those of the network after
-    the pass: of the module before any file is made (`size_bytes` then counts its tensors alone), of the file
-    afterwards; None where not known. `reason` says why the pass cannot be done; the figures are then unchanged.
+    the pass: of the module before any file is made (`size_bytes` then counts its tensors alone), of the file, or the
+    archive made of it, afterwards; None where not known. `reason` says why the pass cannot be done; the figures are
+    then unchanged.
     """
 
     name: str
@@ -91,7 +92,7 @@ def figures_of(model: Model, context: Context) -> dict[str, int | None]:
 
     if model.file is not None:
         cost = graph_cost(model.file)
-        size = model.file.stat().st_size
+        size = (model.archive or model.file).stat().st_size
         coded = model.archive.stat().st_size if model.archive is not None else None
     else:
         cost = profile(model.module, context.example_tensor()).cost

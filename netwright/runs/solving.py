@@ -288,12 +288,13 @@ class _Solver:
         context = dataclasses.replace(self.bench.context, listener=lambda event: None)
         plan = plan_passes(self.bench.model, recipe.passes, context)
         start, end = plan[0].figures, plan[-1].figures
-        in_file = any(one.stage == "file" for one in recipe.passes) and not plan[-1].reason
+        done = zip(recipe.passes, plan[1:], strict=True)
+        in_file = any(one.stage == "file" and not planned.reason for one, planned in done)
         found: dict[str, float] = {}
         for name in FIGURES:
             value, own, was = end.get(name), self.first.get(name), start.get(name)
-            if value is None or own is None or not was:
-                continue
+            if value is None or own is None or not was or (name == "coded_bytes" and not in_file):
+                continue  # coded bytes of a module are too rough an estimate to end a try by
             found[name] = float(value if in_file else value + own - was if name in BYTES else value * own / was)
         return found
 
