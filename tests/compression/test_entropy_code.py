@@ -72,7 +72,8 @@ def test_a_stage_is_as_large_as_its_archive(context_of, tmp_path) -> None:
     first, last = (stage.row for stage in result.stages)
     archive = tmp_path / last["archive"]
     assert last["size_bytes"] == last["coded_bytes"] == archive.stat().st_size == sum(last["bytes"].values())
-    assert first["size_bytes"] == first["dense_bytes"] > first["gzip_bytes"] > first["coded_bytes"]
+    assert first["size_bytes"] == first["file_bytes"] > first["gzip_bytes"] > first["coded_bytes"]
+    assert first["dense_bytes"] == 4 * first["params"]
     assert first["coded_bytes"] == last["size_bytes"], "what the table foretells is what the pass makes"
     assert result.stages[1].kept
     again = run_recipe(Model(net), recipe, context, meter.measure, store=store)

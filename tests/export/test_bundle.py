@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from export_networks import Exported
 
 from netwright.core.errors import ExportError
 from netwright.export.bundle import BundleContents, verify_bundle, write_bundle
+from netwright.export.coding.archive import write_archive
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import check_parity
 from netwright.export.quantization_static import quantize_static
@@ -159,3 +161,30 @@ def test_a_failed_bundle_leaves_nothing(contents: BundleContents, tmp_path: Path
     with pytest.raises(ExportError, match="refuses"):
         write_bundle(tmp_path / "bundle", broken)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+
+
+def test_an_archive_lies_beside_the_file_it_gives_back(contents: BundleContents, tmp_path: Path) -> None:
+    assert contents.int8 is not None
+    write_archive(contents.int8, tmp_path / "q.nwz")
+    folder = write_bundle(tmp_path / "bundle", replace(contents, archive=tmp_path / "q.nwz")).path
+    assert {"model.nwz", "load_nwz.py"} <= set(verify_bundle(folder))
+    card = json.loads((folder / "card.json").read_text())
+    assert card["files"]["model.nwz"]["type"] == "archive of model.int8.onnx"
+    assert "load_nwz.py model.onnx" in (folder / "README.md").read_text()
+    targets = np.random.default_rng(1).integers(0, 4, size=len(RAW))
+    np.savez(tmp_path / "data.npz", inputs=RAW, targets=targets)
+    told = [_run(folder, str(tmp_path / "data.npz"), "--model", name) for name in ("model.nwz", "model.int8.onnx")]
+    assert [done.returncode for done in told] == [0, 0], told[0].stderr
+    assert told[0].stdout.splitlines()[1] == told[1].stdout.splitlines()[1]
+    with pytest.raises(ExportError, match=r"does not give back the model\.onnx"):
+        write_bundle(tmp_path / "other", replace(contents, archive=tmp_path / "q.nwz", default="model.onnx"))
+
+
+def test_a_file_that_is_not_quantized_has_another_name(contents: BundleContents, tmp_path: Path) -> None:
+    assert contents.int8 is not None
+    renamed = replace(contents, int8=None, compressed=contents.int8, default="model.compressed.onnx", parity={})
+    names = set(verify_bundle(write_bundle(tmp_path / "bundle", renamed).path))
+    assert "model.compressed.onnx" in names
+    assert "model.int8.onnx" not in names
+    with pytest.raises(ExportError, match=r"'model\.int8\.onnx' is not among"):
+        write_bundle(tmp_path / "other", replace(renamed, default="model.int8.onnx"))
