@@ -16,7 +16,7 @@ from netwright.core.files import file_hash
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.coding.archive import read_archive
 from netwright.export.onnx_runtime import Session
-from netwright.runs.stages import StageMeter
+from netwright.runs.stages import StageMeter, byte_figures
 
 
 def _sparse(net: torch.nn.Module) -> torch.nn.Module:
@@ -79,6 +79,13 @@ def test_a_stage_is_as_large_as_its_archive(context_of, tmp_path) -> None:
     again = run_recipe(Model(net), recipe, context, meter.measure, store=store)
     assert again.stages[1].resumed
     assert file_hash(again.model.archive) == last["archive_sha256"]
+
+
+def test_the_account_is_that_of_the_archive_however_it_was_coded(context_of) -> None:
+    net, context = context_of("mlp")
+    done = EntropyCode(coder="huffman").apply(Model(_sparse(net)), context)
+    figures = byte_figures(done.file, done.archive, params=1)
+    assert sum(figures["bytes"].values()) == figures["size_bytes"] == done.archive.stat().st_size
 
 
 def test_nothing_may_follow_and_nothing_is_coded_twice(context_of, tmp_path) -> None:
