@@ -104,8 +104,9 @@ def probes_of(recipe: Recipe) -> Iterator[Probe]:
             yield Probe(number, stage, one, chosen.field, values)
             continue
         milder = one.milder()
-        found = [getattr(each, own) for each in (milder, one) if each is not None] if own and milder else [None]
-        yield Probe(number, stage, one, own if milder else "", tuple(found))
+        found = [getattr(each, own, None) for each in (milder, one) if each is not None] if own else []
+        known = tuple(float(v) for v in found if isinstance(v, (int, float)))
+        yield Probe(number, stage, one, own, known) if known else Probe(number, stage, one, "", (None,))
 
 
 def hopeless_from(rows: Sequence[Bearing], *, stage: str, hopeless: float, falling: bool = False) -> float | None:
