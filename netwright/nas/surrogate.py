@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
-LENGTHS = (0.03, 0.1, 0.25, 0.4, 0.6, 1.0, 1.6, 2.5)
+LENGTHS = (0.25, 0.4, 0.6, 1.0, 1.6, 2.5)
 NOISES = (1e-4, 1e-2, 1e-1)
 SAMPLES = 300
 JITTER = 1e-8
