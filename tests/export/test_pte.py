@@ -20,7 +20,7 @@ def executorch() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["convnet", "separable", "mlp", "lstm", "gru"])
+@pytest.mark.parametrize("name", ["convnet", "separable", "mlp"])
 def test_the_file_computes_what_the_network_does_at_any_batch_size(name: str, tmp_path: Path) -> None:
     executorch()
     make, shape = NETWORKS[name]
@@ -33,6 +33,14 @@ def test_the_file_computes_what_the_network_does_at_any_batch_size(name: str, tm
         with torch.no_grad():
             wanted = model(torch.from_numpy(inputs)).numpy()
         np.testing.assert_allclose(run(inputs), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_recurrent_layers_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    make, shape = NETWORKS[name]
+    with pytest.raises(ExportError, match="recurrent is a recurrent layer"):
+        build("format", "pte").write(make().eval(), tmp_path / "m.pte", example=samples(2, *shape))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_loader_beside_the_file_runs_it_without_netwright(tmp_path: Path) -> None:

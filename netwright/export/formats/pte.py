@@ -23,7 +23,7 @@ class Pte(Format):
     """One file for ExecuTorch, whose XNNPACK kernels run it on phones and on this machine; needs an extra package.
 
     The file is run in ExecuTorch and compared with the network at three batch sizes before it is kept. Memory is
-    planned for `largest_batch` samples; the length of sequences is fixed.
+    planned for `largest_batch` samples; the length of sequences is fixed, and networks with recurrent layers are refused.
     """
 
     suffix: ClassVar[str] = ".pte"
@@ -67,6 +67,15 @@ class Pte(Format):
 
     def _lowered(self, model: nn.Module, example: np.ndarray) -> bytes:
         """The file's content."""
+        from torch import nn
+
+        recurrent = [path for path, layer in model.named_modules() if isinstance(layer, nn.RNNBase)]
+        if recurrent:
+            # lowering unrolls them for minutes, into a program that then refuses other batch sizes
+            raise ExportError(
+                f"{recurrent[0]} is a recurrent layer, whose lowered program does not run at every batch size in "
+                "ExecuTorch; export the network as onnx or pt2"
+            )
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
