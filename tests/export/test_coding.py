@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netwright.core.errors import ExportError
-from netwright.export.coding import decoder
+from netwright.export.coding import decoder, streams
 from netwright.export.coding.archive import encode
+from netwright.export.coding.streams import DamagedArchive
 from netwright.export.coding.tensors import Means, code_tensor, layout
 from netwright.export.coding.writers import fixed_range, huffman, number
 
@@ -68,10 +69,10 @@ def test_every_array_comes_back_bit_for_bit(array: np.ndarray, coder: str) -> No
 def test_coders_of_numbers_give_them_back(values: list[int], spare: int) -> None:
     numbers, size = np.array(values), max(values) + 1 + spare
     for coded, reader in (
-        (huffman(numbers, size=size), decoder.huffman_symbols),
-        (fixed_range(numbers, size=size), decoder.range_symbols),
+        (huffman(numbers, size=size), streams.huffman_symbols),
+        (fixed_range(numbers, size=size), streams.range_symbols),
     ):
-        found = reader(decoder.Source(coded), len(values), size)
+        found = reader(streams.Source(coded), len(values), size)
         np.testing.assert_array_equal(found, numbers)
 
 
@@ -81,11 +82,11 @@ def test_long_codes_and_many_lanes_are_right() -> None:
         np.arange(30), np.minimum(2 ** np.arange(30), 20000)
     )  # a Huffman code of 29 bits without a limit
     rng.shuffle(skewed)
-    found = decoder.huffman_symbols(decoder.Source(huffman(skewed, size=30)), len(skewed), 30)
+    found = streams.huffman_symbols(streams.Source(huffman(skewed, size=30)), len(skewed), 30)
     np.testing.assert_array_equal(found, skewed)
     many = np.minimum(rng.geometric(0.3, 300_001), 255)
     coded = fixed_range(many, size=256)
-    np.testing.assert_array_equal(decoder.range_symbols(decoder.Source(coded), len(many), 256), many)
+    np.testing.assert_array_equal(streams.range_symbols(streams.Source(coded), len(many), 256), many)
     shares = np.bincount(many) / len(many)
     entropy = -(shares[shares > 0] * np.log2(shares[shares > 0])).sum() * len(many) / 8
     assert entropy < len(coded) < 1.01 * entropy + 800
@@ -156,9 +157,9 @@ def archive(exported: Exported) -> bytes:
 
 def test_every_cut_is_noticed(archive: bytes) -> None:
     for end in [*range(60), *range(60, len(archive), 97), len(archive) - 1]:
-        with pytest.raises(decoder.DamagedArchive):
+        with pytest.raises(DamagedArchive):
             decoder.decode(archive[:end])
-    with pytest.raises(decoder.DamagedArchive, match="1 bytes too many"):
+    with pytest.raises(DamagedArchive, match="1 bytes too many"):
         decoder.decode(archive + b"\0")
 
 
@@ -168,7 +169,7 @@ def test_every_changed_byte_is_noticed(archive: bytes, data: st.DataObject) -> N
     changed = bytearray(archive)
     for place in data.draw(st.lists(st.integers(0, len(archive) - 1), min_size=1, max_size=3, unique=True)):
         changed[place] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(decoder.DamagedArchive):
+    with pytest.raises(DamagedArchive):
         decoder.decode(bytes(changed))
 
 
@@ -178,14 +179,14 @@ def test_any_bytes_give_a_tensor_or_an_error(payload: bytes, count: int, item: i
     region = decoder.Region(0, count, item, count, 0, payload)
     try:
         found = decoder.tensor(region)
-    except (decoder.DamagedArchive, IndexError, ValueError, OverflowError):
+    except (DamagedArchive, IndexError, ValueError, OverflowError):
         return  # the errors that `decode` makes one of
     assert len(found) == count * item
 
 
 def test_an_archive_cannot_claim_more_than_it_may() -> None:
     claim = decoder.MAGIC + bytes(32) + number(1 << 40)
-    with pytest.raises(decoder.DamagedArchive, match="bytes claim to hold 1099511627776"):
+    with pytest.raises(DamagedArchive, match="bytes claim to hold 1099511627776"):
         decoder.decode(claim)
-    with pytest.raises(decoder.DamagedArchive, match="claim to hold"):
+    with pytest.raises(DamagedArchive, match="claim to hold"):
         decoder.decode(encode(onnx.ModelProto(ir_version=8).SerializeToString()).data, limit=1)

@@ -12,6 +12,7 @@ from typing import Any
 from netwright.core.errors import CheckpointError, ExportError
 from netwright.core.files import write_atomic
 from netwright.export.coding import decoder, onnx_regions
+from netwright.export.coding.streams import DamagedArchive
 from netwright.export.coding.tensors import Coded, Coder, Means, code_tensor, layout
 from netwright.export.coding.writers import number
 
@@ -100,7 +101,7 @@ def read_archive(source: Path, target: Path | None = None) -> bytes:
     """
     try:
         file = decoder.decode(source.read_bytes())
-    except decoder.DamagedArchive as error:
+    except DamagedArchive as error:
         raise CheckpointError(f"{source.name} cannot be read: {error}; get the file again") from None
     if target is not None:
         write_atomic(target, file)
@@ -110,7 +111,7 @@ def read_archive(source: Path, target: Path | None = None) -> bytes:
 def _prove(data: bytes, file: bytes) -> None:
     try:
         back = decoder.decode(data, limit=len(file))
-    except decoder.DamagedArchive as error:
+    except DamagedArchive as error:
         raise ExportError(f"the archive cannot be read back: {error}; please report this file") from None
     if back != file:
         raise ExportError("the archive does not give the file back; please report this file")

@@ -1,4 +1,4 @@
-"""The script that leaves with an archive: the decoder's own text with a few lines that run what is in it."""
+"""The script that leaves with an archive: the reader's own text with a few lines that run what is in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import inspect
 from importlib.resources import files
 
-from netwright.export.coding import decoder
+from netwright.export.coding import decoder, streams
 
 LOADER = "load_nwz.py"
 IMPORTED = "from netwright.export.coding.decoder import decode\n"
@@ -14,10 +14,11 @@ IMPORTED = "from netwright.export.coding.decoder import decode\n"
 
 def loader_text(name: str) -> str:
     """The script for the archive `name` beside it; it needs onnxruntime and numpy alone."""
-    source = inspect.getsource(decoder)
-    lines = source.splitlines()
-    imports = [node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     template = files("netwright.export").joinpath("templates", LOADER).read_text(encoding="utf-8")
-    needed = [text for node in imports if (text := ast.unparse(node)) not in template]
-    body = "\n".join(lines[max(node.end_lineno or 0 for node in imports) :]).strip()
-    return template.replace(IMPORTED, "\n".join(needed) + "\n\n" + body + "\n\n").replace("model.FILE", name)
+    imports, bodies = [], []
+    for source in (inspect.getsource(module) for module in (streams, decoder)):
+        nodes = [node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        imports += [text for node in nodes if "netwright" not in (text := ast.unparse(node)) and text not in template]
+        bodies.append("\n".join(source.splitlines()[max(node.end_lineno or 0 for node in nodes) :]).strip())
+    written = "\n\n\n".join(["\n".join(dict.fromkeys(imports)), *bodies])
+    return template.replace(IMPORTED, written + "\n\n").replace("model.FILE", name)

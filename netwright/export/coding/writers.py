@@ -1,4 +1,4 @@
-"""Writes the streams that `decoder` reads: numbers, Huffman codes, and rANS with fixed or learned probabilities."""
+"""Writes the streams that `streams` reads: numbers, Huffman codes, and rANS with fixed or learned probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netwright.export.coding.decoder import BITS, LONGEST, LOW, WORD
+from netwright.export.coding.streams import BITS, LONGEST, LOW, WORD
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 ONE_LANE = 1 << 18
