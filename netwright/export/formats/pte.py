@@ -23,7 +23,7 @@ class Pte(Format):
     """One file for ExecuTorch, whose XNNPACK kernels run it on phones and on this machine; needs an extra package.
 
     The file is run in ExecuTorch and compared with the network at three batch sizes before it is kept. Memory is
-    planned for `largest_batch` samples; the length of sequences is fixed, and networks with recurrent layers are refused.
+    planned for `largest_batch` samples; the length of sequences is fixed, and recurrent layers are refused.
     """
 
     suffix: ClassVar[str] = ".pte"
