@@ -83,8 +83,7 @@ def _row(task: Segmentation, result: RecipeResult, meter: StageMeter) -> dict[st
             "reason": stage.reason,
             "dice": dice.get(stage.name),
             **{key: stage.row.get(key) for key in ("size_bytes", "params", "macs", "peak_activation_bytes")},
-            "latency_ms": latencies[stage.name].value_ms if stage.name in latencies else None,
-            "speedup": latencies[stage.name].speedup if stage.name in latencies else None,
+            **{key: latencies.get(stage.name, {}).get(key) for key in ("latency_ms", "speedup")},
         }
         for stage in result.stages
     ]
@@ -101,7 +100,7 @@ def _row(task: Segmentation, result: RecipeResult, meter: StageMeter) -> dict[st
         "allowed_drop": ALLOWED,
         "kept_dice": dice["original"] - dice[last] <= ALLOWED,
         "macs_ratio": before["macs"] / after["macs"],
-        "latency_speedup": latencies[last].speedup,
+        "latency_speedup": latencies[last]["speedup"],
         "n_test_tiles": len(test),
         "stages": stages,
     }
