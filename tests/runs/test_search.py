@@ -86,7 +86,7 @@ def test_a_search_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happen
     create_run(tiny_with(*overrides), path)
     script = f"from pathlib import Path\nfrom netwright.runs.search import search\nsearch(Path({str(path)!r}))"
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while sum(t.state in (TrialState.DONE, TrialState.STOPPED) for t in open_run(path).trials) < 2:
         assert time.monotonic() < deadline
         assert process.poll() is None
