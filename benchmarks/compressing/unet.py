@@ -71,7 +71,7 @@ def _trained(task: Segmentation, folder: Path) -> nn.Module:
 
 
 def _row(task: Segmentation, result: RecipeResult, meter: StageMeter) -> dict[str, Any]:
-    files = {s.name: meter.files[s.name] for s in result.stages if s.name in meter.files}
+    files = {s.name: meter.folder.parent / s.row["file"] for s in result.stages if s.row.get("file")}
     latencies = meter.measure_together(files)
     test = task.test_split()
     dice = {name: score_file(Session(path), task, test)["dice"] for name, path in files.items()}
