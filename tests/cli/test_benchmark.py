@@ -193,17 +193,18 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     """The page's space, its program that writes a table, its command and its use from Python."""
     text = (ROOT / "docs" / "benchmarking.md").read_text(encoding="utf-8")
     space, program, use = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    (line,) = [
+    line, bounded = [
         block for block in re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if "mine" in block
     ]
     for name, content in (("my_module", space), ("write_table", program), ("use", use)):
         (tmp_path / f"{name}.py").write_text(content, encoding="utf-8")
-    command = ["-m", *shlex.split(line.replace("\\\n", " "))]
-    said = [_run(tmp_path, *arguments) for arguments in (["write_table.py"], command, ["use.py"])]
+    command, with_bound = (["-m", *shlex.split(text.replace("\\\n", " "))] for text in (line, bounded))
+    said = [_run(tmp_path, *arguments) for arguments in (["write_table.py"], command, ["use.py"], with_bound)]
     assert "reference 0.6769, 196608; 10 searches of each" in said[1]
     assert all(name in said[1] for name in ("random_search", "evolution", "optuna:nsga2+cache"))
     assert (tmp_path / "curves.html").stat().st_size > 1_000_000
     assert said[2].count("'regret_mean'") == 2
+    assert "min:params<=60000; known before paying: params" in said[3]
 
 
 def _run(folder: Path, *arguments: str) -> str:
