@@ -74,8 +74,11 @@ def layout(shape: Sequence[int], count: int) -> tuple[int, int]:
         return max(1, count), 0
     first = shape[0] * shape[1] if len(shape) == 3 and shape[0] <= 2 else shape[0]
     columns = max(1, count // max(1, first))
+    if count % columns:
+        # integers of less than a byte: its bytes do not fall into rows
+        return count, 0
     if len(shape) == 4:
-        return columns, shape[2] * shape[3] if shape[2] * shape[3] > 2 else 0
+        return columns, shape[2] * shape[3] if 2 < shape[2] * shape[3] <= columns else 0
     side = math.isqrt(columns)
     return columns, side if side > 3 and side * side == columns else 0
 
