@@ -59,21 +59,21 @@ def test_a_file_is_not_quantized_twice(context_of, tmp_path) -> None:
 
 
 def test_layers_that_cost_the_score_stay_in_float(context_of) -> None:
-    net, context = context_of("mlp", epochs=8)
+    net, context = context_of("mlp", epochs=60)
     trained = context.fine_tune(net, purpose="train", distill=False)
     with torch.no_grad():
         # one large weight, of a unit that stays silent, leaves nothing of the layer's others in 8 bits
         trained[4].weight[0, 0], trained[4].bias[0] = 3000.0, -1e6
     settings = {"per_channel": False, "score_samples": 200}
     whole = Quantize(**settings).apply(Model(trained), context)
-    careful = Quantize(**settings, max_drop=0.01).apply(Model(trained), context)
+    careful = Quantize(**settings, max_drop=0.05).apply(Model(trained), context)
     left = [note for note in careful.notes if note.verdict == "left alone"]
-    assert [note.layer for note in left] == ["4"]
-    assert left[0].reason.startswith("excluded")
+    assert "4" in {note.layer for note in left}
+    assert "1" not in {note.layer for note in left}
     assert not [note for note in whole.notes if note.verdict == "left alone"]
     costs = [note for note in careful.notes if note.verdict == "measured"]
-    assert costs[0].layer == "4"
-    assert costs[0].reason.endswith("; left")
+    assert {note.layer for note in costs} == {"1", "4", "6"}
+    assert {n.layer for n in costs if n.reason.endswith("; left")} == {note.layer for note in left}
 
 
 def test_every_layer_is_accounted_for(context_of) -> None:
