@@ -108,14 +108,14 @@ class Admm(TrainingHook):
     """
 
     def __init__(self, densities: Densities, names: tuple[str, ...], *, penalty: float) -> None:
-        self.densities, self.names, self.penalty = densities, names, penalty
+        self.densities, self.names, self.pull = densities, names, penalty
         self._parameters: dict[str, nn.Parameter] = {}
         self.nearest: dict[str, torch.Tensor] = {}
         self.dual: dict[str, torch.Tensor] = {}
 
     def identity(self) -> str:
         d = self.densities
-        return content_hash(["admm", d.rest, dict(d.own), d.scope, d.least, self.names, self.penalty])
+        return content_hash(["admm", d.rest, dict(d.own), d.scope, d.least, self.names, self.pull])
 
     def start(self, model: nn.Module, *, epochs: int, steps: int) -> None:
         del epochs, steps
@@ -126,7 +126,7 @@ class Admm(TrainingHook):
     def gradients(self) -> None:
         for name, parameter in self._parameters.items():
             if parameter.grad is not None:
-                parameter.grad.add_(parameter.detach() - self.nearest[name] + self.dual[name], alpha=self.penalty)
+                parameter.grad.add_(parameter.detach() - self.nearest[name] + self.dual[name], alpha=self.pull)
 
     def epoch_done(self, number: int) -> None:
         del number

@@ -15,7 +15,7 @@ class Seeds(Panel):
     """The trials of the front, trained in full with several seeds: mean, 95 % interval, and who dropped out."""
 
     title: ClassVar[str] = "Seeds"
-    order: ClassVar[int] = 35
+    order: ClassVar[int] = 25
     help: ClassVar[str] = (
         "Every trial of the front was trained in full with several seeds, and dropped out once its interval was "
         "dominated by another's. Intervals hold the mean over all seeds with 95 % confidence; scores are on the "

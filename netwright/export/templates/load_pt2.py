@@ -15,7 +15,8 @@ network = torch.export.load(Path(__file__).resolve().parent / "model.FILE").modu
 def outputs(inputs: np.ndarray) -> np.ndarray:
     """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
     with torch.no_grad():
-        return network(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))).numpy()
+        made: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))).numpy()
+    return made
 
 
 if __name__ == "__main__":
