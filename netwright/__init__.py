@@ -12,11 +12,13 @@ if TYPE_CHECKING:
         compress_model,
         export_trial,
         list_runs,
+        plan_compression,
         quickstart,
         report,
         resume,
         run,
         search,
+        sensitivity,
     )
     from netwright.core.errors import NetwrightError
     from netwright.runs.specification import RunSpecification
@@ -32,6 +34,8 @@ _LAZY = {
     "resume": "netwright.api",
     "compress": "netwright.api",
     "compress_model": "netwright.api",
+    "plan_compression": "netwright.api",
+    "sensitivity": "netwright.api",
     "report": "netwright.api",
     "export_trial": "netwright.api",
     "run": "netwright.api",
@@ -58,11 +62,13 @@ __all__ = [
     "export_trial",
     "list_runs",
     "open_run",
+    "plan_compression",
     "quickstart",
     "report",
     "resume",
     "run",
     "search",
+    "sensitivity",
     "space_from_model",
 ]
 
