@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def encode(file: bytes, *, coder: Coder = "auto", prove: bool = True) -> Archive
         end = place.start + place.size
         bound += _account(coded, kinds)
         size = len(coded.data) + len(head)
-        reports.append(TensorReport(place.name, coded.way, place.size // place.item, place.size, size))
+        reports.append(TensorReport(place.name, coded.way, math.prod(place.shape), place.size, size))
     skeleton += file[end:]
     method, packed = _packed(bytes(skeleton))
     kinds["skeleton"] = len(packed)
