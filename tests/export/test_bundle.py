@@ -15,6 +15,7 @@ from export_networks import Exported
 from netwright.core.errors import ExportError
 from netwright.export.bundle import BundleContents, verify_bundle, write_bundle
 from netwright.export.coding.archive import write_archive
+from netwright.export.integer_weights import store_integers
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import check_parity
 from netwright.export.quantization_static import quantize_static
@@ -188,3 +189,37 @@ def test_a_file_that_is_not_quantized_has_another_name(contents: BundleContents,
     assert "model.int8.onnx" not in names
     with pytest.raises(ExportError, match=r"'model\.int8\.onnx' is not among"):
         write_bundle(tmp_path / "other", replace(renamed, default="model.int8.onnx"))
+
+
+LOADED = """import sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True
+import numpy as np, load, load_nwz, pathlib
+def told(session):
+    options = session.get_session_options()
+    key = "session.disable_quant_qdq"
+    return options.get_session_config_entry(key) if options.has_session_config_entry(key) else "0"
+model = load.Model(sys.argv[1])
+answers = model.outputs(np.load(sys.argv[2])).tolist()
+archived = load.Model(sys.argv[1], file="model.nwz")
+print(told(model.session), told(archived.session), told(load_nwz.opened()), answers)
+"""
+
+
+@pytest.mark.parametrize(("integers", "wanted"), [("stored", "1"), ("computed", "0")])
+def test_weights_that_are_only_stored_as_integers_are_made_float_once(
+    integers: str, wanted: str, contents: BundleContents, exported: Exported, tmp_path: Path
+) -> None:
+    assert contents.int8 is not None
+    file = contents.int8
+    if integers == "stored":
+        file = tmp_path / "w4.onnx"
+        store_integers(exported.file("convnet"), file, bits=4)
+    write_archive(file, tmp_path / "q.nwz")
+    made = replace(contents, int8=None, compressed=file, default="model.compressed.onnx", parity={})
+    folder = write_bundle(tmp_path / "bundle", replace(made, archive=tmp_path / "q.nwz")).path
+    np.save(tmp_path / "raw.npy", RAW[:5])
+    command = [sys.executable, "-I", "-c", LOADED, str(folder), str(tmp_path / "raw.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *told, answers = done.stdout.split(" ", 3)
+    assert told == [wanted] * 3
+    np.testing.assert_array_equal(np.array(json.loads(answers), np.float32), Session(file)(PREPROCESSING(RAW[:5])))

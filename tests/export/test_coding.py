@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from netwright.export.coding.archive import encode
 from netwright.export.coding.streams import DamagedArchive
 from netwright.export.coding.tensors import Means, code_tensor, layout
 from netwright.export.coding.writers import fixed_range, huffman, number
+from netwright.export.integer_weights import packed, store_integers
 
 TYPES = ("<f4", "<f8", "<f2", "<i1", "<u1", "<i2", "<i4", "<i8")
 CODERS = ("auto", "huffman", "arithmetic")
@@ -141,6 +143,69 @@ def test_files_come_back_with_the_same_sha(net: str, exported: Exported) -> None
             assert hashlib.sha256(decoder.decode(made.data)).digest() == hashlib.sha256(content).digest()
             assert sum(made.bytes_by_kind.values()) == len(made.data)
             assert len(made.data) < len(zlib.compress(content, 9))
+
+
+PACKED = {"INT4": 4, "UINT4": 4, "INT2": 2, "UINT2": 2}
+
+
+def _file(shape: tuple[int, ...], kind: str, raw: bytes) -> bytes:
+    """A file with one tensor of less than a byte a value, and a float one behind it."""
+    graph = onnx.GraphProto(name="packed")
+    small = onnx.TensorProto(name="p", dims=shape, data_type=getattr(onnx.TensorProto, kind), raw_data=raw)
+    floats = np.arange(40, dtype="<f4").reshape(8, 5)
+    graph.initializer.extend([small, onnx.numpy_helper.from_array(floats, "f")])
+    return onnx.ModelProto(ir_version=13, graph=graph).SerializeToString()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
+    kind=st.sampled_from(sorted(PACKED)),
+    few=st.sampled_from([1, 2, 3, 16]),
+    coder=st.sampled_from(CODERS),
+    seed=st.integers(0, 2**32),
+)
+def test_values_of_less_than_a_byte_come_back_bit_for_bit(
+    shape: tuple[int, ...], kind: str, few: int, coder: str, seed: int
+) -> None:
+    bits = PACKED[kind]
+    values = np.random.default_rng(seed).integers(0, min(few, 1 << bits), size=int(np.prod(shape)))
+    rows = np.resize(np.append(values, 0), (-(-len(values) * bits // 8), 8 // bits))
+    raw = (rows << (np.arange(8 // bits) * bits)).sum(1).astype(np.uint8).tobytes()
+    file = _file(shape, kind, raw)
+    made = encode(file, coder=coder)
+    assert decoder.decode(made.data) == file
+    assert sum(made.bytes_by_kind.values()) == len(made.data)
+    told = {one.name: one.values for one in made.tensors}
+    assert told.get("p", len(values)) == len(values)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("net", ["mlp", "convnet", "separable", "lstm", "gru", "attention"])
+def test_stored_integers_come_back_with_the_same_sha(bits: int, net: str, exported: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "stored.onnx"
+    store_integers(exported.file(net), path, bits=bits)
+    content = path.read_bytes()
+    made = encode(content)
+    assert hashlib.sha256(decoder.decode(made.data)).digest() == hashlib.sha256(content).digest()
+    assert len(made.data) < len(zlib.compress(content, 9))
+
+
+def test_packed_ternary_weights_take_little_more_than_their_entropy() -> None:
+    values = np.random.default_rng(0).choice([-1, 0, 1], p=[0.2, 0.6, 0.2], size=(100, 1000)).astype(np.int8)
+    tensor = packed(values, "p", bits=2)
+    made = encode(_file((100, 1000), "INT2", tensor.raw_data))
+    report = next(one for one in made.tensors if one.name == "p")
+    entropy = -(0.6 * np.log2(0.6) + 0.4 * np.log2(0.2))
+    assert report.values == 100_000
+    assert 0.98 * entropy < report.bits_per_value < 1.03 * entropy
+
+
+def test_bits_behind_the_last_value_come_back_too() -> None:
+    file = _file((9, 7), "UINT2", bytes(range(200, 216)))
+    assert decoder.decode(encode(file).data) == file
+    with_few = _file((3, 399), "INT4", bytes([0x1F] * 598 + [0xF1]))
+    assert decoder.decode(encode(with_few).data) == with_few
 
 
 def test_a_file_without_tensors_and_no_file_at_all() -> None:

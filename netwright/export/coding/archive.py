@@ -14,7 +14,7 @@ from netwright.core.errors import CheckpointError, ExportError
 from netwright.core.files import write_atomic
 from netwright.export.coding import decoder, onnx_regions
 from netwright.export.coding.streams import DamagedArchive
-from netwright.export.coding.tensors import Coded, Coder, Means, code_tensor, layout
+from netwright.export.coding.tensors import Coded, Coder, Means, code_tensor, layout, unpacked
 from netwright.export.coding.writers import number
 
 SMALLEST = 48
@@ -65,11 +65,8 @@ def encode(file: bytes, *, coder: Coder = "auto", prove: bool = True) -> Archive
     kinds, bound, end, skeleton = dict.fromkeys(KINDS, 0), 0.0, 0, bytearray()
     for place in places:
         skeleton += file[end : place.start]
-        data = file[place.start : place.start + place.size]
-        coded = code_tensor(data, item=place.item, kind=place.letter, shape=place.shape, means=means)
-        columns, period = layout(place.shape, place.size // place.item)
-        head = number(place.start - end) + bytes([place.item.bit_length() - 1])
-        head += number(place.size // place.item) + number(columns) + number(period) + number(len(coded.data))
+        coded, head = _coded(place, file[place.start : place.start + place.size], means)
+        head = number(place.start - end) + head + number(len(coded.data))
         heads.append(head)
         payloads.append(coded.data)
         end = place.start + place.size
@@ -86,6 +83,24 @@ def encode(file: bytes, *, coder: Coder = "auto", prove: bool = True) -> Archive
         _prove(data, file)
     whole = round(bound / 8) + kinds["skeleton"] + kinds["rest"]
     return Archive(data, len(file), tuple(reports), kinds, whole)
+
+
+def _coded(place: onnx_regions.Tensor, data: bytes, means: Means) -> tuple[Coded, bytes]:
+    """A tensor's payload, and its head but for its place and length: how its items are read.
+
+    Values of less than a byte are coded one by one, and as the bytes that they fill: the shorter one is taken.
+    """
+    found = [(data, place.item.bit_length() - 1, place.letter, means)]
+    if (values := unpacked(data, place)) is not None:
+        fast = Means(means.coder, learned_bits=0)
+        found = [(values, decoder.ITEMS.index((1, place.bits)), place.letter, means), (data, 0, "u", fast)]
+    ways = []
+    for items, code, kind, by in found:
+        item = decoder.ITEMS[code][0]
+        coded = code_tensor(items, item=item, kind=kind, shape=place.shape, means=by)
+        columns, period = layout(place.shape, len(items) // item)
+        ways.append((coded, bytes([code]) + b"".join(map(number, (len(items) // item, columns, period)))))
+    return min(ways, key=lambda way: len(way[0].data) + len(way[1]))
 
 
 def write_archive(source: Path, target: Path, *, coder: Coder = "auto") -> Archive:

@@ -11,7 +11,7 @@ import hashlib
 import lzma
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Region:
     """One tensor: where it starts in the file, how many items of how many bytes it has, and its coded bytes.
 
     Items are read as rows of `columns`, and a row as an image with rows of `period`, or as none where that is 0.
+    Of items of 4 or 2 `bits`, which are coded as bytes, the file has two or four in a byte, the first lowest.
     """
 
     start: int
@@ -49,6 +50,12 @@ class Region:
     columns: int
     period: int
     payload: bytes
+    bits: int = 8
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has in the file."""
+        return -(-self.count * self.item * self.bits // 8)
 
 
 def decode(archive: bytes, limit: int = LIMIT) -> bytes:
@@ -64,7 +71,7 @@ def decode(archive: bytes, limit: int = LIMIT) -> bytes:
             gap = region.start - filled
             file[filled : region.start] = skeleton[used : used + gap]
             used += gap
-            filled = region.start + region.count * region.item
+            filled = region.start + region.size
             file[region.start : filled] = tensor(region)
         file[filled:] = skeleton[used:]
     except DamagedArchive:
@@ -86,12 +93,13 @@ def parse(archive: bytes, limit: int = LIMIT) -> tuple[bytes, int, bytes, list[R
         raise DamagedArchive(f"the archive is damaged or not safe: {len(archive)} bytes claim to hold {size}")
     heads, filled, tensors = [], 0, 0
     for _ in range(source.count(size)):
-        start, item = filled + source.number(), 1 << source.byte(3)
+        start, (item, bits) = filled + source.number(), ITEMS[source.byte(len(ITEMS) - 1)]
         count, columns, period, length = (source.number() for _ in range(4))
-        filled, tensors = start + count * item, tensors + count * item
+        head = Region(start, count, item, columns, period, b"", bits)
+        filled, tensors = start + head.size, tensors + head.size
         if filled > size or not 0 < columns <= count or count % columns or period > columns:
             raise DamagedArchive("the archive is damaged: a tensor lies outside of the file")
-        heads.append((start, count, item, columns, period, length))
+        heads.append((head, length))
     method, coded = source.byte(1), source.take(source.number())
     if method:
         unpacked = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=FILTERS).decompress(coded, size - tensors + 1)
@@ -99,12 +107,14 @@ def parse(archive: bytes, limit: int = LIMIT) -> tuple[bytes, int, bytes, list[R
         unpacked = zlib.decompressobj(-15, zdict=WORDS).decompress(coded, size - tensors + 1)
     if len(unpacked) != size - tensors:
         raise DamagedArchive("the archive is damaged: its skeleton has another length than it should")
-    regions = [Region(*head[:5], source.take(head[5])) for head in heads]
+    regions = [replace(head, payload=source.take(length)) for head, length in heads]
     if source.left():
         raise DamagedArchive(f"the archive is damaged: {source.left()} bytes too many")
     return digest, size, unpacked, regions
 
 
+ITEMS = ((1, 8), (2, 8), (4, 8), (8, 8), (1, 4), (1, 2))
+"""Bytes of an item, and those of their bits that the file has."""
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": 1 << 20, "lc": 0, "lp": 0, "pb": 0}]
 
 
@@ -114,13 +124,26 @@ def tensor(region: Region) -> bytes:
     flags = source.byte(3)
     if not flags & 1:
         places = Places(np.arange(region.count), region.columns, region.period)
-        return values(source, region.item, places).tobytes()
+        return packed(values(source, region.item, places), region.bits)
     fill = source.take(region.item) if flags & 2 else bytes(region.item)
     kept = mask(source.part(), region)
     whole = np.tile(np.frombuffer(fill, np.uint8), (region.count, 1))
     places = Places(np.flatnonzero(kept), region.columns, region.period)
     whole[places.at] = values(source, region.item, places).reshape(-1, region.item)
-    return whole.tobytes()
+    return packed(whole, region.bits)
+
+
+def packed(items: np.ndarray, bits: int) -> bytes:
+    """Bytes as they are, or the lowest 4 or 2 bits of each, two or four to a byte, the first lowest."""
+    if bits == 8:
+        return items.tobytes()
+    share = 8 // bits
+    low = np.zeros(-(-items.size // share) * share, np.uint8)
+    low[: items.size] = items.reshape(-1) & ((1 << bits) - 1)
+    found: np.ndarray = np.bitwise_or.reduce(
+        low.reshape(-1, share) << (np.arange(share, dtype=np.uint8) * bits), axis=1
+    )
+    return found.astype(np.uint8).tobytes()
 
 
 @dataclass(frozen=True)

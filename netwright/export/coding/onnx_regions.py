@@ -19,6 +19,8 @@ FLOAT = 1
 INT8 = (2, 3)
 BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2}
 """Bytes of one value, by ONNX's number of the type."""
+BITS = {21: 4, 22: 4, 25: 2, 26: 2}
+"""Bits of one value, of types that have several values in a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,12 @@ class Tensor:
     @property
     def letter(self) -> str:
         """What a value is, by numpy's letter: a float it knows, a signed or an unsigned integer."""
-        return "f" if self.kind in (FLOAT, 10, 11) else "i" if self.kind in (3, 5, 6, 7) else "u"
+        return "f" if self.kind in (FLOAT, 10, 11) else "i" if self.kind in (3, 5, 6, 7, 22, 26) else "u"
+
+    @property
+    def bits(self) -> int:
+        """Bits of one value, 8 for all that have whole bytes."""
+        return BITS.get(self.kind, 8)
 
 
 def tensors(file: bytes) -> list[Tensor]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from netwright.export.coding import decoder
+from netwright.export.coding.onnx_regions import Tensor
 from netwright.export.coding.writers import fixed_range, huffman, huffman_bytes, learned, number, part
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -66,6 +67,21 @@ def code_tensor(data: bytes, *, item: int, kind: str, shape: Sequence[int], mean
         coded = _values(whole, means)
         candidates.append(replace(coded, data=b"\0" + coded.data))
     return min(candidates, key=lambda found: len(found.data))
+
+
+def unpacked(data: bytes, tensor: Tensor) -> bytes | None:
+    """Values of 4 or 2 bits as one byte each, signed ones with their sign; None where a tensor has no such values, or
+    bits that belong to none."""
+    if tensor.bits == 8:
+        return None
+    share, count = 8 // tensor.bits, math.prod(tensor.shape)
+    whole = np.frombuffer(data, np.uint8)[:, None] >> (np.arange(share, dtype=np.uint8) * tensor.bits)
+    values = (whole & ((1 << tensor.bits) - 1)).reshape(-1)
+    if not 0 <= len(values) - count < share or values[count:].any():
+        return None
+    signs = values & (1 << tensor.bits - 1) if tensor.letter == "i" else 0
+    extended: bytes = (values - 2 * signs).astype(np.uint8)[:count].tobytes()
+    return extended
 
 
 def layout(shape: Sequence[int], count: int) -> tuple[int, int]:
