@@ -150,6 +150,18 @@ def test_the_penalty_of_admm_pulls_small_weights_to_zero() -> None:
     assert torch.allclose(layer.weight.grad, torch.tensor([[0.0, 0.0, 0.8, -0.4]]))
 
 
+def test_training_with_the_penalty_of_admm_leaves_less_outside_the_wanted_share(context_of) -> None:
+    left = []
+    for penalty in (1e-6, 1.0):
+        net, context = context_of("mlp")
+        names = tuple(find_weights(net).layers)
+        hook = Admm(Densities(0.3), names, penalty=penalty)
+        fit(net, context.task, training=Training(epochs=10, learning_rate=5e-3, samples=256), seed=1, hooks=[hook])
+        sizes = torch.cat([net.get_parameter(name).detach().abs().flatten() for name in names]).sort().values
+        left.append(float(sizes[: int(0.7 * len(sizes))].sum() / sizes.sum()))
+    assert left[1] < 0.8 * left[0]
+
+
 @pytest.mark.parametrize("rule", ["magnitude", "movement", "admm"])
 def test_a_training_cut_short_goes_on_exactly(context_of, tmp_path, rule: str) -> None:
     results = []
