@@ -116,6 +116,8 @@ class Candidate:
             file=lambda: self._file,
             example=self._example,
             latency=self.specification.search.latency,
+            graph=lambda: self.graph,
+            latency_table=self.specification.search.latency_table,
         )
 
     def store_weights(self) -> str:

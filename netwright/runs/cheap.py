@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from netwright.core.cost import Cost
-from netwright.core.errors import InfeasibleError, SpaceError
+from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, SpaceError
 from netwright.core.plugins import build, name_of
 from netwright.core.records import Measurement
 from netwright.core.seeds import generator
@@ -35,7 +35,7 @@ def described(spec: RunSpecification, decisions: Mapping[str, Any]) -> tuple[str
         if metric.cost != "cheap":
             continue
         try:
-            measured[name_of(metric)] = metric.measure(_subject(found))
+            measured[name_of(metric)] = metric.measure(_subject(spec, decisions, found))
         except _NotCheapError:
             continue
     return identity, measured
@@ -49,17 +49,23 @@ def cheap_measurements(specification: RunSpecification, decisions: Mapping[str, 
 def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None:
     """Draw architectures at random; raise when none can be built, or none keeps the cheap bounds.
 
-    Raises SpaceError or InfeasibleError that says how near the nearest one came.
+    Raises SpaceError or InfeasibleError that says how near the nearest one came, ConfigurationError for a cheap metric
+    that has no value, such as a predicted latency without a table.
     """
     rng = generator(specification.seed, "feasibility")
     bounded = [o for o in specification.limits if o.bound is not None]
     nearest: dict[str, float] = {}
     problem: SpaceError | None = None
+    unknown: dict[str, str] = {}
     for _ in range(draws):
         try:
             measured = cheap_measurements(specification, specification.searched.sample(rng))
         except SpaceError as error:
             problem = error
+            continue
+        missing = {name: m.reason for name, m in measured.items() if m.value is None}
+        unknown |= missing
+        if missing:
             continue
         for objective in bounded:
             found = measured.get(objective.metric)
@@ -68,6 +74,10 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
                 nearest[objective.metric] = min(loss, nearest.get(objective.metric, loss))
         if broken_bound(specification.limits, measured) is None:
             return
+    if unknown and not nearest:
+        raise ConfigurationError(
+            [Mistake("objectives", f"{name} cannot be known: {reason}") for name, reason in unknown.items()]
+        )
     if not nearest:
         raise SpaceError(
             f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
@@ -89,7 +99,7 @@ def _metric(name: str) -> Metric:
     return metric
 
 
-def _subject(found: Cost) -> Subject:
+def _subject(spec: RunSpecification, decisions: Mapping[str, Any], found: Cost) -> Subject:
     import numpy as np
 
     return Subject(
@@ -98,6 +108,8 @@ def _subject(found: Cost) -> Subject:
         session=_refuse("session"),
         file=_refuse("file"),
         example=np.zeros(0, np.float32),
+        graph=lambda: spec.searched.graph(decisions, spec.task.shapes()),
+        latency_table=spec.search.latency_table,
     )
 
 

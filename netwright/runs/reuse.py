@@ -66,7 +66,8 @@ class Known:
             asked,
             state=self.trial.state,
             reason=self.trial.reason,
-            measurements={**asked.measurements, **self.trial.measurements},
+            # what the decisions alone tell is this run's: another one may have predicted from another device's table
+            measurements={**self.trial.measurements, **asked.measurements},
             curve=self.trial.curve,
             fidelity=self.trial.fidelity,
             artifacts=artifacts,

@@ -69,12 +69,22 @@ class Search(Settings):
     latency: LatencyProtocol = Field(
         default_factory=LatencyProtocol.screening, description="how candidates are timed, quickly"
     )
+    latency_table: Path | None = Field(
+        default=None,
+        description="a device's table, by `netwright latency build`, from which `predicted_latency_ms` is predicted",
+    )
     trial_limit_s: float = Field(default=1800, gt=0, description="a trial that takes longer is ended")
     retries: int = Field(default=1, ge=0, description="how often a trial whose worker died is tried again")
     budget_s: float | None = Field(default=None, gt=0, description="start no new trial after this many seconds")
     reuse: tuple[Path, ...] = Field(
         default=(), description="runs whose finished trials are taken over where they were measured in the same way"
     )
+
+    @field_validator("latency_table")
+    @classmethod
+    def _from_anywhere(cls, path: Path | None) -> Path | None:
+        """Workers may run in another folder than the one the recipe was read in."""
+        return None if path is None else path.absolute()
 
     @model_validator(mode="after")
     def _fits_fidelity(self) -> Self:
