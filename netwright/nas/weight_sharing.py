@@ -16,6 +16,7 @@ from netwright.core.plugins import spec_of
 from netwright.core.records import Decisions
 from netwright.core.seeds import derive_seed, generator
 from netwright.core.shapes import Shapes
+from netwright.nas.shrinking import Shrinking
 from netwright.nas.supernet_training import SupernetTraining
 from netwright.search_spaces.encoding import neighbours
 from netwright.search_spaces.space import SearchSpace
@@ -46,10 +47,13 @@ def train_supernet(
 
     Every step trains one architecture, drawn evenly (single-path one-shot: Guo et al., 2020). With `sandwich` it
     trains the largest, the smallest and a few drawn ones; the largest learns from the targets, the others from
-    its outputs (Yu & Huang, 2019; BigNAS: Yu et al., 2020). After each epoch the state goes to `checkpoint`, and
-    a training that finds one goes on from it.
+    its outputs (Yu & Huang, 2019; BigNAS: Yu et al., 2020). With `shrinking` the largest is trained alone first, then
+    with drawn ones in which ever more decisions are open, phase by phase (Once-for-all: Cai et al., 2020); it goes on
+    learning and teaches them, where the paper has a frozen copy teach. After each epoch the state goes to
+    `checkpoint`, and a training that finds one goes on from it.
 
-    Raises NotFiniteError when the loss does not stay finite, CheckpointError for a file of another training.
+    Raises NotFiniteError when the loss does not stay finite, CheckpointError for a file of another training,
+    SpaceError when `shrinking` names what the space does not decide on.
     """
     with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(derive_seed("supernet", seed))
@@ -156,7 +160,9 @@ class _Trainer:
             seed=derive_seed("order", seed),
             device=device,
         )
-        self.smallest, self.largest = extremes(space, shapes, seed=seed) if training.sandwich else ({}, {})
+        self.taught = training.sandwich or bool(training.shrinking)
+        self.smallest, self.largest = extremes(space, shapes, seed=seed) if self.taught else ({}, {})
+        self.shrinking = Shrinking(space, self.largest, training.shrinking) if training.shrinking else None
         self.rows: list[dict[str, float]] = []
         self.optimizer = self._new_optimizer()
         self.identity = {
@@ -222,8 +228,14 @@ class _Trainer:
                     self.supernet.choose(decisions)
 
     def _paths(self, epoch: int, step: int) -> Iterator[Decisions]:
-        """The architectures of one step; with `sandwich` the teacher first."""
+        """The architectures of one step; the teacher first where there is one."""
         rng = generator(self.seed, "paths", epoch, step)
+        if self.shrinking is not None:
+            phase = self.shrinking.phase(epoch, epochs=self.training.epochs)
+            yield self.largest
+            for _ in range(self.training.paths if phase else 0):
+                yield self.shrinking.sample(rng, phase=phase)
+            return
         if self.training.sandwich:
             yield from (self.largest, self.smallest)
         yield from (self.space.sample(rng) for _ in range(self.training.paths))
@@ -241,7 +253,7 @@ class _Trainer:
                 loss = self.task.loss(outputs, targets)
             else:
                 loss = self.task.soft_loss(outputs, teacher, temperature=1.0)
-            if self.training.sandwich and teacher is None:
+            if self.taught and teacher is None:
                 teacher = outputs.detach()
             total += float(loss.detach())
             if loss.requires_grad:

@@ -8,14 +8,20 @@ import random
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from netwright.core.errors import ConfigurationError, SpaceError
 from netwright.core.plugins import build
-from netwright.core.records import Objective, Trial
+from netwright.core.records import Decisions, Objective, Trial
+from netwright.core.seeds import derive_seed
+from netwright.core.shapes import Shapes
 from netwright.nas.context import SearchContext
+from netwright.nas.shrinking import Shrinking
 from netwright.nas.strategies.one_shot import OneShot, cut_winner
 from netwright.nas.supernet_training import SupernetTraining
 from netwright.nas.weight_sharing import calibrated, extremes, score_path, train_supernet
+from netwright.search_spaces.space import SearchSpace
 from netwright.search_spaces.supernet import Supernet
 from netwright.tasks.kinds.image_classification import ImageClassification
 from tests.nas.searching import done
@@ -50,9 +56,12 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("sandwich", [False, True], ids=["single path", "sandwich"])
-def test_the_same_seed_gives_the_same_supernet_also_when_it_was_interrupted(task, space, tmp_path, sandwich):
-    training = QUICK.model_copy(update={"sandwich": sandwich})
+WAYS = {"single path": {}, "sandwich": {"sandwich": True}, "shrinking": {"shrinking": (("0-1",),)}}
+
+
+@pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+def test_the_same_seed_gives_the_same_supernet_also_when_it_was_interrupted(task, space, tmp_path, how):
+    training = SupernetTraining(**{**QUICK.model_dump(), **how})
     before = torch.get_rng_state()
     whole = weights(train_supernet(space, task, training=training, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
@@ -138,3 +147,61 @@ def test_winners_start_from_the_cut_weights(task, space, tmp_path):
 
 def test_without_a_task_it_draws_at_random(space):
     assert OneShot().ask(space, [], [ACCURACY], random.Random(0)).origin == "random"
+
+
+def differing(space: SearchSpace, largest: Decisions, decisions: Decisions) -> set[str]:
+    """The last parts of the names of shared decisions that two architectures answer differently."""
+    return {name.rpartition("/")[2] for name in largest if name in decisions and largest[name] != decisions[name]}
+
+
+def test_each_phase_of_a_shrinking_opens_more_decisions():
+    space = build("space", "mobile")
+    _, largest = extremes(space, Shapes((3, 32, 32), 10))
+    shrinking = Shrinking(space, largest, (("kernel",), ("depth",), ("expansion", "width")))
+    assert [shrinking.phase(epoch, epochs=8) for epoch in range(1, 9)] == [0, 0, 1, 1, 2, 2, 3, 3]
+    rng, found = random.Random(0), []
+    for phase in range(4):
+        drawn = [shrinking.sample(rng, phase=phase) for _ in range(60)]
+        for decisions in drawn:
+            space.trace(decisions)
+        found.append(set().union(*(differing(space, largest, decisions) for decisions in drawn)))
+    assert found[:3] == [set(), {"kernel"}, {"kernel", "depth"}]
+    assert found[3] > {"kernel", "depth", "expansion", "width", "resolution"}
+
+
+def test_in_the_first_phase_of_a_shrinking_only_the_largest_is_trained(task, space, tmp_path):
+    """Its cells are of 3x3 convolutions; those of 1x1 stay as they were drawn until the second phase."""
+    training = SupernetTraining(**{**QUICK.model_dump(), "shrinking": (("0-1",),), "epochs": 2})
+    states: list[dict[str, torch.Tensor]] = []
+    train_supernet(
+        space, task, training=training, seed=0, checkpoint=tmp_path / "net",
+        on_epoch=lambda epoch, loss: states.append(load_file(tmp_path / "net")),
+    )  # fmt: skip
+    start = space.supernet(task.shapes(), seed=derive_seed("weights", 0)).state_dict()
+    small = [name for name, value in start.items() if value.ndim == 4 and value.shape[-1] == 1]
+    large = [name for name, value in start.items() if value.ndim == 4 and value.shape[-1] == 3]
+    stored = [{name: state[key] for key in state for name in start if key.endswith(name)} for state in states]
+    assert small
+    assert large
+    assert all(torch.equal(stored[0][name], start[name]) for name in small)
+    assert not any(torch.equal(stored[0][name], start[name]) for name in large)
+    assert not all(torch.equal(stored[1][name], start[name]) for name in small)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"shrinking": [["kernel"]], "sandwich": True}, "sandwich"),
+        ({"shrinking": [[]]}, "names no decision"),
+        ({"shrinking": [["kernel"], ["depth"]], "epochs": 2}, "3 phases"),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(settings, words):
+    with pytest.raises(ConfigurationError, match=words):
+        SupernetTraining.parse(settings)
+
+
+def test_a_phase_of_an_unknown_decision_is_refused(space):
+    _, largest = extremes(space, Shapes((1, 8, 8), 2))
+    with pytest.raises(SpaceError, match="'kernal'"):
+        Shrinking(space, largest, (("kernal",),))
