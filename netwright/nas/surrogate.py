@@ -1,4 +1,4 @@
-"""What an untried architecture will measure and how sure that is: Gaussian processes over decisions."""
+"""What an untried architecture will measure and how sure that is: Gaussian processes, or ensembles of networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from netwright.nas.ensemble import Ensemble, trained
 from netwright.nas.evidence import Evidence, Key, Same, key_of, memo_key, space_of
 from netwright.nas.ranking import ranking
-from netwright.search_spaces.encoding import OneHot
+from netwright.nas.rows import Encoding, rows_of
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[np.float64]
 
+Kind = Literal["gp", "ensemble"]
+
 LENGTHS = (0.25, 0.4, 0.6, 1.0, 1.6, 2.5)
 NOISES = (1e-4, 1e-2, 1e-1)
-SAMPLES = 300
 JITTER = 1e-8
 FAR = 20.0
 """So many units of score beyond the measured ones a scale goes on."""
@@ -35,10 +37,11 @@ EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """Gaussian processes fitted to a record, one for each objective; small values are good.
+    """Models fitted to a record, one for each objective; small values are good.
 
-    `values` has a row for every modelled trial and a column for every objective. The kernel falls with the number of
-    decisions in which two architectures differ; how fast, and the noise, are the likeliest of a few.
+    `values` has a row for every modelled trial and a column for every objective. The kernel of a Gaussian process
+    falls with the distance of two rows, one-hot the number of decisions that differ; how fast, and the noise, are the
+    likeliest of a few. An ensemble is trained anew after every ten results.
     """
 
     space: SearchSpace
@@ -46,7 +49,8 @@ class Surrogate:
     losses: Array
     keeping: NDArray[np.bool_]
     """Which of the trials keep every bound."""
-    models: tuple[_Gaussian | None, ...]
+    models: tuple[_Gaussian | Ensemble | None, ...]
+    encoding: Encoding = "one_hot"
 
     @classmethod
     def fit(
@@ -56,27 +60,34 @@ class Surrogate:
         *,
         pending: Sequence[Key] = (),
         known: Sequence[int] = (),
+        kind: Kind = "gp",
+        encoding: Encoding = "one_hot",
     ) -> Surrogate:
         """A model of trials that were measured; those that are pending count as measured as expected.
 
         The objectives at the places in `known` need no model.
         """
-        tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))][-TUNED:]
+        tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))]
+        tuned = tuned[-TUNED:] if kind == "gp" else _chosen(tuned)
         keys = tuple(key_of(item.trial.decisions) for item in tuned)
         scored = [tuple(axis.tolist()) for axis in _scores(_graded(tuned))]
         chosen = _chosen(evidence)
-        rows = rows_of(space, [key_of(item.trial.decisions) for item in chosen])
+        rows = rows_of(space, [key_of(item.trial.decisions) for item in chosen], encoding=encoding)
         losses = _graded(chosen)
         columns = _scores(losses)
-        models: list[_Gaussian | None] = []
+        models: list[_Gaussian | Ensemble | None] = []
         for place, (values, scores) in enumerate(zip(columns, scored, strict=True)):
             if place in known:
                 models.append(None)
                 continue
-            model = _Gaussian.fit(rows, values, *_likeliest(memo_key(space), keys, scores))
-            models.append(model.believing(rows_of(space, pending)) if pending else model)
+            model: _Gaussian | Ensemble
+            if kind == "ensemble":
+                model = trained(memo_key(space), keys, scores, encoding)
+            else:
+                model = _Gaussian.fit(rows, values, *_likeliest(memo_key(space), keys, scores, encoding))
+            models.append(model.believing(rows_of(space, pending, encoding=encoding)) if pending else model)
         keeping = np.array([item.violation == 0 for item in chosen])
-        return cls(space, np.stack(columns, axis=1), np.array(losses).T, keeping, tuple(models))
+        return cls(space, np.stack(columns, axis=1), np.array(losses).T, keeping, tuple(models), encoding)
 
     def predict(
         self, keys: Sequence[Key], *, known: Mapping[int, Sequence[float]] | None = None
@@ -85,7 +96,7 @@ class Surrogate:
 
         `known` has the losses of these architectures for each objective without a model, which have no spread.
         """
-        rows = rows_of(self.space, keys)
+        rows = rows_of(self.space, keys, encoding=self.encoding)
         means, spreads = [], []
         for place, model in enumerate(self.models):
             if model is None:
@@ -96,6 +107,22 @@ class Surrogate:
             means.append(mean)
             spreads.append(spread)
         return np.stack(means, axis=1), np.stack(spreads, axis=1)
+
+    def draw(
+        self, keys: Sequence[Key], rng: np.random.Generator, *, known: Mapping[int, Sequence[float]] | None = None
+    ) -> Array:
+        """What one function drawn from each model says of these architectures (Thompson sampling).
+
+        A row for every architecture and a column for every objective; `known` as for `predict`.
+        """
+        rows, drawn = rows_of(self.space, keys, encoding=self.encoding), []
+        for place, model in enumerate(self.models):
+            if model is None:
+                assert known is not None
+                drawn.append(self.scale(place).score(np.array(known[place])))
+            else:
+                drawn.append(model.draw(rows, rng))
+        return np.stack(drawn, axis=1)
 
     def scale(self, place: int) -> Scale:
         """How losses of one objective and their scores hang together."""
@@ -135,12 +162,6 @@ def _slope(losses: Array, scores: Array) -> float:
     """How much loss a unit of score is worth at the lower end, from the best tenth."""
     place = max(1, len(losses) // 10)
     return float((losses[place] - losses[0]) / max(scores[place] - scores[0], 1e-9))
-
-
-def rows_of(space: SearchSpace, keys: Sequence[Key]) -> Array:
-    """Architectures as rows: decisions one-hot, numbers of many values as a share of their range."""
-    key = memo_key(space)
-    return np.array([_row(key, one) for one in keys])
 
 
 def normal_scores(values: Sequence[float]) -> Array:
@@ -195,19 +216,34 @@ class _Gaussian:
         return _Gaussian.fit(wider, values, self.length, self.noise)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
+        mean, half, signal = self._conditioned(rows)
+        return mean, np.sqrt(np.maximum(signal - (half**2).sum(axis=0), 1e-12))
+
+    def draw(self, rows: Array, rng: np.random.Generator) -> Array:
+        """The values at rows of one function drawn from the process."""
+        mean, half, signal = self._conditioned(rows)
+        covariance = signal * np.exp(-_distances(rows, rows) / self.length) - half.T @ half
+        values, vectors = np.linalg.eigh(covariance)
+        found: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(rows)))
+        return found
+
+    def _conditioned(self, rows: Array) -> tuple[Array, Array, float]:
+        """The mean at rows, the part of the covariance that the record explains (as a factor), the variance before."""
         from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
 
         signal = 1 / (1 + self.noise)
         across = signal * np.exp(-_distances(rows, self.rows) / self.length)
         half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
         mean: Array = across @ _solved(self.factor, self.values)
-        return mean, np.sqrt(np.maximum(signal - (half**2).sum(axis=0), 1e-12))
+        return mean, half, signal
 
 
 @lru_cache(maxsize=256)
-def _likeliest(space: SearchSpace | Same, keys: tuple[Key, ...], scores: tuple[float, ...]) -> tuple[float, float]:
+def _likeliest(
+    space: SearchSpace | Same, keys: tuple[Key, ...], scores: tuple[float, ...], encoding: Encoding
+) -> tuple[float, float]:
     """The length and noise under which the scores are most likely."""
-    rows, values = rows_of(space_of(space), keys), np.array(scores)
+    rows, values = rows_of(space_of(space), keys, encoding=encoding), np.array(scores)
     distances = _distances(rows, rows)
     scale = max(float((rows**2).sum(axis=1).mean()), 1.0)
     best = (-math.inf, LENGTHS[0] * scale, NOISES[0])
@@ -256,13 +292,3 @@ def _distances(left: Array, right: Array) -> Array:
     squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
     found: Array = np.maximum(squares - 2 * left @ right.T, 0.0) / 2
     return found
-
-
-@lru_cache(maxsize=16)
-def _encoding(space: SearchSpace | Same) -> OneHot:
-    return OneHot.of(space_of(space), samples=SAMPLES)
-
-
-@lru_cache(maxsize=65536)
-def _row(space: SearchSpace | Same, key: Key) -> Array:
-    return np.array(_encoding(space).row(dict(key)))

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -33,9 +33,10 @@ class Predictor(Strategy):
     """Learns what decisions are worth, and tries the untried architecture that promises most.
 
     As BANANAS (White et al., 2021): mutations of the best are compared by a predictor that knows how sure it is.
-    Here that is a Gaussian process over the decisions, which needs no training of its own. One objective: expected
-    improvement. Two: expected gain of hypervolume; more: random weights (Chebyshev); at times the best of one alone.
-    Costs that are known before training are not predicted but taken as they are.
+    By default that is a Gaussian process over the decisions, which needs no training of its own; with `model:
+    ensemble`, `encoding: path` and `acquisition: its` it is that paper's. One objective: expected improvement. Two:
+    expected gain of hypervolume; more: random weights (Chebyshev); at times the best of one alone. Costs that are
+    known before training are not predicted but taken as they are.
     """
 
     startup: int = Field(default=10, ge=2, description="trials drawn at random before the predictor is used")
@@ -43,6 +44,18 @@ class Predictor(Strategy):
     explore: float = Field(default=0.1, ge=0, le=1, description="share of candidates that are drawn at random")
     ends: float = Field(
         default=0.4, ge=0, le=1, description="of several objectives: share of asks for one end of the front"
+    )
+
+    model: Literal["gp", "ensemble"] = Field(
+        default="gp", description="a Gaussian process, or five small networks, trained anew after every ten results"
+    )
+    encoding: Literal["one_hot", "path"] = Field(
+        default="one_hot", description="what a model sees: the decisions, or the ways through the network's blocks"
+    )
+    acquisition: Literal["gain", "its", "thompson"] = Field(
+        default="gain",
+        description="compare by expected gain, by a draw for each architecture (independent Thompson sampling), or by "
+        "one function drawn for all",
     )
 
     def ask(
@@ -93,9 +106,11 @@ class Predictor(Strategy):
         keeping = {key: found for key, found in costs.items() if found is not None}
         if not keeping:
             return None
-        model = Surrogate.fit(asked.space, evidence, pending=asked.pending, known=known)
+        model = Surrogate.fit(
+            asked.space, evidence, pending=asked.pending, known=known, kind=self.model, encoding=self.encoding
+        )
         told = {place: [found[place] for found in keeping.values()] for place in known}
-        gain = _gain(model, list(keeping), told, rng)
+        gain = _gain(model, list(keeping), told, rng, acquisition=self.acquisition)
         best = max(range(len(gain)), key=gain.__getitem__)
         if gain[best] < least:
             return None
@@ -157,17 +172,32 @@ class _Asked:
 
 
 def _gain(
-    model: Surrogate, keys: Sequence[Key], known: Mapping[int, Sequence[float]], rng: random.Random
+    model: Surrogate,
+    keys: Sequence[Key],
+    known: Mapping[int, Sequence[float]],
+    rng: random.Random,
+    *,
+    acquisition: str,
 ) -> list[float]:
     """What each architecture promises; `known` has losses that need no model, by objective."""
     import numpy as np
 
     from netwright.nas.acquisition import chebyshev_gain, expected_area_gain, expected_improvement
 
-    mean, spread = model.predict(keys, known=known)
+    if acquisition == "thompson":
+        mean = model.draw(keys, np.random.default_rng(rng.getrandbits(32)), known=known)
+        spread = np.zeros_like(mean)
+    else:
+        mean, spread = model.predict(keys, known=known)
+    if acquisition == "its":
+        draws = np.random.default_rng(rng.getrandbits(32))
+        mean, spread = mean + spread * draws.standard_normal(mean.shape), np.zeros_like(mean)
     count = mean.shape[1]
-    if count == 1:
-        gain = expected_improvement(mean[:, 0], spread[:, 0], float(model.values.min()))
+    best = float(model.values.min()) if count == 1 else 0.0
+    if count == 1 and acquisition != "gain":
+        gain = best - mean[:, 0]  # not cut off at 0, so that there is a best one when none is expected to improve
+    elif count == 1:
+        gain = expected_improvement(mean[:, 0], spread[:, 0], best)
     elif count == 2:
         losses = model.losses[model.keeping] if model.keeping.any() else model.losses
         gain = expected_area_gain(mean, spread, [model.scale(place) for place in range(count)], losses)

@@ -1,0 +1,114 @@
+"""Architectures as rows of numbers, in one of two encodings, for models of their results."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from netwright.core.errors import SpaceError
+from netwright.core.plugins import name_of
+from netwright.core.shapes import Shapes
+from netwright.nas.evidence import Key, Same, memo_key, space_of
+from netwright.search_spaces.encoding import OneHot
+from netwright.search_spaces.outline import Call, Layer, Outline
+from netwright.search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+Encoding = Literal["one_hot", "path"]
+
+SAMPLES = 300
+MOST_WAYS = 500
+"""So many ways have a place: those that most of the sampled architectures have (White et al., 2021, keep few too)."""
+TOO_MANY = 20_000
+KEPT = "ways"
+
+
+def rows_of(space: SearchSpace, keys: Sequence[Key], *, encoding: Encoding = "one_hot") -> Array:
+    """A row for each architecture, of numbers from 0 to 1.
+
+    `one_hot`: decisions one-hot, numbers of many values as a share of their range. `path`: for every way through the
+    network's blocks the share of blocks that have it, relative to the way that most have (for cells of one kind
+    that is 1 or 0: White et al., BANANAS, 2021). Paths do not tell widths. Raises SpaceError for a block with more
+    than 20,000 ways.
+    """
+    key = memo_key(space)
+    row = _row if encoding == "one_hot" else _path_row
+    return np.array([row(key, one) for one in keys])
+
+
+def ways_of(outline: Outline) -> Counter[str]:
+    """Every way through the blocks of a network as written, as the operations on it, and how many blocks have it.
+
+    A network without blocks counts as one. Ways that a zero is on are none.
+    """
+    calls = [item for item in outline.items if isinstance(item, Call)]
+    counts: Counter[str] = Counter()
+    for block, times in [(call.block, call.times) for call in calls] or [(outline, 1)]:
+        for way in _ways(block):
+            counts[" > ".join(way)] += times
+    return counts
+
+
+def _ways(outline: Outline) -> frozenset[tuple[str, ...]]:
+    """The ways from any input of a block to its output; kept with the block."""
+    if KEPT not in outline.notes:
+        ways: list[frozenset[tuple[str, ...]]] = [frozenset({()})] * len(outline.input_shapes)
+        for item in outline.items:
+            before = frozenset(way for number in item.inputs for way in ways[number])
+            ways.append(frozenset(way + step for way in before for step in _steps(item)))
+            if len(ways[-1]) > TOO_MANY:
+                raise SpaceError(f"a block has more than {TOO_MANY:,} ways through; take the encoding one_hot")
+        outline.notes[KEPT] = ways[outline.output]
+    found: frozenset[tuple[str, ...]] = outline.notes[KEPT]
+    return found
+
+
+def _steps(item: Layer | Call) -> frozenset[tuple[str, ...]]:
+    """What an item adds to a way: nothing where tensors meet or an activation accompanies, no way at all for a zero."""
+    if isinstance(item, Call):
+        return _ways(item.block)
+    operation = item.operation
+    if operation.is_zero():
+        return frozenset()
+    return frozenset({() if operation.inputs is None or operation.accompanies else (operation.label().split(",")[0],)})
+
+
+@lru_cache(maxsize=16)
+def _encoding(space: SearchSpace | Same) -> OneHot:
+    return OneHot.of(space_of(space), samples=SAMPLES)
+
+
+@lru_cache(maxsize=65536)
+def _row(space: SearchSpace | Same, key: Key) -> Array:
+    return np.array(_encoding(space).row(dict(key)))
+
+
+@lru_cache(maxsize=16)
+def _places(space: SearchSpace | Same) -> tuple[Shapes, tuple[str, ...]]:
+    """The shapes a space is lowered for, and the ways that have a place in its rows."""
+    found, rng = space_of(space), random.Random(0)
+    examples = found.examples()
+    if not examples:
+        raise SpaceError(f"the space {name_of(found)!r} serves none of its example inputs; take the encoding one_hot")
+    counts: Counter[str] = Counter()
+    for _ in range(SAMPLES):
+        counts.update(ways_of(found.outline(found.sample(rng), examples[0])).keys())
+    ordered = sorted(counts, key=lambda way: (-counts[way], len(way), way))
+    return examples[0], tuple(ordered[:MOST_WAYS])
+
+
+@lru_cache(maxsize=65536)
+def _path_row(space: SearchSpace | Same, key: Key) -> Array:
+    shapes, places = _places(space)
+    counts = ways_of(space_of(space).outline(dict(key), shapes))
+    most = max(counts.values(), default=1)
+    return np.array([counts[way] / most for way in places])
