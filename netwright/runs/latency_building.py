@@ -29,7 +29,7 @@ from netwright.evaluation.latency_units import Unit, units_of
 from netwright.export.timing import time_files
 from netwright.export.to_onnx import export_onnx
 from netwright.export.unit_files import export_units
-from netwright.export.unit_timing import time_units
+from netwright.export.unit_timing import UnitTime, time_units
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.space import SearchSpace
 
@@ -75,6 +75,7 @@ class _Work:
     failed: dict[str, str] = field(default_factory=dict)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls_ms: list[float] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, key: str, listener: Listener) -> _Work:
@@ -91,7 +92,7 @@ class _Work:
         return stored
 
     def store(self) -> None:
-        parts = ("key", "entries", "failed", "networks", "calls_ms")
+        parts = ("key", "entries", "failed", "networks", "calls_ms", "again")
         write_atomic(self.path, canonical_json({name: getattr(self, name) for name in parts}))
 
 
@@ -184,25 +185,43 @@ def _sampled(
 def _time_all(
     units: Sequence[Unit], counts: Mapping[str, int], building: Building, work: _Work, listener: Listener
 ) -> None:
-    left = [unit for unit in units if unit.key not in work.entries and unit.key not in work.failed]
-    for batch in _batches(left):
-        with tempfile.TemporaryDirectory(prefix="netwright-") as folder:
-            exported = export_units({unit.key: unit for unit in batch}, Path(folder))
-            files = {key: path for key, path in exported.items() if isinstance(path, Path)}
-            times = time_units(files, protocol=building.protocol) if files else {}
-        for unit in batch:
-            found = times.get(unit.key, exported[unit.key])
-            if isinstance(found, str | Path):
-                work.failed[unit.key] = str(found)
-                continue
-            facts = {name: getattr(found, name) for name in ("latency_ms", "spread_ms", "noisy", "copies", "sessions")}
-            work.entries[unit.key] = {**unit.to_json(), **facts, "seen": counts[unit.key]}
-            if found.call_ms:
-                work.calls_ms.append(found.call_ms)
-        work.store()
+    """Time every unit that is not timed yet, and those that came out NOISY once more at the end."""
+    for batch in _batches([u for u in units if u.key not in work.entries and u.key not in work.failed]):
+        _time_batch(batch, counts, building, work)
         noisy = sum(bool(entry["noisy"]) for entry in work.entries.values())
         done = f"{len(work.entries)} of {len(units)} units timed, {noisy} of them NOISY"
         _say(listener, done + (f", {len(work.failed)} could not be" if work.failed else ""))
+    again = [u for u in units if u.key in work.entries and work.entries[u.key]["noisy"] and u.key not in work.again]
+    for batch in _batches(again):
+        _time_batch(batch, counts, building, work)
+        work.again += [unit.key for unit in batch]
+        work.store()
+        noisy = sum(bool(entry["noisy"]) for entry in work.entries.values())
+        _say(listener, f"once more what was NOISY: {len(again)} units, {noisy} of all are left so")
+
+
+def _time_batch(batch: Sequence[Unit], counts: Mapping[str, int], building: Building, work: _Work) -> None:
+    """Export and time some units; of one that was timed before the quieter answer stays."""
+    with tempfile.TemporaryDirectory(prefix="netwright-") as folder:
+        exported = export_units({unit.key: unit for unit in batch}, Path(folder))
+        files = {key: path for key, path in exported.items() if isinstance(path, Path)}
+        times = time_units(files, protocol=building.protocol) if files else {}
+    for unit in batch:
+        found = times.get(unit.key, exported[unit.key])
+        before = work.entries.get(unit.key)
+        if not isinstance(found, UnitTime):
+            if before is None:
+                work.failed[unit.key] = str(found)
+            continue
+        if found.call_ms:
+            work.calls_ms.append(found.call_ms)
+        sessions = found.sessions + (before["sessions"] if before else 0)
+        if before is not None and (before["noisy"], before["spread_ms"]) <= (found.noisy, found.spread_ms):
+            work.entries[unit.key] = {**before, "sessions": sessions}
+            continue
+        facts = {name: getattr(found, name) for name in ("latency_ms", "spread_ms", "noisy", "copies")}
+        work.entries[unit.key] = {**unit.to_json(), **facts, "sessions": sessions, "seen": counts[unit.key]}
+    work.store()
 
 
 def _batches(units: Sequence[Unit]) -> Iterator[list[Unit]]:
