@@ -3,7 +3,9 @@
 Two tasks: SyntheticControl of the UCR archive, 6 classes of series of 60 steps, by test error; and the next keys of
 Bach's chorales (JSB), by the negative log-likelihood per step on the test chorales, for which Bai et al.
 (arXiv:1803.01271) report 8.45 with an LSTM. Each network is trained here, then goes through each recipe; all files of a
-network are measured in one session. A row whose pass could do nothing says why under `refused`.
+network are measured in one session, and those whose latency was too noisy again, each beside the original alone, up to
+three times. A row whose pass could do nothing says why under `refused`. `NETWRIGHT_TASKS=synthetic-control` leaves the
+chorales out.
 """
 
 from __future__ import annotations
@@ -34,13 +36,17 @@ from netwright.tasks.training import fit
 UNITS = {"kind": "structured_prune", "ratio": 0.5, "max_ratio": 0.75}
 SVD = {"kind": "low_rank", "ratio": 0.25, "min_gain": 0.0}
 INT8 = {"kind": "quantize", "mode": "dynamic"}
+STORED8 = {"kind": "quantize_weights", "bits": 8}
 RECIPES: dict[str, list[dict[str, Any]]] = {
     "half the units": [UNITS],
     "SVD": [SVD],
     "dynamic int8": [INT8],
+    "weights in 8 bits": [STORED8],
     "half the units, dynamic int8": [UNITS, INT8],
 }
+TASKS = tuple(os.environ.get("NETWRIGHT_TASKS", "synthetic-control,jsb-chorales").split(","))
 SEED = 0
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,12 @@ class Case:
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """One row per task, cell and recipe."""
+    cases = {"synthetic-control": _synthetic_control, "jsb-chorales": _chorales}
+    if unknown := [name for name in TASKS if name not in cases]:
+        raise DataError(f"NETWRIGHT_TASKS has {unknown[0]!r}; expected names among {', '.join(cases)}")
     return [
         row
-        for case in (_synthetic_control(folder), _chorales(folder))
+        for case in (cases[name](folder) for name in TASKS)
         for cell in ("lstm", "gru")
         for row in _rows(case, cell, folder / f"{case.name}-{cell}")
     ]
@@ -126,7 +135,7 @@ def _rows(case: Case, cell: str, folder: Path) -> list[dict[str, Any]]:
             if stage.name in meter.files:
                 files[_key(name, stage.name)] = meter.files[stage.name]
     meter.protocol = LatencyProtocol(pairs=100, seconds=1.5)
-    latencies = meter.measure_together(files)
+    latencies = _measured(meter, files)
     test = case.task.test_split()
     metric = case.task.primary().metric
     scores = {key: score_file(Session(path), case.task, test)[metric] for key, path in files.items()}
@@ -138,6 +147,18 @@ def _rows(case: Case, cell: str, folder: Path) -> list[dict[str, Any]]:
         | {"n_test": len(test)}
         for name, result in results.items()
     ]
+
+
+def _measured(meter: StageMeter, files: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """Latency columns of all files; a noisy one is measured again beside the first file alone."""
+    found = meter.measure_together(files)
+    first = next(iter(files))
+    for key in (key for key in files if key != first):
+        for _ in range(REPEATS):
+            if not found[key]["latency"]["noisy"]:
+                break
+            found[key] = meter.measure_together({first: files[first], key: files[key]})[key]
+    return found
 
 
 def _key(recipe: str, stage: str) -> str:
