@@ -7,8 +7,9 @@ by the exported file in its runtime; of the last stage by the file that the arch
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.coding.archive import read_archive
 from netwright.export.onnx_runtime import Session
 from netwright.runs.stages import StageMeter, score_file
+from netwright.tasks.checkpoint import digest_of
 from netwright.tasks.settings import Training
 from netwright.tasks.task import Task
-from netwright.tasks.training import fit
+from netwright.tasks.training import evaluate_split, fit
 
 INDEX_BITS = 5
 """Bits of a distance between two weights in the paper's count; a longer distance needs a zero in between."""
@@ -35,13 +37,17 @@ INDEX_BITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A network, how its reference is trained, and the recipes to compress it by, each a row of the benchmark."""
+    """A network, how its reference is trained, and the recipes to compress it by, each a row of the benchmark.
+
+    What is compressed is taught by the reference, or by the reference of the case `teacher`.
+    """
 
     name: str
     build: Callable[[], nn.Module]
     task: Task
     training: Training
     recipes: Mapping[str, Recipe]
+    teacher: Case | None = None
 
 
 def recipe(*passes: dict[str, Any] | str, training: dict[str, Any], distillation: dict[str, Any]) -> Recipe:
@@ -49,11 +55,15 @@ def recipe(*passes: dict[str, Any] | str, training: dict[str, Any], distillation
     return Recipe.parse({"passes": list(passes), "fine_tune": training, "distillation": distillation})
 
 
-def rows(case: Case, folder: Path, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Train the reference, then run every recipe; recipes that begin alike share the stages they begin with."""
+def rows(case: Case, folder: Path) -> list[dict[str, Any]]:
+    """Train the reference, then run every recipe; recipes that begin alike share the stages they begin with.
+
+    The environment variable NETWRIGHT_SEED is the seed of everything but the teacher, 0 unless given.
+    """
+    seed = int(os.environ.get("NETWRIGHT_SEED", "0"))
     net = reference(case, folder / f"reference-{seed}.safetensors", seed=seed)
-    store = FolderStore(folder / "stages")
-    return [compressed(case, net, name, folder=folder, store=store, seed=seed) for name in case.recipes]
+    teacher = reference(case.teacher, folder / "teacher-0.safetensors", seed=0) if case.teacher else net
+    return [compressed(case, net, name, teacher=teacher, folder=folder, seed=seed) for name in case.recipes]
 
 
 def reference(case: Case, checkpoint: Path, *, seed: int) -> nn.Module:
@@ -65,7 +75,7 @@ def reference(case: Case, checkpoint: Path, *, seed: int) -> nn.Module:
     return net.eval()
 
 
-def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: FolderStore, seed: int) -> dict[str, Any]:
+def compressed(case: Case, net: nn.Module, name: str, *, teacher: nn.Module, folder: Path, seed: int) -> dict[str, Any]:
     """One row: the recipe run on the reference, each stage beside the paper's way of counting."""
     chosen = case.recipes[name]
     meter = StageMeter(case.task, folder / "models", LatencyProtocol.screening())
@@ -77,8 +87,10 @@ def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: Fo
         distillation=chosen.distillation,
         seed=seed,
     )
+    context = replace(context, original=teacher)
     meter.begin(Model(net))
-    result = run_recipe(Model(net), chosen, context, meter.measure, store=store, salt=str(folder))
+    salt = f"{folder} {digest_of(teacher.state_dict())}"
+    result = run_recipe(Model(net), chosen, context, meter.measure, store=FolderStore(folder / "stages"), salt=salt)
     stages = [described(stage, meter, case.task) for stage in result.stages]
     archive = result.model.archive
     assert archive is not None, f"{name}: {result.stages[-1].reason}"
@@ -91,6 +103,8 @@ def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: Fo
         "size_bytes": size,
         "reference_bytes": full,
         "error_reference": stages[0]["error"],
+        "teacher": (case.teacher or case).name,
+        "error_teacher": percent_wrong(evaluate_split(teacher, case.task, case.task.test_split())),
         "error": error(decoded, case.task),
         "paper_ratio": stages[0]["paper_bytes"] / stages[-1]["paper_bytes"],
         "entropy_bound_bytes": result.row["entropy_bound_bytes"],
@@ -102,7 +116,12 @@ def compressed(case: Case, net: nn.Module, name: str, *, folder: Path, store: Fo
 
 def error(file: Path, task: Task) -> float:
     """Test error in percent of an exported file."""
-    return round(100 - 100 * score_file(Session(file, threads=1), task, task.test_split())["accuracy"], 4)
+    return percent_wrong(score_file(Session(file, threads=1), task, task.test_split()))
+
+
+def percent_wrong(scores: Mapping[str, float]) -> float:
+    """What the accuracy leaves, in percent."""
+    return round(100 - 100 * scores["accuracy"], 4)
 
 
 def described(stage: Stage, meter: StageMeter, task: Task) -> dict[str, Any]:

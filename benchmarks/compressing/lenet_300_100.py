@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from compressing import _lenet
+from compressing import _lenet, lenet_5
 from compressing._mnist import Mnist
 from netwright.tasks.settings import Training
 
@@ -19,23 +19,27 @@ def lenet_300_100() -> nn.Module:
 
 
 HOW: dict[str, Any] = {
-    "training": {"epochs": 15, "learning_rate": 2e-3, "weight_decay": 1e-2},
-    "distillation": {"temperature": 4, "weight": 0.7},
+    "training": {"epochs": 16, "learning_rate": 2e-3, "weight_decay": 1e-2},
+    "distillation": {"temperature": 4, "weight": 0.9},
 }
-PRUNE = {"kind": "unstructured_prune", "density": 0.06}
+PRUNE = {"kind": "unstructured_prune", "density": 0.08}
 CASE = _lenet.Case(
     name="lenet-300-100",
     build=lenet_300_100,
     task=Mnist(),
     training=Training(epochs=15, learning_rate=2e-3, weight_decay=1e-2),
+    teacher=lenet_5.CASE,
     recipes={
         "lenet-300-100": _lenet.recipe(
-            PRUNE, {"kind": "share_weights", "bits": 4, "epochs": 3, "learning_rate": 5e-4}, "entropy_code", **HOW
+            PRUNE,
+            {"kind": "share_weights", "bits": 4, "biases": True, "epochs": 3, "learning_rate": 5e-4},
+            "entropy_code",
+            **HOW,
         ),
         "lenet-300-100, further": _lenet.recipe(
             PRUNE,
-            {"kind": "unstructured_prune", "density": 0.045, "epochs": 6, "learning_rate": 1e-3},
-            {"kind": "share_weights", "bits": 3, "biases": True, "epochs": 5, "learning_rate": 5e-4},
+            {"kind": "unstructured_prune", "density": 0.038, "epochs": 24},
+            {"kind": "share_weights", "bits": 3, "biases": True, "epochs": 6, "learning_rate": 5e-4},
             "entropy_code",
             **HOW,
         ),

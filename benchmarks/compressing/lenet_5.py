@@ -30,17 +30,17 @@ HOW: dict[str, Any] = {
     "training": {"epochs": 5, "learning_rate": 2e-3, "weight_decay": 1e-2},
     "distillation": {"temperature": 4, "weight": 0.9},
 }
+PRUNE = {"kind": "unstructured_prune", "density": 0.06}
+SHARE = {"kind": "share_weights", "bits": 4, "biases": True, "epochs": 2, "learning_rate": 5e-4}
 CASE = _lenet.Case(
     name="lenet-5",
     build=lenet_5,
     task=Mnist(shift=1),
     training=Training(epochs=6, learning_rate=2e-3, weight_decay=1e-2),
     recipes={
-        "lenet-5": _lenet.recipe(
-            {"kind": "unstructured_prune", "density": 0.03},
-            {"kind": "share_weights", "bits": 4, "biases": True, "epochs": 2, "learning_rate": 5e-4},
-            "entropy_code",
-            **HOW,
+        "lenet-5": _lenet.recipe(PRUNE, SHARE, "entropy_code", **HOW),
+        "lenet-5, further": _lenet.recipe(
+            PRUNE, {"kind": "unstructured_prune", "density": 0.03}, SHARE, "entropy_code", **HOW
         ),
     },
 )
