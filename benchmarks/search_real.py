@@ -21,29 +21,37 @@ from typing import Any
 import real_search
 from cifar10 import NoDataError, images
 
+from netwright.core.plugins import build
 from netwright.core.seeds import generator
 from netwright.runs.specification import RunSpecification
 from netwright.tasks.kinds.image_classification import ImageClassification
+from netwright.tasks.task import Task
 
 SPACE = {"kind": "convnet", "filters": [4, 8, 12, 16, 24, 32], "depth": [2, 5], "strides": [2, 3]}
 DRAWS = 1000
-CIFAR_TEST = 100
-"""Images that are set aside as test data, which no search looks at."""
+TEST = 100
+"""Images that stand for test data, which no search looks at."""
+CIFAR_SIZE = 16
 
 
 def task_of(name: str, options: argparse.Namespace, folder: Path) -> Any:
-    """A bundled task by its name; of CIFAR-10 a part, shrunk to 16 by 16."""
-    if name != "cifar10":
+    """A bundled task by its name; of CIFAR-10 a part, shrunk; the other, too, where a size is given."""
+    if name != "cifar10" and options.size is None:
         return {"kind": name}
-    count = options.samples + options.validation
-    pixels, classes = images(count)
+    if name == "cifar10":
+        count = options.samples + options.validation
+        pixels, classes = images(count)
+    else:
+        bundled = build("task", name)
+        assert isinstance(bundled, Task)
+        pixels, classes = bundled.load().train
     return ImageClassification.from_arrays(
         pixels,
         classes,
         folder=folder,
-        test=(pixels[:CIFAR_TEST], classes[:CIFAR_TEST]),
-        size=16,
-        validation_fraction=options.validation / count,
+        test=(pixels[:TEST], classes[:TEST]),
+        size=options.size or CIFAR_SIZE,
+        validation_fraction=options.validation / len(pixels),
     )
 
 
@@ -153,7 +161,8 @@ def main() -> int:
     parser.add_argument("--budget-s", type=float, default=300, help="wall time of the peer, and the most of ours")
     parser.add_argument("--budget-epochs", type=int, default=None, help="an arm also ends after so many epochs")
     parser.add_argument("--samples", type=int, default=1500, help="training images")
-    parser.add_argument("--validation", type=int, default=1500, help="validation images of CIFAR-10")
+    parser.add_argument("--validation", type=int, default=1500, help="validation images where images are shrunk")
+    parser.add_argument("--size", type=int, default=None, help="side of the images; default: 28, and 16 for CIFAR-10")
     parser.add_argument("--rungs", type=int, nargs="+", default=[1, 3, 9], help="epochs; the last is the full training")
     parser.add_argument("--strategy", default="auto", help="ours: a name, or a strategy as JSON")
     parser.add_argument("--promotion", default='"pareto_asha"', help="ours, as JSON")
