@@ -76,11 +76,11 @@ def compress(
     holds the last stage that was kept. Raises InfeasibleError when no setting of the open fields keeps all bounds;
     the report then shows every try.
     """
-    from netwright.runs.compressing import recipe_of, winner_of
+    from netwright.runs.compressing import winner_of
     from netwright.runs.search import writing
 
     with writing(Path(run)) as opened:
-        chosen = _compression(recipe, overrides) or recipe_of(opened)
+        chosen = _compression(recipe, overrides, own=opened)
         winner = winner_of(opened, str(trial), listener=listener)
         _compressed(opened, winner, chosen, listener)
     report(run)
@@ -125,12 +125,12 @@ def plan_compression(
     A row per pass: predicted params, macs, size_bytes, coded_bytes, peak_activation_bytes, and a verdict with its
     reason for every layer group. Nothing is written.
     """
-    from netwright.runs.compressing import module_as_it_is, plan, recipe_of
+    from netwright.runs.compressing import module_as_it_is, plan
     from netwright.runs.reading import reading
 
     if run is not None:
         with reading(Path(run)) as opened:
-            chosen = _compression(recipe, overrides) or recipe_of(opened)
+            chosen = _compression(recipe, overrides, own=opened)
             module = module_as_it_is(opened, str(trial))
         specification = opened.specification
     else:
@@ -162,7 +162,7 @@ def sensitivity(
 
     if run is not None:
         with writing(Path(run)) as opened:
-            chosen = _compression(recipe, overrides) or recipe_of(opened)
+            chosen = _compression(recipe, overrides, own=opened)
             winner = winner_of(opened, str(trial), listener=listener)
             rows = measure_bearing(opened, winner, recipe=chosen, samples=samples, listener=listener)
     else:
@@ -356,20 +356,23 @@ def _specification(
     return parsed
 
 
-def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str]) -> Recipe | None:
-    """The recipe in a file: its `compress` part, or the whole file when it has none."""
+def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str], *, own: OpenRun) -> Recipe:
+    """The recipe in a file (its `compress` part, or the whole file when it has none), or the run's own."""
     from netwright.compression.recipe import Recipe
     from netwright.core.config import read_yaml, with_overrides
+    from netwright.runs.compressing import recipe_of
 
-    if recipe is None or isinstance(recipe, Recipe):
-        if overrides:
-            raise ConfigurationError([Mistake("--set", "changes a recipe that is given with --recipe")])
-        return recipe
-    data = read_yaml(Path(recipe))
-    part = data.get("compress", data)
+    if not isinstance(recipe, (str, Path)):
+        recipe = recipe or recipe_of(own)
+        if not overrides:
+            return recipe
+        part, source = recipe.model_dump(mode="json"), "the run's own recipe"
+    else:
+        data = read_yaml(Path(recipe))
+        part, source = data.get("compress", data), str(recipe)
     changes = [text.removeprefix("compress.") for text in overrides]
-    parsed = Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=str(recipe))
-    _checked(parsed, source=str(recipe))
+    parsed = Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=source)
+    _checked(parsed, source=source)
     return parsed
 
 

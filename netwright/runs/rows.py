@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from netwright.runs.view import RunView
 
 COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
 """The columns of a stage that scripts rely on."""
+
+CODED_WELL = 0.6
+"""The share of a file's bytes below which entropy coding is worth a column."""
 
 
 def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, Any]:
@@ -18,6 +22,7 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
     """
     shown = {name: row.get(name) for name in dict.fromkeys([*COLUMNS[:2], score, *COLUMNS[2:]])}
     extra = {
+        "coded_bytes": row.get("coded_bytes"),
         "speed-up": row.get("speedup_text") or None,
         "kept": row.get("kept", True),
         "reason": row.get("reason", ""),
@@ -26,9 +31,17 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
 
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns of stages for people: without the accuracy where the task is judged by something else."""
+    """The columns of stages for people: those that say something.
+
+    Accuracy is left out where the task is judged by something else, coded bytes where coding would not save much.
+    """
     names = dict.fromkeys(name for row in rows for name in row)
-    return [name for name in names if name != "accuracy" or any(row.get(name) is not None for row in rows)]
+    silent = set()
+    if all(row.get("accuracy") is None for row in rows):
+        silent.add("accuracy")
+    if not any((row.get("coded_bytes") or math.inf) < CODED_WELL * (row.get("size_bytes") or 0) for row in rows):
+        silent.add("coded_bytes")
+    return [name for name in names if name not in silent]
 
 
 def summary_sentence(view: RunView) -> str:

@@ -103,6 +103,11 @@ def test_a_searched_recipe_ends_with_its_sensitivities_tries_and_chosen_point(
     assert {row["group"] for row in rows} == {"0", "4"}
     assert run(["compress", str(own / "run"), "--dry-run", "--json"]) == 0
     assert document(capsys)["passes"][0]["params"] == sum(p.numel() for p in build().parameters())
+    changed = ["--set", "compress.passes=[{kind: unstructured_prune, density: 0.5}]", "--set", "solve=null"]
+    assert run(["compress", str(own / "run"), "--dry-run", *changed, "--set", "open=[]", "--json"]) == 0
+    planned = document(capsys)["passes"]
+    assert [row["stage"] for row in planned] == ["original", "unstructured_prune"]
+    assert planned[1]["coded_bytes"] < planned[0]["coded_bytes"]
 
 
 def test_goals_that_no_setting_meets_are_told_and_the_report_shows_the_tries(
