@@ -31,7 +31,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     training = Training(epochs=EPOCHS, learning_rate=2e-3)
     torch.manual_seed(0)
     net = lenet_5()
-    fit(net, task, training=training, seed=0, checkpoint=folder / "trained.safetensors")
+    fit(net, task, training=training, seed=0, checkpoint=folder / f"trained-{IMAGES}.safetensors")
     context = make_context(task, net.eval(), workspace=folder, training=training)
     model, edges = Model(net), ("0", "7")
     ways = {
