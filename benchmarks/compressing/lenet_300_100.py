@@ -39,7 +39,14 @@ CASE = _lenet.Case(
         "lenet-300-100, further": _lenet.recipe(
             PRUNE,
             {"kind": "unstructured_prune", "density": 0.038, "epochs": 24},
-            {"kind": "share_weights", "bits": 3, "biases": True, "epochs": 6, "learning_rate": 5e-4},
+            {
+                "kind": "share_weights",
+                "bits": 3,
+                "layer_bits": {"1.weight": 2},
+                "biases": True,
+                "epochs": 6,
+                "learning_rate": 1e-3,
+            },
             "entropy_code",
             **HOW,
         ),
