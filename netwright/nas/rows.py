@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -14,6 +16,7 @@ from netwright.core.errors import SpaceError
 from netwright.core.plugins import name_of
 from netwright.core.shapes import Shapes
 from netwright.nas.evidence import Key, Same, memo_key, space_of
+from netwright.search_spaces.domain import Integer, Real
 from netwright.search_spaces.encoding import OneHot
 from netwright.search_spaces.outline import Call, Layer, Outline
 from netwright.search_spaces.space import SearchSpace
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 Encoding = Literal["one_hot", "path"]
 
 SAMPLES = 300
+FEW = 8
+"""An integer with more values is a number of many."""
+STEPS = 30
+"""Places for a number of many values."""
 MOST_WAYS = 500
 """So many ways have a place: those that most of the sampled architectures have (White et al., 2021, keep few too)."""
 TOO_MANY = 20_000
@@ -33,12 +40,13 @@ KEPT = "ways"
 
 
 def rows_of(space: SearchSpace, keys: Sequence[Key], *, encoding: Encoding = "one_hot") -> Array:
-    """A row for each architecture, of numbers from 0 to 1.
+    """A row for each architecture, of numbers from 0 to 1, all of one length.
 
-    `one_hot`: decisions one-hot, numbers of many values as a share of their range. `path`: for every way through the
-    network's blocks the share of blocks that have it, relative to the way that most have (for cells of one kind
-    that is 1 or 0: White et al., BANANAS, 2021). Paths do not tell widths. Raises SpaceError for a block with more
-    than 20,000 ways.
+    `one_hot`: decisions one-hot; numbers of more than eight values as a row of places that fills from the left, so
+    that values are the further apart the more they differ, and the ends of the range as far as two options are.
+    `path`: for every way through the network's blocks the share of blocks that have it, relative to the way that most
+    have (for cells of one kind that is 1 or 0: White et al., BANANAS, 2021). Paths do not tell widths. Raises
+    SpaceError for a block with more than 20,000 ways.
     """
     key = memo_key(space)
     row = _row if encoding == "one_hot" else _path_row
@@ -82,14 +90,44 @@ def _steps(item: Layer | Call) -> frozenset[tuple[str, ...]]:
     return frozenset({() if operation.inputs is None or operation.accompanies else (operation.label().split(",")[0],)})
 
 
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The range of a number of many values; `log` when its logarithm is what counts."""
+
+    low: float
+    high: float
+    log: bool
+
+    def row(self, value: object) -> list[float]:
+        """Whether it was asked for, then the places that fill."""
+        if not isinstance(value, (int, float)):
+            return [0.0] * (STEPS + 1)
+        low, high, at = (math.log(one) if self.log else float(one) for one in (self.low, self.high, value))
+        filled = STEPS * (at - low) / (high - low)
+        return [1.0, *(min(max(filled - step, 0.0), 1.0) * math.sqrt(2 / STEPS) for step in range(STEPS))]
+
+
 @lru_cache(maxsize=16)
-def _encoding(space: SearchSpace | Same) -> OneHot:
-    return OneHot.of(space_of(space), samples=SAMPLES)
+def _encoding(space: SearchSpace | Same) -> tuple[OneHot, Mapping[str, _Range]]:
+    """One-hot places for all decisions but numbers of many values, and the ranges of these."""
+    found, rng = space_of(space), random.Random(0)
+    ranges: dict[str, _Range] = {}
+    for _ in range(SAMPLES):
+        for name, domain in found.trace(found.sample(rng)).domains.items():
+            if isinstance(domain, Real) or (isinstance(domain, Integer) and domain.size > FEW):
+                log = isinstance(domain, Real) and domain.log
+                known = ranges.get(name, _Range(domain.low, domain.high, log))
+                ranges[name] = _Range(min(known.low, domain.low), max(known.high, domain.high), log)
+    places = OneHot.of(found, samples=SAMPLES).places
+    return OneHot(tuple(place for place in places if place[0] not in ranges), {}), ranges
 
 
 @lru_cache(maxsize=65536)
 def _row(space: SearchSpace | Same, key: Key) -> Array:
-    return np.array(_encoding(space).row(dict(key)))
+    options, ranges = _encoding(space)
+    decisions = dict(key)
+    filled = [place for name, allowed in ranges.items() for place in allowed.row(decisions.get(name))]
+    return np.array(options.row(decisions) + filled)
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from netwright.nas.ensemble import MEMBERS, Ensemble
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.rows import rows_of, ways_of
 from netwright.nas.surrogate import Surrogate
-from tests.nas.searching import done, record_of, search, strategy
-from tests.nas.spaces import Few, Knapsack, Mixed, One, knapsack_value
+from netwright.search_spaces.chooser import Chooser
+from tests.nas.searching import done, hypervolume, record_of, search, strategy
+from tests.nas.spaces import Few, Knapsack, Mixed, One, Only, knapsack_value
 
 QUALITY = Objective(metric="quality", direction="maximize")
 SIZE = Objective(metric="size", direction="minimize")
@@ -119,3 +122,41 @@ def test_a_space_that_serves_no_example_is_told_to_take_the_other_encoding():
     space = Nowhere()
     with pytest.raises(SpaceError, match="one_hot"):
         rows_of(space, [key_of(space.sample(random.Random(0)))], encoding="path")
+
+
+class Shares(Only):
+    """Twelve numbers of 31 values, as where every layer has a share of its own."""
+
+    def decide(self, choose: Chooser) -> Any:
+        return [choose.integer(f"x{index}", 0, 30) for index in range(12)]
+
+
+def shares_value(decisions: Any) -> dict[str, float]:
+    """Two objectives of which one costs the other (ZDT1: Zitzler et al., 2000)."""
+    first, *others = (decisions[f"x{index}"] / 30 for index in range(12))
+    scale = 1 + 9 * sum(others) / len(others)
+    return {"quality": -first, "size": scale * (1 - math.sqrt(first / scale))}
+
+
+def test_numbers_of_many_values_are_the_further_apart_the_more_they_differ():
+    space = Shares()
+    base = {f"x{index}": 15 for index in range(12)}
+    rows = rows_of(space, [key_of(base | {"x0": value}) for value in (0, 1, 10, 30)])
+    apart = ((rows - rows[0]) ** 2).sum(axis=1) / 2
+    assert apart == pytest.approx([0, 1 / 30, 1 / 3, 1])
+
+
+def test_numbers_of_few_values_and_options_stay_one_hot():
+    rows = rows_of(KNAPSACK, [key_of(KNAPSACK.sample(random.Random(seed))) for seed in range(5)])
+    assert set(np.unique(rows)) == {0.0, 1.0}
+
+
+def test_the_predictor_beats_chance_where_decisions_are_numbers_of_many_values():
+    found = [
+        hypervolume([(-t.value("quality"), t.value("size")) for t in run], (1.05, 6.0))
+        for run in (
+            search(strategy(name), Shares(), [QUALITY, SIZE], shares_value, budget=60, seed=0)
+            for name in ("predictor", "random_search")
+        )
+    ]
+    assert found[0] > found[1] + 0.5
