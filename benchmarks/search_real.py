@@ -39,7 +39,7 @@ def task_of(name: str, options: argparse.Namespace, folder: Path) -> Any:
     if name != "cifar10" and options.size is None:
         return {"kind": name}
     if name == "cifar10":
-        count = options.samples + options.validation
+        count = options.samples + 2 * options.validation  # at most half may be for validation
         pixels, classes = images(count)
     else:
         bundled = build("task", name)
