@@ -113,7 +113,8 @@ def build_table(
     """
     building = building or Building()
     machine = described_machine()
-    asked = {"space": spec_of(space), "shapes": _shapes_json(shapes), "building": building, "machine": machine}
+    asked = {"space": spec_of(space), "shapes": _shapes_json(shapes), "building": building}
+    asked |= {"machine": machine, "runtime": _runtime()}
     work = _Work.open(out.with_name(f"{out.name}.partial"), content_hash(asked), listener)
     try:
         units, counts = _collected(space, shapes, building, listener)
