@@ -135,6 +135,7 @@ def described(stage: Stage, meter: StageMeter, task: Task) -> dict[str, Any]:
         "kept": stage.kept,
         "reason": stage.reason,
         "error": error(file, task),
+        "validation_error": percent_wrong(stage.row),
         "weights_percent": 100 * sum(np.count_nonzero(w) for w in weights) / sum(w.size for w in weights),
         "file_bytes": stage.row["file_bytes"],
         "gzip_bytes": stage.row["gzip_bytes"],

@@ -30,7 +30,6 @@ HOW: dict[str, Any] = {
     "training": {"epochs": 5, "learning_rate": 2e-3, "weight_decay": 1e-2},
     "distillation": {"temperature": 4, "weight": 0.9},
 }
-PRUNE = {"kind": "unstructured_prune", "density": 0.06}
 SHARE = {"kind": "share_weights", "bits": 4, "biases": True, "epochs": 2, "learning_rate": 5e-4}
 CASE = _lenet.Case(
     name="lenet-5",
@@ -38,10 +37,8 @@ CASE = _lenet.Case(
     task=Mnist(shift=1),
     training=Training(epochs=6, learning_rate=2e-3, weight_decay=1e-2),
     recipes={
-        "lenet-5": _lenet.recipe(PRUNE, SHARE, "entropy_code", **HOW),
-        "lenet-5, further": _lenet.recipe(
-            PRUNE, {"kind": "unstructured_prune", "density": 0.03}, SHARE, "entropy_code", **HOW
-        ),
+        name: _lenet.recipe({"kind": "unstructured_prune", "density": density}, SHARE, "entropy_code", **HOW)
+        for name, density in {"lenet-5": 0.06, "lenet-5, further": 0.03}.items()
     },
 )
 
