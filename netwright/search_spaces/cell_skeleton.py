@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Any, TypeAlias
 
+from netwright.core.shapes import Shape
 from netwright.search_spaces.cell_operations import (
     STYLES,
     CellOperation,
@@ -25,6 +27,7 @@ from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.outline import Outline
 
 Side: TypeAlias = tuple[CellOperation, int]
 """An operation and the number of the state that it reads."""
@@ -75,22 +78,28 @@ def cell_body(
     keeps apart the weights of each (node, side, operation).
     """
     states = [previous, current]
+    settings: dict[str, Any] = {"filters": filters, "style": style}
+    known: tuple[dict[str, Outline], ...] = (
+        _operations(previous.shape, filters, stride, style),
+        _operations(current.shape, filters, stride, style),
+        {},
+    )
     for number, node in enumerate(wiring.nodes, start=2):
+        if number == 3:
+            known = (*known[:2], _operations(states[2].shape, filters, 1, style))
         terms = []
         for side, (operation, source) in zip(("left", "right"), node, strict=True):
-            term = net.use(
-                cell_operation,
-                states[source],
-                name=f"{number}-{side}/{operation}",
-                operation=operation,
-                filters=filters,
-                stride=stride if source < 2 else 1,
-                style=style,
-            )
+            name, x, table = f"{number}-{side}/{operation}", states[source], known[min(source, 2)]
+            if operation in table:
+                term = net.embed(table[operation], x, name=name)
+            else:
+                own = stride if source < 2 else 1
+                term = net.use(cell_operation, x, name=name, operation=operation, stride=own, **settings)
+                table[operation] = net.block_of(term)
             if drop_path and operation not in ("none", "skip_connect"):
                 term = net.add(DropPath(probability=drop_path), term, name=f"{number}-{side}/drop_path")
             terms.append(term)
-        states.append(net.add(Add(), *terms, name=f"node{number}"))
+        states.append(net.add(SUM, *terms, name=f"node{number}"))
     shape = (filters, *(-(-size // stride) for size in current.shape[1:]))
     parts = []
     for state in wiring.concat:
@@ -99,6 +108,13 @@ def cell_body(
             part = net.use(_brought_to, part, name=f"concat{state}", shape=shape, style=style)
         parts.append(part)
     return net.add(CONCATENATION, *parts)
+
+
+@lru_cache(maxsize=512)
+def _operations(shape: Shape, filters: int, stride: int, style: StyleName) -> dict[str, Outline]:
+    """The operations of cells worked out so far for an input of this shape: looking them up is most of the work."""
+    del shape, filters, stride, style
+    return {}
 
 
 def match_previous(net: GraphBuilder, x: Tensor, *, filters: int, size: tuple[int, ...], style: StyleName) -> Tensor:

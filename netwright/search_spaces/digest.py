@@ -99,6 +99,28 @@ def digest_of(outline: Outline, pattern: Pattern | None = None) -> Digest:
     return found
 
 
+def _digest_like(item: Call, pattern: Pattern) -> Digest:
+    """A block's digest, made after that of the block it is like where there is one: the same parts matter."""
+    block = item.block
+    if item.like is None or item.like is block or block.shares:
+        return digest_of(block, pattern)
+    like = digest_of(item.like, pattern)
+    if like.makes_zeros or like.ties:
+        return digest_of(block, pattern)
+    first, kept = len(pattern), []
+    for number, _, inputs, read, inner, times, zeros in like.kept:
+        part = block.items[number - first]
+        if isinstance(part, Call) and inner is not None:
+            inner = part.block.notes.get(inner.pattern) or _digest_like(part, inner.pattern)
+        elif zeros:
+            return digest_of(block, pattern)
+        kept.append(Kept(number, part, inputs, read, inner, times, zeros))
+    own, macs = _counts(block, kept)
+    found = Digest(block, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.makes_zeros)
+    block.notes[pattern] = found
+    return found
+
+
 def written_digest_of(outline: Outline) -> Digest:
     """What an outline comes to with every operation kept, also those that cannot matter; its key is not asked for."""
     found: Digest | None = outline.notes.get("written")
@@ -198,7 +220,7 @@ def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
         inputs = (alias[given[0]],) if len(given) == 1 else tuple([alias[n] for n in given])
         if isinstance(item, Call):
             pattern = _pattern(inputs)
-            digest = item.block.notes.get(pattern) or digest_of(item.block, pattern)
+            digest = item.block.notes.get(pattern) or _digest_like(item, pattern)
             same = digest.output
             if same < len(inputs):
                 alias.append(ZERO if same == ZERO else inputs[same])

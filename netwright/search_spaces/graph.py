@@ -167,11 +167,19 @@ class GraphBuilder:
         which saves most of the work of describing a network of one cell in several widths.
         """
         made = self.use(block, *inputs, name=name, **settings)
-        first, call = self._items[self._numbers([like])[0] - len(self.inputs)], self._items[-1]
-        assert isinstance(first, Call)
-        assert isinstance(call, Call)
-        self._items[-1] = call._replace(like=first.like or first.block)
+        first = self._call(like)
+        self._items[-1] = self._call(made)._replace(like=first.like or first.block)
         return made
+
+    def block_of(self, made: Tensor) -> Outline:
+        """What a block added, to `embed` it again."""
+        return self._call(made).block
+
+    def _call(self, made: Tensor) -> Call:
+        item = self._items[self._numbers([made])[0] - len(self.inputs)]
+        if not isinstance(item, Call):
+            raise SpaceError("what an operation gives out is not the result of a block")
+        return item
 
     def repeat(self, block: Block, tensor: Tensor, *, times: int, name: str = "", **settings: Hashable) -> Tensor:
         """Use a block `times` in a row; from the second time on it reads what it gave, so its shape must not change.

@@ -256,3 +256,27 @@ def test_drop_path_is_on_every_operation_but_skips_and_grows_with_depth_in_nasne
     assert set(found["darts"].values()) == {0.3}
     assert found["nasnet"]["stage1.cell1.nodes.2-left.drop_path"] == pytest.approx(0.3 / 5)
     assert found["nasnet"]["stage3.cell1.nodes.2-left.drop_path"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stages": 4, "cells": (1, 2)},
+        {"skeleton": "nasnet", "concat": ("all",)},
+        {"stem": "imagenet", "skeleton": "amoebanet", "stages": 2},
+        {"stages": 2, "operations": ("none", "skip_connect", "sep_conv_3x3"), "nodes": (3,)},
+    ],
+)
+def test_cells_told_by_the_first_of_their_kind_cost_what_the_graph_costs(settings: dict[str, object]) -> None:
+    space = NasnetCell.parse(settings)
+    shapes = Shapes((3, 64, 64) if "stem" in settings else (3, 16, 16), 10)
+    rng = random.Random(5)
+    for _ in range(25):
+        decisions = space.sample(rng)
+        identity, found = space.describe(decisions, shapes)
+        assert found == cost(space.graph(decisions, shapes))
+        swapped = dict(decisions)
+        for what in ("input", "operation"):
+            one, other = f"normal/2/left/{what}", f"normal/2/right/{what}"
+            swapped[one], swapped[other] = decisions[other], decisions[one]
+        assert space.identity(swapped, shapes) == identity

@@ -214,7 +214,8 @@ class NasnetCell(SearchSpace):
             with net.scope(place.name):
                 like = first.get((place.wiring, place.stride)) if not drop_path else None
                 made = self._cell(place, previous, current, drop_path, net, like=like)
-                first.setdefault((place.wiring, place.stride), made)
+                if previous is not None:  # else its operations read another number of channels than those of the others
+                    first.setdefault((place.wiring, place.stride), made)
             passes = self.skip_reduction_input and place.stride == 2 and place.name.startswith("stage")
             previous, current = (previous if passes else current), made
             yield place, made
