@@ -27,7 +27,7 @@ LEAST_NETWORKS = 8
 """With fewer whole networks the sum of the look-ups is the prediction."""
 LEAST_OF_KIND = 4
 """With fewer units of one kind, sizes of a new one are judged by units of all kinds."""
-RIDGES = tuple(float(x) for x in np.logspace(-4, 2, 13))
+RIDGES = tuple(float(x) for x in np.logspace(-4, 4, 17))
 FOLDS = 5
 
 
@@ -146,8 +146,9 @@ def _sizes(unit: Unit) -> tuple[float, float, float, float]:
 def fit_correction(features: np.ndarray, latencies_ms: np.ndarray) -> Correction:
     """The linear map [networks, features] -> ms with the least relative error, drawn towards the plain sum.
 
-    Ridge regression whose penalty is on the difference to "the sum of the look-ups, unchanged"; its strength is
-    the one with the least leave-one-out error. With little evidence the map is therefore the plain sum.
+    Ridge regression whose penalty is on the difference to "the sum of the look-ups, unchanged". Its strength is the
+    greatest whose leave-one-out error is within one standard error of the least (Breiman et al., 1984), so that with
+    little evidence, or with noise, the map is the plain sum.
     """
     rows = features / latencies_ms[:, None]
     scale = np.maximum(np.sqrt((rows**2).mean(axis=0)), 1e-12)
@@ -155,17 +156,18 @@ def fit_correction(features: np.ndarray, latencies_ms: np.ndarray) -> Correction
     prior = np.zeros(rows.shape[1])
     prior[0] = scale[0]
     target = 1.0 - rows @ prior
-    best: tuple[float, float, np.ndarray] | None = None
+    tried: list[tuple[np.ndarray, np.ndarray]] = []
     for ridge in RIDGES:
         inverse = np.linalg.inv(rows.T @ rows + ridge * np.eye(rows.shape[1]))
         weights = inverse @ rows.T @ target
         leverage = np.einsum("ij,jk,ik->i", rows, inverse, rows)
-        error = float(np.mean(((target - rows @ weights) / np.maximum(1 - leverage, 1e-6)) ** 2))
-        if best is None or error < best[0]:
-            best = (error, ridge, weights)
-    assert best is not None
-    found = (prior + best[2]) / scale
-    return Correction(features=FEATURES, weights=tuple(float(w) for w in found), ridge=best[1])
+        tried.append((weights, ((target - rows @ weights) / np.maximum(1 - leverage, 1e-6)) ** 2))
+    best = min((errors for _, errors in tried), key=np.mean)
+    # the standard error of an exact fit is zero, and rounding must not decide
+    most = best.mean() + best.std(ddof=1) / np.sqrt(len(best)) + 1e-12
+    chosen = max(place for place, (_, errors) in enumerate(tried) if errors.mean() <= most)
+    found = (prior + tried[chosen][0]) / scale
+    return Correction(features=FEATURES, weights=tuple(float(w) for w in found), ridge=RIDGES[chosen])
 
 
 def held_out(features: np.ndarray, latencies_ms: np.ndarray, *, seed: int) -> np.ndarray:
