@@ -59,7 +59,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
-    if not _is_torch_file(content):
+    if path.suffix == ".safetensors" or not _is_torch_file(content):
         return weights_from(content, source=str(path))
     return _plain_state(_unpickled(path), path)
 
