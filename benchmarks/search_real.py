@@ -28,6 +28,7 @@ from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.task import Task
 
 SPACE = {"kind": "convnet", "filters": [4, 8, 12, 16, 24, 32], "depth": [2, 5], "strides": [2, 3]}
+PROMOTION = '{"kind": "pareto_asha", "second": "hypervolume"}'
 DRAWS = 1000
 TEST = 100
 """Images that stand for test data, which no search looks at."""
@@ -163,9 +164,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=1500, help="training images")
     parser.add_argument("--validation", type=int, default=1500, help="validation images where images are shrunk")
     parser.add_argument("--size", type=int, default=None, help="side of the images; default: 28, and 16 for CIFAR-10")
-    parser.add_argument("--rungs", type=int, nargs="+", default=[1, 3, 9], help="epochs; the last is the full training")
+    parser.add_argument("--rungs", type=int, nargs="+", default=[3, 9], help="epochs; the last is the full training")
     parser.add_argument("--strategy", default="auto", help="ours: a name, or a strategy as JSON")
-    parser.add_argument("--promotion", default='"pareto_asha"', help="ours, as JSON")
+    parser.add_argument("--promotion", default=PROMOTION, help="ours, as JSON")
     parser.add_argument("--population", type=int, default=20, help="the peer's; Optuna's default is 50")
     parser.add_argument("--whole", action="store_true", help="let ours use its whole budget")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for every point of both arms")
