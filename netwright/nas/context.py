@@ -18,13 +18,14 @@ class SearchContext:
 
     `folder` is the strategy's own: what it keeps there (a trained supernet, scores) follows from its settings,
     the task and `seed` alone, so that deleting it costs time and changes no proposal. `device` is where it may
-    train: cpu, cuda, or auto.
+    train: cpu, cuda, or auto. `trials` is how many the search may try in all, where that is known.
     """
 
     task: Task
     folder: Path
     seed: int = 0
     device: str = "cpu"
+    trials: int | None = None
 
     @property
     def shapes(self) -> Shapes:

@@ -57,7 +57,13 @@ class SearchLoop:
         self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
         self._strategy = specification.search.strategy.prepare(
-            SearchContext(specification.task, folder / "scratch" / "strategy", specification.seed, specification.device)
+            SearchContext(
+                specification.task,
+                folder / "scratch" / "strategy",
+                specification.seed,
+                specification.device,
+                trials=specification.search.trials,
+            )
         )
         self._rungs = specification.search.rungs
         fidelity = specification.search.fidelity

@@ -47,7 +47,7 @@ ObjectiveField = Annotated[Objective, BeforeValidator(_objective)]
 class Search(Settings):
     """How the space is searched."""
 
-    strategy: StrategyField = Field(default="evolution", validate_default=True, description="who is tried next")
+    strategy: StrategyField = Field(default="auto", validate_default=True, description="who is tried next")
     trials: int = Field(default=50, ge=1, description="architectures to try in all")
     executor: ExecutorField = Field(default="ray_tune", validate_default=True, description="where trials run")
     stopper: StopperField = Field(

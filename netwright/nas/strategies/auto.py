@@ -29,14 +29,15 @@ class Auto(Strategy):
     local search for one objective, NSGA-II for several.
     """
 
-    budget: int | None = Field(default=None, ge=1, description="trials in all, where known")
+    budget: int | None = Field(default=None, ge=1, description="trials in all; the search's own unless given")
 
     _context: SearchContext | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
         told = super().prepare(context)
         assert isinstance(told, Auto)
-        bound = told.model_copy()
+        bound = told if told.budget is not None else told.model_copy(update={"budget": context.trials})
+        bound = bound.model_copy()
         bound._context = context
         return bound
 
