@@ -35,7 +35,7 @@ class LowRank(Pass):
     strength: ClassVar[str | None] = "-energy"
 
     method: Literal["auto", "tucker", "spatial", "cp"] = Field(
-        default="auto", description="of convolutions; auto: per layer the fewest MACs at no more loss than Tucker-2"
+        default="tucker", description="of convolutions; auto: per layer the fewest MACs at no more loss than Tucker-2"
     )
     energy: float = Field(default=0.9, gt=0, lt=1, description="share of squared singular values that ranks keep")
     ratio: float | None = Field(
