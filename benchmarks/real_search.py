@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,12 +19,11 @@ from netwright.analysis.front import volume
 from netwright.core.progress import Event
 from netwright.core.records import TrialState
 from netwright.core.seeds import derive_seed
-from netwright.nas.parameters import Range, decode, parameters_of
+from netwright.nas.benchmarking.peers.optuna import Suggesting
+from netwright.nas.parameters import Range
 from netwright.runs.reading import reading
 from netwright.runs.search import create_run, search
 from netwright.runs.specification import RunSpecification
-from netwright.search_spaces.chooser import Chooser
-from netwright.search_spaces.domain import Categorical, Domain, Integer, Value
 
 WORKERS = 2
 
@@ -153,7 +151,7 @@ def peer_arm(spec: RunSpecification, *, budget: Budget, population: int) -> Arm:
 
 def _ask(study: optuna.Study, spec: RunSpecification, pipe: Connection, ranges: dict[str, list[Range]]) -> optuna.Trial:
     trial = study.ask()
-    chooser = _Suggesting(trial, ranges)
+    chooser = Suggesting(trial, ranges)
     spec.searched.decide(chooser)
     pipe.send(dict(chooser.decisions))
     return trial
@@ -182,28 +180,3 @@ def _serve(pipe: Connection, text: str, counter: Any) -> None:
         model = space.build(decisions, task.shapes(), seed=seed)
         fit(model, task, training=spec.search.training, seed=seed, on_epoch=count)
         pipe.send((evaluate(model, task, "validation")["accuracy"], float(cost.params)))
-
-
-class _Suggesting(Chooser):
-    """Answers with what a trial suggests; a name whose range changes is another parameter for every range."""
-
-    def __init__(self, trial: optuna.Trial, ranges: dict[str, list[Range]]) -> None:
-        super().__init__()
-        self._trial = trial
-        self._ranges = ranges
-
-    def draw(self, name: str, domain: Domain) -> Value:
-        suggested = {parameter: self._suggest(parameter, allowed) for parameter, allowed in parameters_of(name, domain)}
-        return decode(name, domain, suggested, random.Random(self._trial.number))
-
-    def _suggest(self, parameter: str, allowed: Range) -> str | int | float:
-        seen = self._ranges.setdefault(parameter, [])
-        if allowed not in seen:
-            seen.append(allowed)
-        place = seen.index(allowed)
-        name = f"{parameter}#{place}" if place else parameter
-        if isinstance(allowed, Categorical):
-            return self._trial.suggest_categorical(name, [str(option) for option in allowed.options])
-        if isinstance(allowed, Integer):
-            return self._trial.suggest_int(name, allowed.low, allowed.high, step=allowed.step)
-        return self._trial.suggest_float(name, allowed.low, allowed.high, log=allowed.log)

@@ -11,6 +11,7 @@ chorales out.
 from __future__ import annotations
 
 import os
+import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from netwright.tasks.settings import Training
 from netwright.tasks.task import Task
 from netwright.tasks.training import fit
 
+DATA_SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "make_recipe_data.py"
 UNITS = {"kind": "structured_prune", "ratio": 0.5, "max_ratio": 0.75}
 SVD = {"kind": "low_rank", "ratio": 0.25, "min_gain": 0.0}
 INT8 = {"kind": "quantize", "mode": "dynamic"}
@@ -96,18 +98,8 @@ def _synthetic_control(folder: Path) -> Case:
 
 
 def _chorales(folder: Path) -> Case:
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    with np.load(_source("sequences/polymusic.npz")) as stored:
-        lengths = {part: stored[f"jsb/{part}_lengths"] for part in ("train", "valid", "test")}
-        longest = max(int(found.max()) for found in lengths.values()) - 1
-        for part, found in lengths.items():
-            rolls = np.unpackbits(stored[f"jsb/{part}_packed"], axis=1)[:, :88].astype(np.int8)
-            x, y = np.zeros((len(found), longest, 88), np.int8), np.full((len(found), longest, 88), -1, np.int8)
-            for number, roll in enumerate(np.split(rolls, np.cumsum(found)[:-1])):
-                x[number, : len(roll) - 1], y[number, : len(roll) - 1] = roll[:-1], roll[1:]
-            arrays |= {f"x_{part}": x, f"y_{part}": y}
+    runpy.run_path(str(DATA_SCRIPT))["jsb"](folder)
     path = folder / "jsb.npz"
-    np.savez_compressed(path, allow_pickle=False, **arrays)
     training = Training(epochs=20, batch_size=8, learning_rate=0.005, gradient_clip=1.0)
     return Case(
         "jsb-chorales",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from netwright.compression.compression_pass import Verdict
 from netwright.compression.proof import outputs
 
 if TYPE_CHECKING:
+    from netwright.compression.context import Context
     from netwright.compression.form import Form
+    from netwright.compression.model import Model
 
 
 def in_order(module: nn.Module, example: torch.Tensor) -> list[str]:
@@ -31,6 +34,21 @@ def in_order(module: nn.Module, example: torch.Tensor) -> list[str]:
         for handle in handles:
             handle.remove()
     return list(seen)
+
+
+def verdicts_in_order(
+    model: Model, context: Context, judge: Callable[[str, list[str]], Verdict], *, exclude: Collection[str]
+) -> list[Verdict]:
+    """A verdict per Linear or convolution layer by `judge(path, all of them)`, then those on layers of other kinds."""
+    if model.file is not None:
+        return [Verdict("", False, "the model's file is already there; it works on the module")]
+    layers = in_order(model.module, context.example_tensor())
+    verdicts = [Verdict(path, False, "excluded") if path in exclude else judge(path, layers) for path in layers]
+    for path, layer in model.module.named_modules():
+        if path not in layers and next(layer.parameters(recurse=False), None) is not None:
+            why = f"only Linear and convolution layers, not {type(layer).__name__}"
+            verdicts.append(Verdict(path, False, why))
+    return verdicts or [Verdict("", False, "no layer has weights")]
 
 
 def is_weighted(layer: nn.Module) -> bool:

@@ -39,24 +39,14 @@ class Binarize(Pass):
     distill: bool = Field(default=True, description="let the original network teach")
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
-        from netwright.compression.weighted_layers import in_order
+        from netwright.compression.weighted_layers import verdicts_in_order
 
-        if model.file is not None:
-            return [Verdict("", False, "the model's file is already there; it works on the module")]
-        layers = in_order(model.module, context.example_tensor())
-        verdicts = []
-        for path in layers:
-            if path in self.exclude:
-                verdicts.append(Verdict(path, False, "excluded"))
-            elif path in (layers[0], layers[-1]) and not self.edges:
-                verdicts.append(Verdict(path, False, "it is the first or the last layer; `edges` asks for them"))
-            else:
-                verdicts.append(Verdict(path, True, f"its weights become {self.values}"))
-        for path, layer in model.module.named_modules():
-            if path not in layers and next(layer.parameters(recurse=False), None) is not None:
-                kind = type(layer).__name__
-                verdicts.append(Verdict(path, False, f"only Linear and convolution layers, not {kind}"))
-        return verdicts or [Verdict("", False, "no layer has weights")]
+        return verdicts_in_order(model, context, self._verdict, exclude=self.exclude)
+
+    def _verdict(self, path: str, layers: list[str]) -> Verdict:
+        if path in (layers[0], layers[-1]) and not self.edges:
+            return Verdict(path, False, "it is the first or the last layer; `edges` asks for them")
+        return Verdict(path, True, f"its weights become {self.values}")
 
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.model import Note

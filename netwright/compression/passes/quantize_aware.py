@@ -36,22 +36,15 @@ class QuantizeAware(Pass):
     distill: bool = Field(default=True, description="let the original network teach")
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
-        from netwright.compression.weighted_layers import in_order
+        from netwright.compression.weighted_layers import verdicts_in_order
 
-        if model.file is not None:
-            return [Verdict("", False, "the model's file is already there; it works on the module")]
-        layers = in_order(model.module, context.example_tensor())
-        verdicts = [
-            Verdict(
-                path, path not in self.exclude, self._reason(path, layers) if path not in self.exclude else "excluded"
-            )
-            for path in layers
-        ]
-        for path, layer in model.module.named_modules():
-            if path not in layers and next(layer.parameters(recurse=False), None) is not None:
-                kind = type(layer).__name__
-                verdicts.append(Verdict(path, False, f"only Linear and convolution layers, not {kind}"))
-        return verdicts or [Verdict("", False, "no layer has weights")]
+        return verdicts_in_order(model, context, self._verdict, exclude=self.exclude)
+
+    def _verdict(self, path: str, layers: list[str]) -> Verdict:
+        return Verdict(path, True, f"its weights are trained in {self._bits(path, layers)} bits")
+
+    def _bits(self, path: str, layers: list[str]) -> int:
+        return self.edge_bits if path in (layers[0], layers[-1]) else self.bits
 
     def apply(self, model: Model, context: Context) -> Model:
         import torch
@@ -59,15 +52,15 @@ class QuantizeAware(Pass):
         from netwright.compression.activation_rounding import ActivationRounding
         from netwright.compression.forms.rounded import Rounded
         from netwright.compression.model import Note
-        from netwright.compression.weighted_layers import put_in_form
+        from netwright.compression.weighted_layers import in_order, put_in_form
         from netwright.core.files import content_hash
 
         verdicts = self.check(model, context)
         chosen = [verdict.layer for verdict in verdicts if verdict.applies]
         if not chosen:
             raise CompressionError(f"no layer can be rounded: {verdicts[0].reason}")
-        edges = [verdicts[0].layer, self._last(model, context)]
-        forms = {f"{path}.weight": Rounded(bits=self.edge_bits if path in edges else self.bits) for path in chosen}
+        layers = in_order(model.module, context.example_tensor())
+        forms = {f"{path}.weight": Rounded(bits=self._bits(path, layers)) for path in chosen}
         hooks = []
         if self.activation_bits is not None:
             examples = torch.tensor(context.calibration)
@@ -92,15 +85,6 @@ class QuantizeAware(Pass):
                 Note("quantize_aware", verdict.layer, "rounded" if verdict.applies else "left alone", verdict.reason)
             )
         return model.with_module(module, notes, forms=forms)
-
-    def _last(self, model: Model, context: Context) -> str:
-        from netwright.compression.weighted_layers import in_order
-
-        return in_order(model.module, context.example_tensor())[-1]
-
-    def _reason(self, path: str, layers: list[str]) -> str:
-        bits = self.edge_bits if path in (layers[0], layers[-1]) else self.bits
-        return f"its weights are trained in {bits} bits"
 
     def _summary(self, context: Context) -> str:
         epochs = context.training.epochs if self.epochs is None else self.epochs

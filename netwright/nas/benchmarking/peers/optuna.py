@@ -62,7 +62,7 @@ class OptunaPeer(Peer):
 
     def ask(self) -> Decisions | None:
         self._trial = self._study.ask()
-        chooser = _Suggesting(self._trial, self._ranges)
+        chooser = Suggesting(self._trial, self._ranges)
         try:
             self._space.decide(chooser)
         except RejectedDecisionsError:
@@ -79,7 +79,7 @@ class OptunaPeer(Peer):
             self._study.tell(self._trial, list(losses))
 
 
-class _Suggesting(Chooser):
+class Suggesting(Chooser):
     """Answers with what the trial suggests; a name whose range changes is another parameter for every range."""
 
     def __init__(self, trial: optuna.Trial, ranges: dict[str, list[Range]]) -> None:
