@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from netwright.core.plugins import Plugin
+from netwright.core.records import Objective, Trial
 
 
 class Stopper(Plugin):
@@ -27,3 +28,9 @@ class Stopper(Plugin):
         `protected` when its cheap objectives, such as its size, would put it on the front whatever its
         loss: it is never stopped, or small fast networks would not live long enough to be compared.
         """
+
+
+def loss_curve(trial: Trial, objective: Objective) -> dict[int, float]:
+    """The objective's loss after every epoch of a trial, as far as its curve tells; smaller is better."""
+    key = f"validation_{objective.metric.removeprefix('validation_')}"
+    return {int(row["epoch"]): objective.loss(row[key]) for row in trial.curve if key in row}

@@ -17,6 +17,7 @@ from netwright.core.seeds import derive_seed, generator
 from netwright.nas.context import SearchContext
 from netwright.nas.fidelity import Comparison
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, is_paused
+from netwright.nas.stopper import loss_curve
 from netwright.nas.strategy import Proposal
 from netwright.runs.cheap import described
 from netwright.runs.executor import NOT_PROMISING, Outcome, TrialJob
@@ -335,7 +336,7 @@ class SearchLoop:
             return True
         horizon = trial.rungs[-1]["horizon"] if trial.rungs else None
         others = [other for other in seen_from(self.trials, horizon) if other.number != trial.number]
-        history = [loss_curve(other, self._spec) for other in others]
+        history = [loss_curve(other, primary) for other in others]
         return self._spec.search.stopper.keep_going(
             epoch=int(trial.fidelity),
             value=primary.loss(value),
@@ -398,10 +399,3 @@ class SearchLoop:
                 best[objective.metric] = min(values, key=objective.loss, default=None)
             details |= {"front": [t.number for t in front], "best": best}
         self._listener(Event(name, details))
-
-
-def loss_curve(trial: Trial, specification: RunSpecification) -> dict[int, float]:
-    """The chosen objective's loss after every epoch of a trial, as far as its curve tells."""
-    key = f"validation_{specification.chosen_by.metric.removeprefix('validation_')}"
-    objective = specification.chosen_by
-    return {int(row["epoch"]): objective.loss(row[key]) for row in trial.curve if key in row}
