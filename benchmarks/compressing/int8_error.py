@@ -146,7 +146,7 @@ def _runtimes(source: Path, folder: Path, calibration: np.ndarray, inputs: np.nd
     path = prepared(source, folder)
     feeds = iter([{"input": calibration[start : start + 64]} for start in range(0, len(calibration), 64)])
 
-    class Reader(q.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(q.CalibrationDataReader):  # type: ignore[misc]  # the runtime has no types
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(feeds, None)
 

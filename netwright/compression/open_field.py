@@ -172,7 +172,7 @@ def _read(value: Mapping[str, Any], *, reals: bool) -> tuple[dict[str, Any], lis
         wrong.append(f"a range needs low <= high; came {low} and {high}")
     if step is not None and not (_is_number(step) and step > 0):
         wrong.append(f"`step` must be a number above 0; came {step!r}")
-    if not isinstance(log, bool) or (log and (low <= 0 or step is not None)):  # type: ignore[operator]
+    if not isinstance(log, bool) or (log and (low <= 0 or step is not None)):  # type: ignore[operator]  # as above
         wrong.append("`log: true` needs low > 0 and goes without `step`")
     whole = all(isinstance(one, int) for one in (low, high)) and (step is None or isinstance(step, int))
     kind = "integer" if whole and not reals and not log else "real"

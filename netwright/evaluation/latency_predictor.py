@@ -110,7 +110,7 @@ def _predictor(path: Path, stamp: tuple[int, int]) -> LatencyPredictor:
 
 def fit_sizes(units: Sequence[Unit], latencies_ms: Sequence[float]) -> np.ndarray:
     """Weights of [1, MACs, bytes moved, parameters] that give the latencies with the least relative error, none < 0."""
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
+    from scipy.optimize import nnls
 
     sizes = np.array([_sizes(unit) for unit in units])
     measured = np.array(latencies_ms)
@@ -185,7 +185,7 @@ def held_out(features: np.ndarray, latencies_ms: np.ndarray, *, seed: int) -> np
 
 def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
     """Relative errors (median, 90th percentile) and rank correlations (Spearman, Kendall) of predictions."""
-    from scipy.stats import kendalltau, spearmanr  # type: ignore[import-untyped]
+    from scipy.stats import kendalltau, spearmanr
 
     errors = np.abs(predicted / measured - 1)
     ranked = len(set(predicted.tolist())) > 1 and len(set(measured.tolist())) > 1

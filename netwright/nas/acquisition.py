@@ -23,7 +23,7 @@ BEHIND = 0.1
 
 def expected_improvement(mean: Array, spread: Array, best: float) -> Array:
     """How far each falls below the best, on average (Jones et al., 1998); all of shape (n,)."""
-    from scipy.special import ndtr  # type: ignore[import-untyped]
+    from scipy.special import ndtr
 
     gap = (best - mean) / spread
     found: Array = spread * (gap * ndtr(gap) + np.exp(-(gap**2) / 2) / math.sqrt(2 * math.pi))

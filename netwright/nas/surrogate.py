@@ -169,7 +169,7 @@ def normal_scores(values: Sequence[float]) -> Array:
 
     A model of these is not led astray by the few that failed to learn.
     """
-    from scipy.special import ndtri  # type: ignore[import-untyped]
+    from scipy.special import ndtri
 
     array = np.asarray(values, dtype=float)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
@@ -229,7 +229,7 @@ class _Gaussian:
 
     def _conditioned(self, rows: Array) -> tuple[Array, Array, float]:
         """The mean at rows, the part of the covariance that the record explains (as a factor), the variance before."""
-        from scipy.linalg import solve_triangular  # type: ignore[import-untyped]
+        from scipy.linalg import solve_triangular
 
         signal = 1 / (1 + self.noise)
         across = signal * np.exp(-_distances(rows, self.rows) / self.length)

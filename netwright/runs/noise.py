@@ -49,7 +49,7 @@ def interval_of_mean(values: Sequence[float], *, confidence: float = 0.95) -> tu
     mean = fmean(values)
     if len(values) < 2:
         return mean, -inf, inf
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2)) * sqrt(variance(values) / len(values))
     return mean, mean - half, mean + half

@@ -94,7 +94,7 @@ def test_foreign_weights_are_refused_and_nothing_is_unpickled(
 
     class Canary:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return (Path.touch, (Path(tmp_path / "fired"),))  # type: ignore[return-value]
+            return (Path.touch, (Path(tmp_path / "fired"),))
 
     (tmp_path / "weights.safetensors").write_bytes(pickle.dumps(Canary()))
     arguments = ["--weights", str(tmp_path / "weights.safetensors"), "--recipe", TINY, "--out", str(tmp_path / "run")]

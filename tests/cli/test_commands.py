@@ -24,7 +24,7 @@ SMALL = [
 ]
 
 
-def document(capsys: pytest.CaptureFixture[str]) -> dict:  # type: ignore[type-arg]
+def document(capsys: pytest.CaptureFixture[str]) -> dict:
     """The one JSON document on standard output."""
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)

@@ -47,7 +47,7 @@ def test_scientific_notation_is_a_number() -> None:
     assert parse_yaml("rate: 1e-3\nother: 2.5E+2", source="x") == {"rate": 0.001, "other": 250.0}
 
 
-def test_a_missing_file_and_a_list_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_file_and_a_list_are_named(tmp_path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         read_yaml(tmp_path / "absent.yaml")
     path = tmp_path / "list.yaml"

@@ -51,7 +51,7 @@ def test_run_is_sent_once_and_then_only_what_is_new() -> None:
 
 
 def test_trial_has_measurements_curve_decisions_drawing_and_command() -> None:
-    number = full_run().winner["trial"]  # type: ignore[index]
+    number = full_run().winner["trial"]
     trial = client().get(f"/api/trials/{number}").json()
     assert {m["metric"] for m in trial["measurements"]} == {"accuracy", "latency", "parameters"}
     assert len(trial["curve"]) == 4

@@ -99,7 +99,7 @@ def test_axes_of_the_front_can_be_any_pair(report: Any) -> None:
     draw_all(report)
     report.locator("#front select").first.select_option("params")
     report.wait_for_selector("#front .xtitle:has-text('parameters')")
-    number = full_run().winner["trial"]  # type: ignore[index]
+    number = full_run().winner["trial"]
     drawn = report.evaluate("document.querySelector('#front .plot').data.find(t => t.name === 'winner').x")
     assert drawn == [next(t for t in full_run().trials if t.number == number).value("params")]
     report.locator("#front select").first.select_option("latency_ms")

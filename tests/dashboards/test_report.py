@@ -44,8 +44,8 @@ def test_texts_of_a_run_cannot_become_markup() -> None:
 
 def test_report_carries_the_details_of_the_winner_with_its_export_command() -> None:
     text = report_page(full_run())
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
-    winner = str(full_run().winner["trial"])  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    winner = str(full_run().winner["trial"])
     assert data["details"][winner]["command"] == f"netwright export runs/digits --trial {winner} --format onnx"
     assert data["details"][winner]["drawing"].startswith("<svg")
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 def _conv_bn(inputs: int, outputs: int, kernel: int | tuple[int, int], **settings: object) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, bias=False, **settings),  # type: ignore[arg-type]
+        nn.Conv2d(inputs, outputs, kernel, bias=False, **settings),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

@@ -128,10 +128,10 @@ def test_infeasible_trials_carry_what_was_known() -> None:
     goals = replace(BOUNDED, known=("size",))
     seen: list[TrialState] = []
 
-    class Spy(type(strategy("random_search"))):  # type: ignore[misc]
+    class Spy(type(strategy("random_search"))):
         """Random search that looks at the record."""
 
-        def ask(self, space, trials, objectives, rng):  # type: ignore[no-untyped-def]
+        def ask(self, space, trials, objectives, rng):
             for trial in trials:
                 if trial.state is TrialState.INFEASIBLE:
                     assert trial.value("size") > 40

@@ -153,7 +153,7 @@ def test_pareto_asha_lets_the_smallest_go_on_too() -> None:
 def test_a_synchronous_group_waits_for_its_last_member() -> None:
     halving = Simulation(SuccessiveHalving(group=4, eta=2), trials=8, workers=1)
     for _ in range(4):
-        halving.take(halving.promotion.next(halving.ladder()))  # type: ignore[arg-type]
+        halving.take(halving.promotion.next(halving.ladder()))
     for number in range(3):
         halving.end(number)
     assert isinstance(halving.promotion.next(halving.ladder()), Begin)
@@ -177,7 +177,7 @@ points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, m
 
 @settings(derandomize=True, deadline=None)
 @given(losses=points, second=st.sampled_from(["epsilon_net", "hypervolume", "crowding"]))
-def test_nobody_comes_before_one_that_dominates_it(losses, second) -> None:  # type: ignore[no-untyped-def]
+def test_nobody_comes_before_one_that_dominates_it(losses, second) -> None:
     order = best_first([tuple(map(float, loss)) for loss in losses], second=second)
     assert sorted(order) == list(range(len(losses)))
     for place, later in enumerate(order):

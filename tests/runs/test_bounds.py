@@ -18,7 +18,7 @@ INTENSITY = "tests.runs.own_metric:Intensity"
 MEGABYTES = "tests.runs.own_metric:Megabytes"
 
 
-def test_a_cheap_metric_of_ones_own_is_checked_before_a_worker_sees_the_trial(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cheap_metric_of_ones_own_is_checked_before_a_worker_sees_the_trial(tiny_with, run_path: Path) -> None:
     spec = tiny_with(
         f"constraints=[{{metric: '{INTENSITY}', bound: 17}}]", "search.trials=10", "search.strategy=random_search"
     )
@@ -36,13 +36,13 @@ def test_a_cheap_metric_of_ones_own_is_checked_before_a_worker_sees_the_trial(ti
     assert all((trial.value(INTENSITY) or 99) <= 17 for trial in kept)
 
 
-def test_a_bound_on_it_that_nothing_keeps_is_said_beforehand(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bound_on_it_that_nothing_keeps_is_said_beforehand(tiny_with, run_path: Path) -> None:
     spec = tiny_with(f"constraints=[{{metric: '{INTENSITY}', bound: 0.001}}]")
     with pytest.raises(InfeasibleError, match=r"Intensity bound 0\.001, nearest"):
         create_run(spec, run_path)
 
 
-def test_one_that_needs_the_network_is_left_to_the_worker(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_one_that_needs_the_network_is_left_to_the_worker(tiny_with, run_path: Path) -> None:
     spec = tiny_with(f"constraints=[{{metric: '{MEGABYTES}', bound: 0.000001}}]", "search.trials=1")
     create_run(spec, run_path)
     with pytest.raises(InfeasibleError, match="1 infeasible"):
@@ -53,7 +53,7 @@ def test_one_that_needs_the_network_is_left_to_the_worker(tiny_with, run_path: P
     record.close()
 
 
-def test_costs_are_those_that_the_space_reports(tiny_with) -> None:  # type: ignore[no-untyped-def]
+def test_costs_are_those_that_the_space_reports(tiny_with) -> None:
     spec = tiny_with("space=nasbench201")
     decisions = spec.searched.sample(random.Random(0))
     identity, measured = described(spec, decisions)

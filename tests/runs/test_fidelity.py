@@ -66,7 +66,7 @@ def test_the_best_of_a_rung_go_on(halved: Path) -> None:
     assert trials[worst].fidelity == 1
 
 
-def test_a_promoted_trial_goes_on_from_its_checkpoint_as_if_it_had_never_paused(  # type: ignore[no-untyped-def]
+def test_a_promoted_trial_goes_on_from_its_checkpoint_as_if_it_had_never_paused(
     halved: Path, tiny_with, run_path: Path
 ) -> None:
     plain = ("search.strategy=random_search", "search.stopper=never", "search.training.epochs=4", "search.trials=6")
@@ -95,14 +95,14 @@ def test_counts_and_optunas_study_have_every_trial_once(halved: Path) -> None:
 
 
 @pytest.mark.parametrize("epochs", [2, 8])
-def test_killed_and_resumed_equals_uninterrupted(epochs: int, halved: Path, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_killed_and_resumed_equals_uninterrupted(epochs: int, halved: Path, tiny_with, run_path: Path) -> None:
     create_run(tiny_with(*EPOCHS, "search.trials=6"), run_path)
     kill_after(run_path, epochs=epochs)
     search(run_path)
     assert record_of(run_path) == record_of(halved)
 
 
-def test_a_paused_trial_of_another_run_is_taken_over_and_goes_on(halved: Path, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_paused_trial_of_another_run_is_taken_over_and_goes_on(halved: Path, tiny_with, run_path: Path) -> None:
     create_run(tiny_with(*EPOCHS, "search.trials=8", f"search.reuse=[{halved}]"), run_path)
     trials = search(run_path)
     before = {trial.identity: trial for trial in open_run(halved).trials}
@@ -115,7 +115,7 @@ def test_a_paused_trial_of_another_run_is_taken_over_and_goes_on(halved: Path, t
 
 
 @pytest.mark.parametrize("axis", ["data", "resolution", "width"])
-def test_other_axes_train_anew_at_every_rung(axis: str, tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_other_axes_train_anew_at_every_rung(axis: str, tiny_with, run_path: Path) -> None:
     spec = tiny_with(
         f"search.fidelity={{axis: {axis}, rungs: [0.5, 1], promotion: {{kind: pareto_asha, eta: 2}}}}",
         "search.stopper=never",
@@ -137,7 +137,7 @@ def test_other_axes_train_anew_at_every_rung(axis: str, tiny_with, run_path: Pat
     assert {trial.fidelity for trial in trials} == {0.5, 1.0}
 
 
-def test_the_last_rung_says_the_epochs_and_the_rungs_take_the_stoppers_place(tiny_with) -> None:  # type: ignore[no-untyped-def]
+def test_the_last_rung_says_the_epochs_and_the_rungs_take_the_stoppers_place(tiny_with) -> None:
     spec = tiny_with(TRAINING, "search={fidelity: {rungs: [1, 3, 9]}}")
     assert spec.search.training.epochs == 9
     assert spec.search.stopper.__class__.__name__ == "Never"
@@ -154,12 +154,12 @@ def test_the_last_rung_says_the_epochs_and_the_rungs_take_the_stoppers_place(tin
         ("{axis: data, rungs: [0.5, 1]}", "stopper: must be never when the fidelity is data"),
     ],
 )
-def test_a_fidelity_that_cannot_be_is_refused(fidelity: str, message: str, tiny_with) -> None:  # type: ignore[no-untyped-def]
+def test_a_fidelity_that_cannot_be_is_refused(fidelity: str, message: str, tiny_with) -> None:
     with pytest.raises(ConfigurationError, match=message):
         tiny_with(f"search.fidelity={fidelity}")
 
 
-def test_repeats_give_means_and_the_noise_of_one_training(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_repeats_give_means_and_the_noise_of_one_training(tiny_with, run_path: Path) -> None:
     spec = tiny_with("search.repeats=3", "search.trials=2", "search.strategy=random_search", "search.stopper=never")
     create_run(spec, run_path)
     for trial in search(run_path):

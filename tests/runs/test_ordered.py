@@ -49,18 +49,18 @@ def test_the_search_is_worth_comparing(alone: dict[str, list[tuple[object, ...]]
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_processes_gives_the_same_record(case, workers, alone, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_any_number_of_processes_gives_the_same_record(case, workers, alone, tmp_path: Path) -> None:
     assert searched(tmp_path / "run", case, executor="processes", workers=workers) == alone[case]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_ray_gives_the_same_record(case, alone, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_ray_gives_the_same_record(case, alone, tmp_path: Path) -> None:
     assert searched(tmp_path / "run", case, executor="ray_tune", workers=2) == alone[case]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_with_two_workers_and_resumed_gives_the_same_record(case, alone, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_killed_with_two_workers_and_resumed_gives_the_same_record(case, alone, tmp_path: Path) -> None:
     assert searched(tmp_path / "run", case, executor="processes", workers=2, killed=5) == alone[case]
 
 

@@ -77,7 +77,7 @@ def test_the_search_is_for_the_tasks_own_score(finished: Finished) -> None:
     assert finished.view.score == score
     done = [trial.value(score.metric) for trial in finished.view.trials]
     best = max(done) if score.direction == "maximize" else min(done)  # type: ignore[type-var]  # all have a value
-    assert finished.view.trials[finished.view.winner["trial"]].value(score.metric) == best  # type: ignore[index]
+    assert finished.view.trials[finished.view.winner["trial"]].value(score.metric) == best
 
 
 def test_every_stage_has_the_score_beside_the_columns_that_scripts_rely_on(finished: Finished) -> None:

@@ -54,7 +54,7 @@ def test_a_mean_of_repeats_keeps_all_values_and_a_missing_one_its_reason() -> No
     assert mean_of([*found, lost]).reason == "not finite"
 
 
-def test_the_front_is_raced_and_the_winner_is_the_best_mean(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_front_is_raced_and_the_winner_is_the_best_mean(tiny_with, run_path: Path) -> None:
     spec = tiny_with(
         "winner={seeds: 3, training: {epochs: 2, batch_size: 64, learning_rate: 0.01}}",
         "search.trials=5",
@@ -84,7 +84,7 @@ def test_the_front_is_raced_and_the_winner_is_the_best_mean(tiny_with, run_path:
     record.close()
 
 
-def test_a_bound_is_kept_by_the_mean_where_any_keeps_it(tiny_with) -> None:  # type: ignore[no-untyped-def]
+def test_a_bound_is_kept_by_the_mean_where_any_keeps_it(tiny_with) -> None:
     spec = tiny_with("objectives=[{metric: accuracy, bound: 0.6}, params]", "winner.metric=params")
     racers = [racer(0, 10, 0.5, 0.6), racer(1, 20, 0.7, 0.8)]
     assert best_of(racers, spec).trial.number == 1

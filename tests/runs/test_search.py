@@ -30,7 +30,7 @@ def comparable(path: Path) -> list[tuple[object, ...]]:
     return rows
 
 
-def test_every_trial_is_recorded_once(tiny, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_trial_is_recorded_once(tiny, run_path) -> None:
     create_run(tiny, run_path)
     trials = search(run_path)
     view = open_run(run_path)
@@ -46,7 +46,7 @@ def test_every_trial_is_recorded_once(tiny, run_path) -> None:  # type: ignore[n
         assert (run_path / "objects" / trial.artifacts["weights"][:2] / trial.artifacts["weights"]).exists()
 
 
-def test_optunas_own_tools_can_read_the_record(tiny, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_optunas_own_tools_can_read_the_record(tiny, run_path) -> None:
     create_run(tiny, run_path)
     search(run_path)
     study = optuna.load_study(study_name=tiny.name, storage=f"sqlite:///{run_path}/run.db")
@@ -57,7 +57,7 @@ def test_optunas_own_tools_can_read_the_record(tiny, run_path) -> None:  # type:
 
 
 @pytest.mark.parametrize("space", ["convnet", "recurrent"])
-def test_spaces_whose_options_depend_on_each_other_are_mirrored_too(space: str, tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_spaces_whose_options_depend_on_each_other_are_mirrored_too(space: str, tiny_with, run_path) -> None:
     spec = tiny_with(f"space={space}", "objectives=[accuracy]", "search.strategy=tpe", "search.trials=5")
     create_run(spec, run_path)
     search(run_path)
@@ -66,7 +66,7 @@ def test_spaces_whose_options_depend_on_each_other_are_mirrored_too(space: str, 
 
 
 @pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_executors_give_the_same_record(executor: str, tiny_with, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_executors_give_the_same_record(executor: str, tiny_with, tmp_path: Path) -> None:
     common = ["search.trials=3", "search.strategy=random_search"]
     for name in ("inline", executor):
         overrides = [*common, f"search.executor={{kind: {name}, workers: 1}}"]
@@ -76,7 +76,7 @@ def test_executors_give_the_same_record(executor: str, tiny_with, tmp_path: Path
 
 
 def test_a_search_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happened(
-    tiny_with,  # type: ignore[no-untyped-def]
+    tiny_with,
     tmp_path: Path,
 ) -> None:
     overrides = ["search.trials=6", "search.executor=inline"]
@@ -101,7 +101,7 @@ def test_a_search_killed_in_the_middle_goes_on_and_ends_as_if_nothing_had_happen
     assert comparable(path) == comparable(tmp_path / "whole")
 
 
-def test_an_interrupted_attempt_stays_on_record(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_interrupted_attempt_stays_on_record(tiny_with, run_path) -> None:
     spec = tiny_with("search.trials=2", "search.executor=inline")
     create_run(spec, run_path)
     record = StudyRecord(RunFolder(run_path).database)
@@ -113,7 +113,7 @@ def test_an_interrupted_attempt_stays_on_record(tiny_with, run_path) -> None:  #
     assert record.attempts_of(0)[0]["kind"] == "ok"
 
 
-def test_a_second_driver_is_refused(tiny, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_driver_is_refused(tiny, run_path) -> None:
     folder = create_run(tiny, run_path)
     script = (
         "from pathlib import Path; from netwright.runs.folder import RunFolder; import time\n"
@@ -132,14 +132,14 @@ def test_a_second_driver_is_refused(tiny, run_path) -> None:  # type: ignore[no-
         pass
 
 
-def test_a_bound_that_nothing_keeps_is_said_before_anything_is_written(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bound_that_nothing_keeps_is_said_before_anything_is_written(tiny_with, run_path) -> None:
     spec = tiny_with("objectives=[accuracy, {metric: macs, bound: 10}]")
     with pytest.raises(InfeasibleError, match="macs bound 10, nearest"):
         create_run(spec, run_path)
     assert not run_path.exists()
 
 
-def test_what_breaks_a_cheap_bound_is_never_trained(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_breaks_a_cheap_bound_is_never_trained(tiny_with, run_path) -> None:
     spec = tiny_with(
         "objectives=[accuracy, {metric: macs, bound: 30000}]", "search.trials=12", "search.strategy=random_search"
     )
@@ -153,12 +153,12 @@ def test_what_breaks_a_cheap_bound_is_never_trained(tiny_with, run_path) -> None
         assert trial.value("accuracy") is None
 
 
-def test_a_space_that_does_not_fit_the_input_says_so(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_space_that_does_not_fit_the_input_says_so(tiny_with, run_path) -> None:
     with pytest.raises(SpaceError, match="makes no network for inputs of shape"):
         create_run(tiny_with("space=tests.runs.spaces:WrongEnd"), run_path)
 
 
-def test_an_exhausted_space_ends_the_search_cleanly(tiny_with, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_exhausted_space_ends_the_search_cleanly(tiny_with, run_path) -> None:
     spec = tiny_with(
         "space={kind: cells, nodes: 2, operations: [skip, conv_1x1], widths: [4], depths: [1], stages: 1}",
         "search.trials=20",
@@ -168,7 +168,7 @@ def test_an_exhausted_space_ends_the_search_cleanly(tiny_with, run_path) -> None
     assert len(trials) == 2
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny) -> None:
     with pytest.raises(RunError, match="there is no such folder"):
         open_run(tmp_path / "absent")
     with pytest.raises(RunError, match="expected specification"):
@@ -179,7 +179,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny) -> None:  # ty
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "newer"])
-def test_a_damaged_run_is_refused_by_name(damage: str, tiny, run_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_run_is_refused_by_name(damage: str, tiny, run_path) -> None:
     create_run(tiny, run_path)
     database, frozen = run_path / "run.db", run_path / "specification.json"
     if damage == "truncated":
@@ -192,7 +192,7 @@ def test_a_damaged_run_is_refused_by_name(damage: str, tiny, run_path) -> None: 
         open_run(run_path)
 
 
-def test_what_another_run_measured_in_the_same_way_is_not_paid_for_again(tiny_with, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_another_run_measured_in_the_same_way_is_not_paid_for_again(tiny_with, tmp_path: Path) -> None:
     common = ["search.strategy=random_search", "search.stopper=never", "search.executor=inline"]
     create_run(tiny_with(*common, "search.trials=3"), tmp_path / "first")
     first = search(tmp_path / "first")
@@ -210,7 +210,7 @@ def test_what_another_run_measured_in_the_same_way_is_not_paid_for_again(tiny_wi
     assert search(tmp_path / "other")[0].seconds > 0
 
 
-def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:
     own = run_path.parent / "own_space_of_a_stranger.py"
     own.write_text("from netwright.search_spaces.spaces.cells import Cells\n\n\nclass Own(Cells):\n    pass\n")
     monkeypatch.syspath_prepend(run_path.parent)

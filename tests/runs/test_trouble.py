@@ -37,7 +37,7 @@ def done_in(path: Path) -> int:
         return 0
 
 
-def wait_until(condition, process: subprocess.Popen[str], seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+def wait_until(condition, process: subprocess.Popen[str], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -63,7 +63,7 @@ def test_ctrl_c_ends_a_search_with_one_sentence_and_it_can_go_on(executor: str, 
     assert done_in(path) >= before
 
 
-def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Path) -> None:
     spec = tiny_with(
         "space=tests.runs.treacherous:Treacherous",
         "search.executor={kind: processes, workers: 2}",

@@ -71,7 +71,7 @@ def test_the_bundle_is_whole_and_proven(finished: Path) -> None:
     assert proofs["model.onnx"]["agreement"] == 1.0
     assert proofs["model.int8.onnx"]["n"] == view.stages[0]["n"]
     card = json.loads((view.bundle / "card.json").read_text())
-    assert card["decisions"] == view.winner["decisions"]  # type: ignore[index]
+    assert card["decisions"] == view.winner["decisions"]
     assert "/" not in card["provenance"]["environment"]["command"].split()[0]
 
 

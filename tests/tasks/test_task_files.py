@@ -63,7 +63,7 @@ def test_one_method_makes_a_task() -> None:
     ],
 )
 def test_images_become_channels_first(shape: tuple[int, ...], layout: str, expected: tuple[int, ...]) -> None:
-    assert channels_first(np.zeros(shape), layout=layout, where="x").shape == expected  # type: ignore[arg-type]
+    assert channels_first(np.zeros(shape), layout=layout, where="x").shape == expected
 
 
 @pytest.mark.parametrize(

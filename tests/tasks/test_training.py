@@ -333,7 +333,7 @@ def test_nothing_to_predict_and_unknown_splits_are_errors() -> None:
     with pytest.raises(DataError, match="no inputs to predict"):
         predict(small_cnn(), np.zeros((0, 1, 8, 8), np.float32))
     with pytest.raises(DataError, match="known: train, validation, test"):
-        evaluate(small_cnn(), Digits(), "training")  # type: ignore[arg-type]
+        evaluate(small_cnn(), Digits(), "training")
 
 
 def test_logits_that_are_not_finite_have_no_finite_loss() -> None:
