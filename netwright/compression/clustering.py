@@ -44,12 +44,6 @@ def cluster(values: Array, *, count: int, start: Start, seed: int, iterations: i
     return Codebook(centres[used].astype(np.float32), places.astype(np.int64).ravel())
 
 
-def squared_error(values: Array, codebook: Codebook) -> float:
-    """The sum of squared differences between the entries and their values."""
-    difference = np.asarray(values, dtype=np.float64).ravel() - codebook.values.astype(np.float64)[codebook.places]
-    return float(difference @ difference)
-
-
 def _first(ordered: Array, distinct: Array, count: int, start: Start, seed: int) -> Array:
     if start == "linear":
         return np.linspace(ordered[0], ordered[-1], count)

@@ -97,6 +97,7 @@ class Context:
         for parameter in student.parameters():
             parameter.requires_grad_(True)
 
+        hooks = [*([FormsHook(forms)] if forms else []), *hooks]
         taught = [distill, self.distillation.model_dump(mode="json"), *(hook.identity() for hook in hooks)]
         taught += [digest_of(teacher.state_dict())] if teacher is not None else []
 
@@ -112,7 +113,7 @@ class Context:
             on_epoch=told,
             teacher=(teacher or self.original) if distill else None,
             distillation=self.distillation if distill else None,
-            hooks=[*([FormsHook(forms)] if forms else []), *hooks],
+            hooks=hooks,
             checkpoint=self._checkpoint(student, purpose, training, taught),
             device=self.device,
         )

@@ -96,12 +96,7 @@ def round_rank(rank: float, *, full: int) -> int:
     return min(full, max(unit, ceil(rank / unit) * unit))
 
 
-def energy_rank(matrix: torch.Tensor, energy: float) -> int:
-    """The least rank whose squared singular values hold this share of all."""
-    return _Spectrum(matrix).rank(energy)
-
-
-class _Spectrum:
+class Spectrum:
     """The squared singular values of a matrix, as shares of their sum."""
 
     def __init__(self, matrix: torch.Tensor) -> None:
@@ -112,6 +107,7 @@ class _Spectrum:
         self.kept = squared.cumsum(0) / total if total > 0 else torch.ones_like(squared)
 
     def rank(self, energy: float) -> int:
+        """The least rank whose squared singular values hold this share of all."""
         return min(self.full, int((self.kept < energy).sum().item()) + 1)
 
     def lost(self, rank: int) -> float:
@@ -136,16 +132,16 @@ class _Factorable:
         others = sum(p.numel() for n, p in layer.named_parameters() if "weight_" in n) if is_recurrent(layer) else 0
         self.params = others or self.weight.numel()
         self.macs = self.params * seen.outputs
-        self._spectra: dict[str, _Spectrum] = {}
+        self._spectra: dict[str, Spectrum] = {}
 
-    def spectrum(self, which: Literal["rows", "columns", "spatial"]) -> _Spectrum:
+    def spectrum(self, which: Literal["rows", "columns", "spatial"]) -> Spectrum:
         if which not in self._spectra:
             w = self.weight
             if which == "spatial":
                 matrix = w.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
             else:
                 matrix = w.flatten(1) if which == "rows" else w.transpose(0, 1).flatten(1)
-            self._spectra[which] = _Spectrum(matrix)
+            self._spectra[which] = Spectrum(matrix)
         return self._spectra[which]
 
     def option(self, method: str, ranks: tuple[int, ...], loss: float) -> Option:

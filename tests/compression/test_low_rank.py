@@ -10,7 +10,7 @@ import torch
 from compression_nets import Conv, Lin, Net, thin
 from torch import nn
 
-from netwright.compression.factors import energy_rank, plan_factors, round_rank
+from netwright.compression.factors import Spectrum, plan_factors, round_rank
 from netwright.compression.factors_budget import Option, within_budget
 from netwright.compression.factors_vbmf import vbmf_rank
 from netwright.compression.model import Model
@@ -54,7 +54,7 @@ def test_the_error_is_that_of_the_weights(layer: nn.Module) -> None:
 
 def test_energy_rank_is_the_least_that_keeps_it() -> None:
     matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0]))
-    assert [energy_rank(matrix, e) for e in (0.6, 0.65, 0.92, 0.93, 0.999)] == [1, 2, 2, 3, 3]
+    assert [Spectrum(matrix).rank(e) for e in (0.6, 0.65, 0.92, 0.93, 0.999)] == [1, 2, 2, 3, 3]
 
 
 def test_ranks_suit_the_hardware() -> None:
