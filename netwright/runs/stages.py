@@ -136,9 +136,9 @@ def byte_figures(path: Path, archive: Path | None = None, *, params: int) -> dic
     """What a file's bytes come to, in the file and by the coders; nothing is predicted.
 
     size_bytes: the archive, or the file where there is none. file_bytes: the ONNX file. dense_bytes: its parameters
-    as 32-bit floats. gzip_bytes: `gzip -9` of it, the
-    control. coded_bytes: the archive that the entropy coder makes of the file, with what its bytes are for (`bytes`)
-    and the zeroth-order bound of the same symbols. Those are None for files above 32 MB, as `coded_reason` says.
+    as 32-bit floats. gzip_bytes: `gzip -9` of the file, the control. coded_bytes: the archive that the entropy coder
+    makes of the file, with what its bytes are for (`bytes`) and the zeroth-order bound of the same symbols. Those are
+    None for files above 32 MB, as `coded_reason` says.
     """
     file = path.read_bytes()
     figures: dict[str, Any] = {
