@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil
 
 from pydantic import Field
 
@@ -103,6 +104,28 @@ class Promotion(Plugin):
         `Begin` only when `ladder.may_ask`, `Promote` only for a paused entrant. Equal ladders give equal answers.
         When `ladder.closing`, somebody should be promoted as long as nobody has reached the top.
         """
+
+
+class AsynchronousPromotion(Promotion):
+    """Promotes the best 1/eta of every rung, higher rungs first; nobody waits for others (Li et al., 2020).
+
+    Where nobody may be promoted, a new trial begins. Once all have begun, the best of every rung go on until somebody
+    has reached the top.
+    """
+
+    @abstractmethod
+    def order(self, entrants: Sequence[Entrant], *, rung: int) -> list[Entrant]:
+        """Those with a result at a rung, from the best to the worst."""
+
+    def next(self, ladder: Ladder) -> Begin | Promote | None:
+        for rung in reversed(range(ladder.top)):
+            there = ladder.at(rung)
+            share = len(there) / self.one_in(ladder, rung)
+            places = ceil(share) if ladder.closing else int(share)
+            for entrant in self.order(there, rung=rung)[:places]:
+                if entrant.paused and entrant.rung == rung:
+                    return Promote(entrant.number)
+        return Begin() if ladder.may_ask else None
 
 
 class EntrantReader:

@@ -16,9 +16,9 @@ from netwright.compression.recipe import Recipe, RecipeResult
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
-from netwright.core.seeds import derive_seed
 from netwright.runs.artifacts import Artifacts, load_state
 from netwright.runs.own_models import built_model, is_from_collection, read_state
+from netwright.runs.racing import winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.solving import sensitivities, solve, strategy_of
 from netwright.runs.specification import RunSpecification
@@ -97,7 +97,7 @@ def module_as_it_is(run: OpenRun, trial: str) -> nn.Module:
     if run.specification.space is None and (own := run.record.fact("winner")):
         return _own_module(run, own)
     chosen, _ = choose(run, trial)
-    seed = derive_seed(run.specification.seed, chosen.identity, "winner")
+    seed = winner_seed(run.specification, chosen.identity)
     module = build_trial(run.specification, chosen.decisions, seed=seed)
     stored = run.record.fact("winner")
     weights = stored["weights"] if stored and stored["identity"] == chosen.identity else chosen.artifacts.get("weights")
