@@ -20,12 +20,7 @@ class Session:
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        options = quiet_options()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        if threads > 1:
-            # spinning threads would take the core from whatever is measured beside this session
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = quiet_options(threads=threads)
         if _only_stores_integers(Path(path)):
             # else the runtime, in hope of integer kernels, makes the same float weights again for every call
             options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -47,10 +42,16 @@ class Session:
         return found
 
 
-def quiet_options() -> Any:
-    """Options of a session that says nothing."""
+def quiet_options(*, threads: int | None = None) -> Any:
+    """Options of a session that says nothing, and takes so many threads for a call; by default as many as it likes."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        if threads > 1:
+            # spinning threads would take the core from whatever is measured beside this session
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 

@@ -70,12 +70,7 @@ class _Copies:
     def __init__(self, model: Any, *, threads: int, folder: Path) -> None:
         path = folder / "model.onnx"
         onnx.save(model, str(path))
-        options = quiet_options()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        if threads > 1:
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = opened(path, options)
+        self._session = opened(path, quiet_options(threads=threads))
         self._bound = self._session.io_binding()
         rng = np.random.default_rng(0)
         # one buffer per shape: a network's layers find their input, just written, in the cache, and write to memory
