@@ -90,6 +90,7 @@ class Latency:
     median_ms: float
     p10_ms: float
     p90_ms: float
+    p95_ms: float
     iqr_ms: float
     cpu_median_ms: float
     cpu_iqr_ms: float
@@ -268,7 +269,7 @@ def _summary(
     facts: Mapping[str, Any],
     speedup: tuple[float, float, float] | None,
 ) -> Latency:
-    p10, p25, median, p75, p90 = (float(q) for q in np.quantile(wall, (0.1, 0.25, 0.5, 0.75, 0.9)))
+    p10, p25, median, p75, p90, p95 = (float(q) for q in np.quantile(wall, (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)))
     c25, cpu_median, c75 = (float(q) for q in np.quantile(cpu, (0.25, 0.5, 0.75)))
     centre, spread = (cpu_median, c75 - c25) if protocol.statistic == "cpu" else (median, p75 - p25)
     machine = this_machine()
@@ -277,6 +278,7 @@ def _summary(
         median_ms=median,
         p10_ms=p10,
         p90_ms=p90,
+        p95_ms=p95,
         iqr_ms=p75 - p25,
         cpu_median_ms=cpu_median,
         cpu_iqr_ms=c75 - c25,

@@ -38,6 +38,7 @@ def bench_files(paths: list[Path], *, threads: int, batch: int) -> list[dict[str
             "median_ms": latency.median_ms,
             "p10_ms": latency.p10_ms,
             "p90_ms": latency.p90_ms,
+            "p95_ms": latency.p95_ms,
             "iqr_ms": latency.iqr_ms,
             "n": latency.n,
             "verdict": "NOISY" if latency.noisy else "ok",

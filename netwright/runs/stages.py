@@ -182,6 +182,7 @@ def latency_columns(latency: Latency) -> dict[str, Any]:
             "median_ms": latency.median_ms,
             "p10_ms": latency.p10_ms,
             "p90_ms": latency.p90_ms,
+            "p95_ms": latency.p95_ms,
             "iqr_ms": latency.iqr_ms,
             "cpu_median_ms": latency.cpu_median_ms,
             "n": latency.n,

@@ -80,6 +80,14 @@ def test_a_wide_spread_is_noisy_and_has_no_value_but_keeps_the_numbers() -> None
     assert found.speedup_text == "NOISY"
 
 
+def test_the_slow_tail_is_told() -> None:
+    found = _simulated(0, 1.0, noise=1.0)["b"]
+    quantiles = [found.p10_ms, found.median_ms, found.p90_ms, found.p95_ms]
+    assert quantiles == sorted(quantiles)
+    assert found.p95_ms > found.p90_ms
+    assert found.protocol["p95_ms"] == found.p95_ms
+
+
 def test_screening_reads_cpu_time_so_that_a_neighbour_does_not_matter() -> None:
     screening = LatencyProtocol.screening().model_copy(update={"seconds": 100})
     quiet = _simulated(1, 2.0, noise=0.0, protocol=screening)["b"].to_measurement()
@@ -106,7 +114,7 @@ def test_sampling_time_is_bounded() -> None:
 
 def test_the_record_says_where_and_how() -> None:
     record = _simulated(0, 1.5)["b"].to_measurement()
-    wanted = {"threads", "batch", "statistic", "cpu", "isa", "load_before", "p10_ms", "p90_ms", "iqr_ms", "n"}
+    wanted = {"threads", "batch", "statistic", "cpu", "isa", "load_before", "p10_ms", "p90_ms", "p95_ms", "iqr_ms", "n"}
     assert wanted | {"cpu_median_ms", "resolution", "speedup", "inner_repeats"} <= set(record.protocol)
     assert json.loads(canonical_json(record.to_json()))["unit"] == "ms"
 

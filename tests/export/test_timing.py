@@ -19,8 +19,8 @@ QUICK = LatencyProtocol(pairs=20, seconds=0.2, warmup_seconds=0.05, noisy_above=
 
 def latency(median: float, spread: float) -> Latency:
     return Latency(
-        median_ms=median, p10_ms=median, p90_ms=median, iqr_ms=spread, cpu_median_ms=median, cpu_iqr_ms=spread,
-        n=10, noisy=spread > median, reason="", protocol={"statistic": "wall"},
+        median_ms=median, p10_ms=median, p90_ms=median, p95_ms=median, iqr_ms=spread,
+        cpu_median_ms=median, cpu_iqr_ms=spread, n=10, noisy=spread > median, reason="", protocol={"statistic": "wall"},
     )  # fmt: skip
 
 

@@ -28,5 +28,5 @@ def command(models: tuple[Path, ...], threads: int, batch: int, as_json: bool) -
     if as_json:
         print_json(rows)
         return
-    shown = ["model", "median_ms", "p10_ms", "p90_ms", "iqr_ms", "n", "verdict", "speed-up"]
+    shown = ["model", "median_ms", "p10_ms", "p90_ms", "p95_ms", "iqr_ms", "n", "verdict", "speed-up"]
     print_table(rows, columns=shown)
