@@ -7,7 +7,7 @@ itself, so a weight and the name of its form say everything, and a stored networ
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from netwright.core.files import content_hash
@@ -23,8 +23,13 @@ class Keeper:
     """What keeps one weight in its form while it is trained; made by `Form.keeper` from the weight at the start.
 
     `value` gives what the network computes with, from the trained values; `gradient` turns the gradient of the
-    former into that of the latter. Both have the weight's shape; nothing given is changed.
+    former into that of the latter. Both have the weight's shape; nothing given is changed. What a keeper trains beside
+    the weight are its `parameters`; `gradient` sets theirs.
     """
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """Numbers trained beside the weight; by default none."""
+        return ()
 
     def value(self, trained: torch.Tensor) -> torch.Tensor:
         """What the network computes with; by default the trained values themselves."""
@@ -67,6 +72,16 @@ class FormsHook(TrainingHook):
             for name, form in self.forms.items()
             if name in parameters
         ]
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        return [parameter for _, keeper in self._held for parameter in keeper.parameters()]
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        return {str(number): parameter.detach() for number, parameter in enumerate(self.parameters())}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        for number, parameter in enumerate(self.parameters()):
+            parameter.data.copy_(tensors[str(number)])
 
     def put(self) -> None:
         self._trained = []

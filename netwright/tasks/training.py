@@ -197,6 +197,8 @@ class _Trainer:
         steps = len(self._cut(torch.arange(len(self.targets))))
         for hook in self.hooks:
             hook.start(self.model, epochs=self.training.epochs, steps=steps)
+        if own := [parameter for hook in self.hooks for parameter in hook.parameters()]:
+            self.optimizer.add_param_group({"params": own, "weight_decay": 0.0})
 
     def put(self) -> None:
         """Let the model compute with what the hooks make of its values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ class TrainingHook:
 
     def start(self, model: nn.Module, *, epochs: int, steps: int) -> None:
         """Before the first step, or before a checkpoint is read: the model has the weights it came with."""
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """After `start`: numbers of the hook's own that the optimizer trains too, by the gradients that they are given
+        in `gradients`."""
+        return ()
 
     def put(self) -> None:
         """Before a forward pass: write the values that the network computes with."""

@@ -55,6 +55,40 @@ def test_two_sided_ternary_weights_have_two_sizes() -> None:
     assert not build("form", "ternary").holds(found)
 
 
+def test_ttq_trains_two_sizes_by_the_equations_of_the_paper() -> None:
+    form = build("form", {"kind": "ternary", "two_sided": True, "scale": "layer"})
+    weight = torch.tensor([[0.9, 0.8, 0.01], [-0.3, -0.4, 0.02]])
+    keeper = form.keeper(weight)
+    sizes = keeper.value(weight)
+    assert torch.allclose(sizes, torch.tensor([[0.85, 0.85, 0.0], [-0.35, -0.35, 0.0]]))
+    (shares,) = keeper.parameters()
+    shares.data.copy_(torch.tensor([[2.0, 0.5]]))
+    assert torch.allclose(keeper.value(weight), torch.tensor([[1.7, 1.7, 0.0], [-0.175, -0.175, 0.0]]))
+    found = keeper.gradient(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), weight)
+    assert torch.allclose(found, torch.tensor([[2.0, 4.0, 3.0], [2.0, 2.5, 6.0]]))
+    assert torch.allclose(shares.grad, torch.tensor([[0.85 * 3.0, 0.35 * -9.0]]))
+
+
+def test_ttq_that_is_trained_on_loses_neither_side() -> None:
+    form = build("form", {"kind": "ternary", "two_sided": True, "scale": "layer"})
+    weight = torch.tensor([[1.0, 1.0, 0.0], [-0.2, -0.2, 0.0]])
+    assert torch.allclose(form.keeper(weight).value(weight), weight)
+
+
+def test_ttq_learns_sizes_that_means_do_not_have(context_of) -> None:
+    net, context = context_of("mlp", epochs=12)
+    trained = context.fine_tune(net, purpose="train", distill=False)
+    settings = {"values": "ternary", "two_sided": True, "scale": "layer", "edges": True}
+    plain = Binarize(**settings, epochs=0).apply(Model(trained), context)
+    learned = Binarize(**settings, epochs=12, distill=False).apply(Model(trained), context)
+    for place in (1, 4, 6):
+        low, zero, high = torch.unique(learned.module[place].weight).tolist()
+        assert low < zero == 0 < high
+        assert abs(high + low) > 1e-4
+    assert set(learned.forms) == {"1.weight", "4.weight", "6.weight"}
+    assert context.evaluate(learned.module)["accuracy"] > context.evaluate(plain.module)["accuracy"] + 0.05
+
+
 def test_later_training_keeps_the_values(context_of) -> None:
     net, context = context_of("mlp")
     done = Binarize(values="ternary", scale="layer").apply(Model(net), context)

@@ -15,7 +15,7 @@ from netwright.core.plugins import build, names
 from netwright.tasks.settings import Training
 from netwright.tasks.training import fit
 
-FORMS = names("form")
+FORMS = [*names("form"), pytest.param({"kind": "ternary", "two_sided": True}, id="ttq")]
 
 
 def formed(form: Form) -> tuple[torch.nn.Module, str]:
@@ -33,7 +33,7 @@ def formed(form: Form) -> tuple[torch.nn.Module, str]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_training_keeps_the_form_and_learns(name: str) -> None:
+def test_training_keeps_the_form_and_learns(name: object) -> None:
     form = build("form", name)
     net, weight = formed(form)
     before = net[1].weight.detach().clone()
@@ -47,7 +47,7 @@ def test_training_keeps_the_form_and_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_training_cut_short_goes_on_exactly(name: str, tmp_path: Path) -> None:
+def test_a_training_cut_short_goes_on_exactly(name: object, tmp_path: Path) -> None:
     form, task = build("form", name), build("task", "digits")
     results = []
     for cut in (False, True):

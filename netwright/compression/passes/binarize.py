@@ -31,7 +31,10 @@ class Binarize(Pass):
     threshold: float = Field(
         default=0.7, gt=0, lt=2, description="ternary: below so many times the mean size, values are zero"
     )
-    two_sided: bool = Field(default=False, description="ternary: sizes of their own for positive and negative values")
+    two_sided: bool = Field(
+        default=False,
+        description="ternary: trained sizes of their own for positive and negative values, as in TTQ",
+    )
     edges: bool = Field(default=False, description="the first and the last layer too")
     exclude: tuple[str, ...] = Field(default=(), description="layers to leave alone")
     epochs: int | None = Field(default=None, ge=0, description="default: the recipe's; 0 trains nothing")
