@@ -23,6 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 METRICS = {"params": "params", "macs": "macs", "activation_bytes": "activation_bytes"} | {
     "peak_activation_bytes": "activation_bytes"
 }
+EXPECTED = '{"decisions": {...}} or {"genotype": ...}'
 BOUND = re.compile(r"^\s*(\w+)\s*(<=|>=)\s*(\S+)\s*$")
 
 settings_option = click.option(
@@ -138,12 +139,17 @@ def read_decisions(space: SearchSpace, document: object) -> Decisions:
     from netwright.core.errors import SpaceError
 
     if not isinstance(document, Mapping):
-        raise SpaceError(f'expected {{"decisions": {{...}}}} or {{"genotype": ...}}, came {document!r:.200}')
+        raise SpaceError(f"expected {EXPECTED}, came {document!r:.200}")
     if isinstance(document.get("decisions"), Mapping):
         return dict(space.trace(document["decisions"]).decisions)
     if "genotype" in document:
         return space.from_genotype(document["genotype"])
-    return dict(space.trace(document).decisions)
+    if "decisions" in document:
+        raise SpaceError(f"expected {EXPECTED}, came {json.dumps(document):.200}")
+    try:
+        return dict(space.trace(document).decisions)
+    except SpaceError as error:
+        raise SpaceError(f"{error}; an architecture is {EXPECTED}, or the decisions alone") from None
 
 
 def parse_shape(option: str, text: str) -> tuple[int, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from netwright.core.errors import SpaceError
+from netwright.search_spaces.printed_python import printed_value
 
+FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 EXPECTED = (
     "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=[2, 3, 4, 5], reduce=[...], reduce_concat=[...]), "
     "the same as data, or {normal: {operations: [...], hiddenstate_indices: [...], used_hiddenstates: [...]}, ...}"
@@ -55,7 +56,10 @@ def read_genotype(given: Any) -> Genotype:
 
     Raises SpaceError when it is none of the notations.
     """
-    data = _parsed(given) if isinstance(given, str) else given
+    try:
+        data = printed_value(given, fields=FIELDS) if isinstance(given, str) else given
+    except ValueError:
+        raise _refused(given) from None
     if not isinstance(data, Mapping):
         raise _refused(given)
     try:
@@ -65,7 +69,7 @@ def read_genotype(given: Any) -> Genotype:
     if cells["normal"] is None:
         raise _refused(given)
     known = ("normal", "normal_concat", "reduce", "reduce_concat", "reduction", "reduction_concat")
-    extra = {name: value for name, value in data.items() if name not in known}
+    extra = {name: value for name, value in data.items() if name not in known and value is not None}
     return Genotype(cells["normal"], cells["reduction"], extra)
 
 
@@ -84,18 +88,18 @@ def _cell(data: Mapping[str, Any], kind: str) -> CellGenotype | None:
     if cell is None:
         return None
     if isinstance(cell, Mapping):
-        return _from_lists(cell)
-    sides = tuple((_operation(entry[0]), int(entry[1])) for entry in _entries(cell))
-    if len(sides) % 2 or not sides:
-        raise ValueError(name)
+        return _from_lists(cell, kind)
+    sides = tuple((_operation(entry[0]), _state(entry[1])) for entry in _entries(cell))
+    _check_pairs(kind, len(sides))
     concat = data.get(f"{name}_concat", range(2, len(sides) // 2 + 2))
-    return CellGenotype(sides, tuple(sorted(int(state) for state in concat)))
+    return CellGenotype(sides, tuple(sorted(_state(state) for state in concat)))
 
 
-def _from_lists(cell: Mapping[str, Any]) -> CellGenotype:
+def _from_lists(cell: Mapping[str, Any], kind: str) -> CellGenotype:
     """A cell from lists of operations, of the states they read, and of the states used up within it."""
-    operations, indices = list(cell["operations"]), [_swapped(int(i)) for i in cell["hiddenstate_indices"]]
-    if len(operations) != len(indices) or len(operations) % 2 or not operations:
+    operations, indices = list(cell["operations"]), [_swapped(_state(i)) for i in cell["hiddenstate_indices"]]
+    _check_pairs(kind, len(operations))
+    if len(operations) != len(indices):
         raise ValueError(operations)
     count = len(operations) // 2 + 2
     used = cell.get("used_hiddenstates") or [state in indices for state in range(count)]
@@ -122,32 +126,16 @@ def _operation(name: Any) -> str:
     return SYNONYMS.get(name, str(name))
 
 
-def _parsed(text: str) -> Any:
-    """The value of a literal, of `Name(key=literal, ...)` or with `range(...)` for a list."""
-    try:
-        return _value(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        raise _refused(text) from None
+def _state(value: Any) -> int:
+    """The number of a state; ValueError for what is no whole number."""
+    if isinstance(value, bool) or value != int(value):
+        raise ValueError(value)
+    return int(value)
 
 
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "range" and not node.keywords and 1 <= len(node.args) <= 3:
-            return _range([ast.literal_eval(arg) for arg in node.args])
-        if not node.args:
-            return {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(element) for element in node.elts]
-    if isinstance(node, ast.Dict):
-        return {ast.literal_eval(key): _value(v) for key, v in zip(node.keys, node.values, strict=True) if key}
-    return ast.literal_eval(node)
-
-
-def _range(arguments: list[Any]) -> list[int]:
-    numbers = range(*arguments)
-    if len(numbers) > 1000:
-        raise ValueError(numbers)
-    return list(numbers)
+def _check_pairs(kind: str, count: int) -> None:
+    if count % 2 or not count:
+        raise SpaceError(f"the {kind} cell has {count} (operation, state) pairs; expected two for every node")
 
 
 def _refused(given: Any) -> SpaceError:

@@ -45,14 +45,15 @@ class ReplayChooser(Chooser):
         if isinstance(value, list):
             value = tuple(value)
         if not domain.holds(value):
-            raise SpaceError(f"the decision {name!r} is {value!r}; expected {domain.describe()}")
+            raise SpaceError(f"the decision {name!r} is {value!r:.200}; expected {domain.describe()}")
         return value
 
     def check_all_used(self) -> None:
         """Raise SpaceError when a given decision was never asked for."""
         extra = [name for name in self._given if name not in self.decisions]
         if extra:
-            raise SpaceError(f"the space never asks for {', '.join(map(repr, extra))}")
+            more = f" and {len(extra) - 5} more" if len(extra) > 5 else ""
+            raise SpaceError(f"the space never asks for {', '.join(f'{name!r:.100}' for name in extra[:5])}{more}")
 
 
 class MutateChooser(Chooser):

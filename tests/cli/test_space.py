@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,31 @@ def test_a_bad_line_is_answered_by_its_error_and_stops_nothing(speak: Speak) -> 
     assert all(set(answer) == {"error"} for answer in answers[1:-1])
     assert "'depth' is 99; expected a whole number from 1 to 3" in answers[5]["error"]
     assert "a layer is wider than the one before it" in answers[-2]["error"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"  ", "an empty line; expected"),
+        (b'{"decisions": "depth"}', 'expected {"decisions": {...}} or {"genotype": ...}, came'),
+        (b'{"matrix": [[0]]}', 'an architecture is {"decisions": {...}} or {"genotype": ...}'),
+        (b'{"depth": ', "not a line of JSON: Expecting value, column 11"),
+        (b'{"decisions": {"depth": "' + b"x" * 100_000 + b'"}}', "expected a whole number"),
+        (b'{"decisions": {"depth": 1, "layer1/width": 8' + b"".join(b', "n%d": 1' % n for n in range(999)) + b"}}",
+         "and 994 more"),
+    ],
+)  # fmt: skip
+def test_an_error_says_in_a_few_words_what_is_wrong_with_a_line(speak: Speak, line: bytes, reason: str) -> None:
+    (answer,) = lines(speak("cost", OWN, *CIFAR, "--json", "-", stdin=line))
+    assert reason in answer["error"]
+    assert len(answer["error"]) < 600
+
+
+def test_the_example_of_the_help_works(speak: Speak) -> None:
+    example = re.search(r"echo '(.*)'", speak("cost", "--help"))
+    assert example
+    (answer,) = lines(speak("cost", "nasbench201", *CIFAR, "--json", "-", stdin=example[1].encode()))
+    assert answer["params"] == 73306 + 5 * (2 * 48608 + 5600)
 
 
 def test_costs_are_told_line_by_line(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     name="cost",
     epilog="""\b
 Examples:
-  echo '{"genotype": "|conv_3x3~0|+|skip~0|conv_1x1~1|+|none~0|skip~1|conv_3x3~2|"}' \\
+  echo '{"genotype": "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|skip_connect~1|nor_conv_3x3~2|"}' \\
     | netwright space cost nasbench201 --input 3x32x32 --classes 10 --json -
   netwright space cost convnet --task digits architectures.jsonl --json""",
 )
@@ -64,7 +64,7 @@ def answers(space: SearchSpace, shapes: Shapes, lines: Iterable[bytes]) -> Itera
         except NetwrightError as error:
             yield {"error": str(error)}
         except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
-            yield {"error": f"not a line of JSON: {error}"}
+            yield {"error": _not_json(line, error)}
         except Exception as error:  # a fault of a user's own space must not stop the others
             yield {"error": f"fault of the space: {type(error).__name__}: {error}"}
         else:
@@ -74,6 +74,14 @@ def answers(space: SearchSpace, shapes: Shapes, lines: Iterable[bytes]) -> Itera
                 "macs": cost.macs,
                 "activation_bytes": cost.peak_activation_bytes,
             }
+
+
+def _not_json(line: bytes, error: Exception) -> str:
+    """What is wrong with a line, without the number of a line that it is not."""
+    if not line.strip():
+        return 'an empty line; expected {"decisions": {...}} or {"genotype": ...}'
+    what = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return f"not a line of JSON: {what}"
 
 
 def _opened(file: Path) -> AbstractContextManager[IO[bytes]]:

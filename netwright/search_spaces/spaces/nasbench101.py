@@ -25,10 +25,17 @@ from netwright.search_spaces.labelled_cell import (
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.printed_python import printed_value
 from netwright.search_spaces.space import SearchSpace
 
 Label = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
 EXAMPLE = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
+FIELDS = ("matrix", "ops")
+KEYS = (FIELDS, ("matrix", "operations"), ("module_adjacency", "module_operations"))
+SYNONYMS = {"conv3x3": "conv3x3-bn-relu", "conv1x1": "conv1x1-bn-relu", "maxpool3x3": "maxpool3x3"} | {
+    name: name for name in ("input", "output")
+}
+SYNONYMS |= {name.upper(): label for name, label in SYNONYMS.items()}
 
 
 class NasBench101(SearchSpace):
@@ -42,7 +49,8 @@ class NasBench101(SearchSpace):
     dead, and none of the draws lacks a way from input to output. Cells that differ in numbering alone are built
     as the one that the benchmark trained.
 
-    Genotypes are the benchmark's `{"matrix": ..., "ops": ...}`, dead vertices allowed, as an object or as text.
+    Genotypes are the benchmark's `{"matrix": ..., "ops": ...}`, dead vertices allowed, as an object or as text, also
+    as its printed `ModelSpec(matrix=..., ops=...)`.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells_per_stack": 1}
@@ -112,7 +120,7 @@ class NasBench101(SearchSpace):
 
         Raises SpaceError when it is none of this space.
         """
-        if isinstance(genotype, str) and "=" in genotype:
+        if isinstance(genotype, str) and "=" in genotype and "(" not in genotype and "{" not in genotype:
             return super().from_genotype(genotype)
         edges, labels = self._read(genotype)
         output = len(labels) + 1
@@ -129,8 +137,8 @@ class NasBench101(SearchSpace):
     def _read(self, genotype: Any) -> tuple[list[Edge], list[str]]:
         """The edges that matter and the inner vertices' operations of a published genotype."""
         try:
-            given = json.loads(genotype) if isinstance(genotype, str) else genotype
-            matrix, names = [list(row) for row in given["matrix"]], list(given["ops"])
+            given = printed_value(genotype, fields=FIELDS, names=SYNONYMS) if isinstance(genotype, str) else genotype
+            matrix, names = _matrix_and_operations(given)
         except (ValueError, KeyError, TypeError):
             raise SpaceError(f"a NAS-Bench-101 genotype reads {EXAMPLE}, came {genotype!r:.300}") from None
         count, most = len(names), self.vertices - 2
@@ -150,6 +158,17 @@ class NasBench101(SearchSpace):
         if len(live) > self.edges:
             raise SpaceError(f"this NAS-Bench-101 genotype has {len(live)} edges, at most {self.edges} are allowed")
         return live, [str(name) for name in names[1:-1]]
+
+
+def _matrix_and_operations(given: Any) -> tuple[list[list[Any]], list[Any]]:
+    """What a genotype holds under its own names, those of the table's records, or as a pair."""
+    if isinstance(given, Mapping):
+        given = [next((given[name] for name in names if name in given), None) for names in zip(*KEYS, strict=True)]
+    rows, names = given
+    matrix, found = [list(row) for row in rows], [SYNONYMS.get(str(name).lower(), name) for name in names]
+    # the two ends go without saying
+    ends = len(found) == len(matrix) - 2 and not {"input", "output"} & set(found)
+    return matrix, ["input", *found, "output"] if ends else found
 
 
 def _most_sources(*, room: int, known: int) -> int:

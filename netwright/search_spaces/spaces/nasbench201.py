@@ -30,8 +30,11 @@ LAYERS = {
     "avg_pool_3x3": "average_pool_3x3",
 }
 """What dense_cell calls the benchmark's operations."""
+SYNONYMS = {"skip": "skip_connect", "conv_1x1": "nor_conv_1x1", "conv_3x3": "nor_conv_3x3"}
+"""What the space `cells` calls them."""
 NODES = 4
 STAGES = 3
+NODE = re.compile(r"\|((?:\w+~\d\|)+)")
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 
 
@@ -135,22 +138,32 @@ class NasBench201(SearchSpace):
         """
         if isinstance(genotype, str) and "=" in genotype:
             return super().from_genotype(genotype)
-        if not isinstance(genotype, str) or not genotype.lstrip().startswith("|"):
-            raise SpaceError(f"a NAS-Bench-201 genotype reads {EXAMPLE!r}, came {genotype!r:.200}")
-        decisions: dict[str, Any] = {}
-        nodes = genotype.strip().split("+")
-        for target, node in enumerate(nodes, start=1):
-            edges = re.fullmatch(r"\|((\w+~\d\|)+)", node)
-            pairs = [edge.split("~") for edge in edges[1][:-1].split("|")] if edges else []
-            if sorted(source for _, source in pairs) != [str(source) for source in range(target)]:
-                raise SpaceError(f"node {target} of a NAS-Bench-201 genotype has one edge from every earlier node, "
-                                 f"as in {EXAMPLE!r}; came {node!r:.200}")  # fmt: skip
-            decisions |= {
-                f"cell/{source}-{target}": operation for operation, source in sorted(pairs, key=lambda p: p[1])
-            }
+        nodes = _nodes(genotype)
         if len(nodes) != NODES - 1:
             raise SpaceError(f"a NAS-Bench-201 genotype has three nodes, as in {EXAMPLE!r}; came {genotype!r:.200}")
+        decisions: dict[str, Any] = {}
+        for target, edges in enumerate(nodes, start=1):
+            if sorted(source for _, source in edges) != [str(source) for source in range(target)]:
+                raise SpaceError(f"node {target} of a NAS-Bench-201 genotype has one edge from every earlier node, "
+                                 f"as in {EXAMPLE!r}; came {genotype!r:.200}")  # fmt: skip
+            decisions |= {
+                f"cell/{source}-{target}": SYNONYMS.get(operation, operation)
+                for operation, source in sorted(edges, key=lambda edge: edge[1])
+            }
         return dict(self.trace(decisions).decisions)
+
+
+def _nodes(genotype: Any) -> list[list[tuple[str, str]]]:
+    """The (operation, source) edges of every node, from the benchmark's string or from the same as lists."""
+    try:
+        if not isinstance(genotype, str):
+            return [[(str(operation), str(source)) for operation, source in node] for node in genotype]
+        return [
+            [(edge.split("~")[0], edge.split("~")[1]) for edge in re.fullmatch(NODE, node)[1][:-1].split("|")]  # type: ignore[index]  # caught
+            for node in "".join(genotype.split()).split("+")
+        ]
+    except (TypeError, ValueError):
+        raise SpaceError(f"a NAS-Bench-201 genotype reads {EXAMPLE!r}, came {genotype!r:.200}") from None
 
 
 @lru_cache(maxsize=64)

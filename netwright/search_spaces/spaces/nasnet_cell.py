@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -32,6 +33,8 @@ from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
 from netwright.search_spaces.space import SearchSpace
 
 ConcatMode = Literal["all", "loose_ends", "chosen"]
+PRINTED = re.compile(r"[({]")
+"""What no line of the general notation has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class NasnetCell(SearchSpace):
 
         Filters and cells per stage are the space's first option unless `filters` and `cells` are given with it.
         """
-        if isinstance(genotype, str) and not genotype.lstrip().startswith(("Genotype", "{")):
+        if isinstance(genotype, str) and "=" in genotype and not PRINTED.search(genotype):
             return super().from_genotype(genotype)
         read = read_genotype(genotype)
         given: dict[str, Any] = {"filters": self.filters[0], "cells": self.cells[0], **read.extra}

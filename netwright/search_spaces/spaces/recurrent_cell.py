@@ -19,9 +19,11 @@ from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.operation import Size
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.wired_cell import CellFunction, WiredCell
+from netwright.search_spaces.printed_python import printed_value
 from netwright.search_spaces.sequences import Mode, Reading, as_sequence, head
 from netwright.search_spaces.space import SearchSpace
 
+FIELDS = ("recurrent", "concat")
 EXAMPLE = '{"recurrent": [["sigmoid", 0], ["relu", 1]], "concat": [1, 2]}'
 
 
@@ -111,11 +113,11 @@ class RecurrentCell(SearchSpace):
         return json.dumps({"recurrent": plan.nodes, "concat": plan.output, **rest}, separators=(",", ":"))
 
     def from_genotype(self, genotype: Any) -> dict[str, Any]:
-        """The decisions of a published genotype (JSON, or the same as plain data), or of the one-line notation.
+        """The decisions of a published genotype (printed, JSON or plain data), or of the one-line notation.
 
         Raises SpaceError when it is none, or not of this space.
         """
-        if isinstance(genotype, str) and not genotype.lstrip().startswith("{"):
+        if isinstance(genotype, str) and "=" in genotype and "(" not in genotype and "{" not in genotype:
             return super().from_genotype(genotype)
         nodes, concat, given = _read(genotype)
         given["nodes"] = len(nodes)
@@ -141,7 +143,7 @@ class _FirstOptionChooser(ReplayChooser):
 def _read(genotype: Any) -> tuple[list[tuple[str, Any]], list[int], dict[str, Any]]:
     """The nodes, the nodes given out, and all else that a genotype says."""
     try:
-        given: dict[str, Any] = json.loads(genotype) if isinstance(genotype, str) else dict(genotype)
+        given = dict(printed_value(genotype, fields=FIELDS) if isinstance(genotype, str) else genotype)
         nodes, concat = [(str(function), source) for function, source in given.pop("recurrent")], given.pop("concat")
         return nodes, sorted(concat), given
     except (ValueError, TypeError, KeyError):
