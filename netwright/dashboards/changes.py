@@ -85,5 +85,5 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
             parts["length"] = len(panel["rows"])
         if parts:
             changed[panel["name"]] = parts
-    top = {key: new[key] for key in ("sequence", "run", "cards")}
+    top = {key: new[key] for key in ("sequence", "run", "answer", "cards")}
     return {"full": False, **top, "panels": changed}

@@ -20,29 +20,33 @@ def cards(view: RunView) -> list[Card]:
     """The cards in order. Keys: `label`, `value`, `kind`, `unit`, and as far as known `before`, `low`, `high`,
     `factor` with its interval `factor_low`, `factor_high` and the word `better`, and `note`.
     """
-    found = _compressed(view) if view.stages else _searched(view)
-    return [*found, *_parity(view), _progress(view)]
+    if view.stages:
+        return [*_compressed(view), *_parity(view)]
+    return [*_searched(view), *_parity(view), _progress(view)]
 
 
 def _compressed(view: RunView) -> list[Card]:
     rows = [{**row, "place": place} for place, row in enumerate(tradeoff(view.stages, score=view.score.metric))]
     first, last = rows[0], final_stage(rows) or rows[0]
-    found = [_score(view, first, last)]
-    found.append(_latency(first, last))
-    found += [_cost("size_bytes", first, last), _cost("params", first, last), _cost("macs", first, last)]
+    others = ("macs", "size_bytes", "params", "peak_activation_bytes")
+    found = [_score(view, first, last), _latency(first, last), *(_cost(key, first, last) for key in others)]
     return [card for card in found if card["value"] is not None]
 
 
 def _latency(first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
     """The latency with its paired speed-up; what the noise hides is called noise, never a number."""
     if last["latency_ms_noisy"]:
-        return {"label": column("latency_ms").label, "value": "NOISY", "kind": "text", "note": last["latency_ms_note"]}
+        return {"label": column("latency_ms").label, "value": "noisy", "kind": "text", "note": _why(last)}
     card = _cost("latency_ms", first, last)
     if last["latency_ms_note"]:
-        return {key: value for key, value in card.items() if key != "factor"} | {"note": last["latency_ms_note"]}
+        return {key: value for key, value in card.items() if key != "factor"} | {"note": _why(last)}
     if last["speedup"] is None:
         return card | {"better": "faster"}
     return card | {key: rounded(last[f"speedup{end}"], 4) for key, end in _SPEED.items()} | {"better": "faster"}
+
+
+def _why(last: Mapping[str, Any]) -> str:
+    return str(last["latency_ms_note"]).removeprefix("NOISY: ")
 
 
 _SPEED = {"factor": "", "factor_low": "_low", "factor_high": "_high"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from netwright.core.records import Objective
 
-Kind = Literal[
-    "text", "code", "trial", "state", "number", "integer", "share", "bytes", "ms", "seconds", "factor", "mixed"
-]
+Kind = Literal["text", "code", "trial", "state", "number", "integer", "share", "bytes", "ms", "seconds", "factor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +18,7 @@ class Column:
 
     Beside the value a cell may show further keys of its row: `spread` (±), `low` and `high` (an interval),
     `factor` (times smaller, or the word in `better`), `change` (difference to the first row),
-    `remark` (a text below). The kind
-    `mixed` takes kind and unit from the row itself.
+    `remark` (a text below), `absent` (a word in place of a value that is not there).
     """
 
     key: str
@@ -34,6 +32,7 @@ class Column:
     better: str = ""
     change: str = ""
     remark: str = ""
+    absent: str = ""
 
     def to_json(self) -> dict[str, str]:
         """The fields that are set."""
@@ -61,6 +60,8 @@ _KNOWN: Mapping[str, tuple[str, Kind, str]] = {
     "train_loss": ("training loss", "number", ""),
     "hypervolume": ("hypervolume", "number", ""),
     "front_size": ("trials on the front", "integer", ""),
+    "p95_ms": ("p95", "ms", "ms"),
+    "loss": ("loss", "number", ""),
     "number": ("trial", "trial", ""),
     "epoch": ("epoch", "integer", ""),
     "seconds": ("time", "seconds", "s"),
@@ -121,6 +122,14 @@ def value_text(key: str, value: float, *, units: Mapping[str, str] | None = None
     shown = column(key, units=units)
     number = f"{100 * value:.4g}" if shown.kind == "share" else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     return " ".join(part for part in (shown.label, word, number, shown.unit) if part)
+
+
+def worded(text: str) -> str:
+    """A sentence of the record with the names of metrics as a person calls them: `latency (ms) at most 0.5`."""
+    for key, (label, _, unit) in _KNOWN.items():
+        if "_" in key or key in ("macs", "params"):
+            text = re.sub(rf"\b{key}\b", f"{label} ({unit})" if unit not in ("", "%") else label, text)
+    return text
 
 
 def plain(text: object) -> str:

@@ -105,8 +105,10 @@ def _shell(*, title: str, head: str, tail: str, live: bool, gl: bool) -> str:
 <nav id="sections" aria-label="Sections"></nav>
 <p id="problem" role="alert" hidden></p>
 <main id="content" tabindex="-1">
+  <section id="answer" aria-label="The answer"></section>
   <section id="headline" aria-label="Headline numbers"></section>
   <div id="panels"></div>
+  <section id="absent" aria-label="Not in this run" hidden></section>
 </main>
 <aside id="trial" role="dialog" aria-labelledby="trial-title" tabindex="-1" hidden></aside>
 <noscript><p class="empty">This page draws its tables and plots with JavaScript; switch it on to read it.</p></noscript>

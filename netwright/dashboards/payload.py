@@ -7,10 +7,11 @@ from typing import Any
 
 from netwright.analysis.front import pareto_front
 from netwright.core.plugins import load, name_of, names
+from netwright.dashboards.answer import answer
 from netwright.dashboards.details import trial_details
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
-from netwright.dashboards.panel import Panel, Row
+from netwright.dashboards.panel import Panel
 from netwright.runs.view import RunView
 
 EMBEDDED = 60
@@ -59,6 +60,7 @@ def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[s
             "wanted": view.wanted,
             "counts": {str(state): count for state, count in view.counts.items() if count},
         },
+        "answer": answer(view),
         "cards": cards(view),
         "panels": [panel_data(panel, view) for panel in (all_panels() if panels is None else panels)],
     }
@@ -80,11 +82,7 @@ def report_data(view: RunView) -> dict[str, Any]:
         "run": view.name,
         "state": view.state,
         "sequence": view.sequence,
+        "answer": answer(view),
         "headline": cards(view),
-        "panels": {name_of(panel): _unmixed(panel.rows(view)) for panel in all_panels()},
+        "panels": {name_of(panel): panel.rows(view) for panel in all_panels()},
     }
-
-
-def _unmixed(rows: Sequence[Row]) -> list[Row]:
-    """Rows without the keys that only say how to show a value."""
-    return [{key: value for key, value in row.items() if key not in ("kind", "unit")} for row in rows]

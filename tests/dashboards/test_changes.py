@@ -20,7 +20,7 @@ def apply(page: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
     if news["full"]:
         return {key: value for key, value in news.items() if key != "full"}
     page = copy.deepcopy(page)
-    page |= {key: news[key] for key in ("sequence", "run", "cards") if key in news}
+    page |= {key: news[key] for key in ("sequence", "run", "answer", "cards") if key in news}
     for panel in page["panels"]:
         parts = dict(news["panels"].get(panel["name"], {}))
         places, length = parts.pop("set", []), parts.pop("length", len(panel["rows"]))

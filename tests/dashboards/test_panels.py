@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,12 +13,14 @@ from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run, three_
 
 from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.plugins import build, names
+from netwright.dashboards.answer import answer
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
 from netwright.dashboards.panel import Panel
 from netwright.dashboards.payload import page_data, panel_data, report_data
 
 PANELS = names("panel")
+COLUMN_KEYS = ("key", "spread", "low", "high", "factor", "change", "remark", "absent")
 
 
 def panel(name: str) -> Panel:
@@ -35,7 +38,7 @@ def test_panel_gives_finite_plain_rows_and_a_table_of_them(name: str, case: str)
     assert len({tuple(row) for row in rows}) <= 1, "all rows have the same keys in the same order"
     if rows:
         columns = panel(name).columns(rows, view)
-        named = [getattr(c, f) for c in columns for f in ("key", "spread", "low", "high", "factor", "change", "remark")]
+        named = [getattr(c, f) for c in columns for f in COLUMN_KEYS]
         assert {key for key in named if key} <= set(rows[0])
         assert len({c.key for c in columns}) == len(columns)
 
@@ -104,13 +107,13 @@ def test_headline_is_computed_from_the_stages() -> None:
     assert (found["accuracy"]["value"], found["accuracy"]["before"]) == (0.9853, 0.9868)
     assert found["accuracy"]["low"] < 0.9853 < found["accuracy"]["high"]
     assert found["same answers after export"]["value"] == 0.997
-    assert found["trials finished"]["value"] == 29
+    assert list(found)[1:3] == ["latency", "MACs"], "the ratio of MACs stands beside the latency's"
 
 
 @pytest.mark.parametrize(
     ("figures", "shown"),
     [
-        ({"noisy": True, "reason": "NOISY: measure on a quieter machine"}, "NOISY: measure on a quieter machine"),
+        ({"noisy": True, "reason": "NOISY: measure on a quieter machine"}, "measure on a quieter machine"),
         ({"speedup_low": 0.97, "speedup_high": 5.0}, "not resolved"),
         ({"resolution": 4.0}, "not resolved"),
     ],
@@ -124,12 +127,72 @@ def test_a_speed_up_within_the_noise_is_not_claimed(figures: dict[str, Any], sho
     assert shown in card["note"]
     row = panel("compression").rows(view)[-1]
     assert (row["speedup"], row["speedup_low"]) == (None, None)
+    assert row["latency_ms_absent"] == ("noisy" if figures.get("noisy") else "")
     assert shown in row["latency_ms_note"]
 
 
-def test_tested_models_stand_in_the_order_of_their_stages() -> None:
-    rows = panel("proof").rows(full_run())
-    assert list(dict.fromkeys(row["model"] for row in rows))[:3] == ["winner", "model.onnx", "model.int8.onnx"]
+def test_proof_has_a_line_per_model_in_the_order_of_the_stages() -> None:
+    winner, exported, quantized = panel("proof").rows(full_run())
+    assert [row["model"] for row in (winner, exported, quantized)] == ["winner", "model.onnx", "model.int8.onnx"]
+    assert (quantized["test_accuracy"], quantized["test_samples"]) == (0.9853, 10_000)
+    assert quantized["test_accuracy_low"] < 0.9853 < quantized["test_accuracy_high"]
+    assert (winner["agreement"], quantized["agreement"], quantized["shapes"]) == (None, 0.997, "batch sizes 1, 2, 7")
+
+
+def test_proof_says_the_difference_at_every_shape_where_it_is_known() -> None:
+    entry = {**full_run().parity[0], "by_shape": {"batch size 1": 2.5e-7, "batch size 7": 8.3e-7}}
+    row = panel("proof").rows(replace(full_run(), parity=[entry], test=None))[0]
+    assert row["shapes"] == "2.5e-07 at batch size 1, 8.3e-07 at batch size 7"
+
+
+def test_coverage_counts_every_layer_once_by_what_became_of_it() -> None:
+    notes = [
+        {"layer": "", "verdict": "quantized", "reason": "90% of the parameters in 8 bits"},
+        {"layer": "stem", "verdict": "measured", "reason": "loses nothing"},
+        {"layer": "stem", "verdict": "quantized", "reason": "80 parameters"},
+        {"layer": "head", "verdict": "left alone", "reason": "it produces the outputs"},
+    ]
+    view = replace(full_run(), stages=[{"stage": "quantize", "notes": notes}])
+    assert panel("coverage").rows(view) == [
+        {
+            "stage": "quantize", "kept": "kept", "done": 1, "left": 1, "verdicts": "1 quantized, 1 left alone",
+            "whole": "90% of the parameters in 8 bits",
+        }
+    ]  # fmt: skip
+    assert [row["layer"] for row in panel("notes").rows(view)] == ["whole network", "head", "stem", "stem"]
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "label", "value"), [(None, "epochs", 4.0), ({"axis": "data", "rungs": [0.25, 1]}, "data used", 0.25)]
+)
+def test_how_far_a_trial_was_trained_is_told_along_its_own_axis(
+    fidelity: dict[str, Any] | None, label: str, value: float
+) -> None:
+    done = next(t for t in full_run().trials if t.state == "done")
+    specification = {"search": {"trials": 1, "fidelity": fidelity}}
+    view = replace(full_run(), trials=[replace(done, fidelity=value)], specification=specification)
+    rows = panel("trials").rows(view)
+    shown = next(c for c in panel("trials").columns(rows, view) if c.label == label)
+    assert rows[0][shown.key] == value
+    assert shown.kind == ("number" if fidelity is None else "share")
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_answer_says_which_model_or_why_there_is_none(case: str) -> None:
+    found = answer(VIEWS[case]())
+    assert found["text"].endswith(".")
+    assert "_ms" not in found["text"]
+
+
+def test_answer_names_the_model_its_passes_its_proof_and_its_file(tmp_path: Path) -> None:
+    (tmp_path / "model.int8.onnx").write_bytes(b"x")
+    found = answer(replace(full_run(), bundle=tmp_path))
+    assert found["text"].startswith(
+        f"Trial {full_run().winner['trial']}, the highest accuracy on the front with latency"
+    )
+    assert found["text"].endswith("made smaller by structured prune and quantize.")
+    assert "99.70 % of them" in found["proof"]
+    assert (found["file"], found["command"]) == (str(tmp_path / "model.int8.onnx"), "")
 
 
 class ForeignGraphs(dict[int, Any]):

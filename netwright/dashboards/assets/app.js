@@ -31,15 +31,22 @@ nw.showHead = () => {
   const counts = Object.entries(run.counts).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
   document.getElementById("status").textContent = [run.state, `${run.asked.toLocaleString("en")} of ${run.wanted.toLocaleString("en")} trials`, counts].filter(Boolean).join(" · ");
   document.getElementById("headline").replaceChildren(...nw.page.cards.map(nw.card));
+  const { text, proof, file, command } = nw.page.answer;
+  document.getElementById("answer").replaceChildren(
+    nw.el("p", {}, nw.el("b", {}, text), proof ? ` ${proof}` : ""),
+    ...(file ? [nw.el("p", { class: "where" }, "File ", nw.command(file))] : []),
+    ...(command ? [nw.el("p", { class: "where" }, "Next ", nw.command(command))] : []));
 };
 
-nw.section = (panel) => {
-  let section = document.getElementById(panel.name);
-  if (!section) {
-    section = nw.el("section", { id: panel.name, "aria-labelledby": `${panel.name}-title` });
-    document.getElementById("panels").append(section);
-  }
-  return section;
+// What this run has nothing of is named in one place at the end, with what would bring it, not as empty panels.
+nw.showAbsent = () => {
+  const absent = nw.page.panels.filter((panel) => !panel.rows.length);
+  const box = document.getElementById("absent");
+  box.hidden = !absent.length;
+  box.replaceChildren(nw.el("h2", {}, nw.live ? "Not in this run so far" : "Not in this run"),
+    nw.el("dl", {}, absent.flatMap((panel) => [nw.el("dt", {}, panel.title), nw.el("dd", {}, nw.marked(panel.empty))])));
+  const shown = nw.page.panels.filter((panel) => panel.rows.length);
+  document.getElementById("sections").replaceChildren(...shown.map((p) => nw.el("a", { href: `#${p.name}` }, p.title)));
 };
 
 // A plot is drawn when it comes near the screen, the others when the browser is idle: a page of many plots opens
@@ -80,12 +87,13 @@ nw.plotBox = (panel, state) => {
 nw.panel = (name) => nw.page.panels.find((panel) => panel.name === name);
 
 nw.showPanel = (panel) => {
-  const section = nw.section(panel);
+  const section = document.getElementById(panel.name);
   const state = nw.stateOf(panel);
+  section.hidden = !panel.rows.length;
   const head = [nw.el("h2", { id: `${panel.name}-title` }, panel.title), panel.note ? nw.el("p", { class: "lead" }, panel.note) : null];
   if (!panel.rows.length) {
     state.box = null;
-    section.replaceChildren(...head.filter(Boolean), nw.el("p", { class: "empty" }, panel.empty));
+    section.replaceChildren();
     return;
   }
   if (panel.figure && !state.box) state.box = nw.plotBox(panel, state);
@@ -105,9 +113,10 @@ nw.showPanel = (panel) => {
 
 nw.showAll = () => {
   nw.showHead();
-  document.getElementById("sections").replaceChildren(...nw.page.panels.map((p) => nw.el("a", { href: `#${p.name}` }, p.title)));
-  document.getElementById("panels").replaceChildren();
+  document.getElementById("panels").replaceChildren(...nw.page.panels.map((panel) =>
+    nw.el("section", { id: panel.name, "aria-labelledby": `${panel.name}-title` })));
   for (const panel of nw.page.panels) nw.showPanel(panel);
+  nw.showAbsent();
 };
 
 // Take over what the server says is new; the rest of the page is left as it is.
@@ -122,6 +131,7 @@ nw.apply = (news) => {
   nw.page.sequence = news.sequence;
   if (!news.run) return;
   nw.page.run = news.run;
+  nw.page.answer = news.answer;
   nw.page.cards = news.cards;
   nw.showHead();
   for (const [name, { set, length, ...fields }] of changed) {
@@ -135,6 +145,7 @@ nw.apply = (news) => {
     nw.showPanel(panel);
     if (focused) document.getElementById(name).querySelector("input[type=search]")?.focus();
   }
+  nw.showAbsent();
 };
 
 nw.problem = (text) => {

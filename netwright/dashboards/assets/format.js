@@ -14,6 +14,9 @@ nw.el = (tag, attributes = {}, ...children) => {
   return node;
 };
 
+// A text in which what stands between backquotes is code.
+nw.marked = (text) => text.split("`").map((part, index) => (index % 2 ? nw.el("code", {}, part) : part));
+
 nw.ABSENT = "–";
 
 nw.significant = (value, digits) => {

@@ -5,9 +5,7 @@ nw.PAGE = 50;
 nw.NUMERIC = new Set(["number", "integer", "share", "bytes", "ms", "seconds", "factor", "trial"]);
 
 nw.cell = (column, get) => {
-  const mixed = column.kind === "mixed";
-  const kind = mixed ? get("kind") : column.kind;
-  const unit = mixed ? get("unit") : column.unit;
+  const { kind, unit } = column;
   const value = get(column.key);
   const numeric = nw.NUMERIC.has(column.kind);
   const wide = typeof value === "string" && column.kind === "text" ? (value.length > 160 ? " wide" : value.length > 28 ? " long" : " short") : "";
@@ -22,7 +20,7 @@ nw.cell = (column, get) => {
     const exact = kind === "share" ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 12 });
     cell.append(nw.el("span", { title: exact }, nw.text(value, kind, unit)));
   } else {
-    cell.append(value === null || value === undefined ? (numeric || mixed ? nw.ABSENT : "") : String(value));
+    cell.append(value === null || value === undefined ? (column.absent && get(column.absent)) || (numeric ? nw.ABSENT : "") : String(value));
   }
   const spread = column.spread ? get(column.spread) : null;
   if (spread !== null && value !== null) cell.append(` ± ${nw.spreadText(spread, kind, unit)}`);

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from netwright.analysis.front import best_within_bounds
 from netwright.dashboards.details import draw
-from netwright.dashboards.labels import Column
+from netwright.dashboards.labels import Column, worded
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
 
@@ -38,7 +38,7 @@ class Architecture(Panel):
         if number is None:
             return ""
         if view.winner:
-            rule = str(view.winner.get("rule") or "")
+            rule = worded(str(view.winner.get("rule") or ""))
             return f"Trial {number} is the winner{': ' + rule if rule else ''}."
         return f"Trial {number} is the best within the bounds so far; no winner has been trained yet."
 

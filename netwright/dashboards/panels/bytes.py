@@ -12,11 +12,20 @@ from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
 COUNTS = {
-    "dense_bytes": ("parameters as floats", GREY),
+    "dense_bytes": ("dense floats", GREY),
     "file_bytes": ("file on disk", BLUE),
-    "gzip_bytes": ("file under gzip", ORANGE),
-    "coded_bytes": ("entropy-coded archive", GREEN),
+    "gzip_bytes": ("file gzipped", ORANGE),
+    "coded_bytes": ("coded archive", GREEN),
 }
+PARTS = {
+    "weights": "weights",
+    "indices": "indices",
+    "positions": "positions",
+    "codebooks": "code books",
+    "skeleton": "graph",
+    "rest": "other",
+}
+"""What an archive consists of, by the name on record."""
 BOUND = "entropy_bound_bytes"
 
 
@@ -26,9 +35,10 @@ class Bytes(Panel):
     title: ClassVar[str] = "Bytes"
     order: ClassVar[int] = 46
     help: ClassVar[str] = (
-        "The file on disk is what is deployed; the archive gives it back exactly. Gzip of the same file is the "
-        "control: a coder that does not beat it is not worth its decoder. The entropy bound is what a code could reach "
-        "that only knows how often each symbol occurs. Ratios are to the first stage's file on disk."
+        "Dense floats are 4 bytes per parameter. The file on disk is what is deployed; the archive gives it back "
+        "exactly. Gzip of the same file is the control: a coder that does not beat it is not worth its decoder. The "
+        "entropy bound is what a code could reach that only knows how often each symbol occurs. Ratios are to the "
+        "first stage's file on disk."
     )
     empty: ClassVar[str] = "No stage has its bytes counted yet. They come with the first stage of a `compress` recipe."
     table_open: ClassVar[bool] = True
@@ -44,7 +54,7 @@ class Bytes(Panel):
             Column(key=n, label=labels[n], kind="bytes", unit="bytes", factor=f"{n}_factor", better="smaller")
             for n in counted
         ]
-        parts = [Column(key="parts", label="breakdown")] if any(row["parts"] for row in rows) else []
+        parts = [Column(key="parts", label="archive, bytes by part")] if any(row["parts"] for row in rows) else []
         return [Column(key="stage", label="stage"), *shown, *parts]
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
@@ -93,7 +103,9 @@ def _row(stage: Mapping[str, Any], first: Mapping[str, Any]) -> Row:
         row[f"{name}_factor"] = whole / value if whole and value else None
     parts = stage.get("bytes")
     known = parts if isinstance(parts, Mapping) else {}
-    row["parts"] = ", ".join(f"{name} {size:,}" for name, size in known.items() if isinstance(size, int) and size)
+    sizes = {name: size for name in PARTS if isinstance(size := known.get(name), int)}
+    row |= {f"{name}_bytes": sizes.get(name) for name in PARTS}
+    row["parts"] = ", ".join(f"{PARTS[name]} {size:,}" for name, size in sizes.items() if size)
     return row
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from netwright.analysis.tradeoff import COSTS, tradeoff
+from netwright.analysis.tradeoff import COSTS, number, tradeoff
 from netwright.dashboards.figures import CYCLE, VERMILLION, layout
 from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
+
+ORDER = ("latency_ms", "macs", "params", "size_bytes", "peak_activation_bytes")
+"""The costs as they are shown: MACs stand beside the latency, for one says little about the other."""
+assert set(ORDER) == set(COSTS)
 
 
 class Compression(Panel):
@@ -23,6 +28,7 @@ class Compression(Panel):
         "All figures are of the exported file, run by the runtime it will be deployed on. Scores are on "
         "the validation split, accuracy with its 95 % interval; ± is the inter-quartile range; speed-ups are taken "
         "pair by pair. "
+        "Fewer multiply-accumulates (MACs) do not promise a faster model: read both columns. "
         "A stage that broke a bound was rolled back: the next one starts without it."
     )
     empty: ClassVar[str] = (
@@ -35,10 +41,13 @@ class Compression(Panel):
         return [
             {
                 **{key: rounded(value) if isinstance(value, float) else value for key, value in row.items()},
+                "latency_ms_note": row["latency_ms_note"].removeprefix("NOISY: "),
+                "latency_ms_absent": "noisy" if row["latency_ms_noisy"] else "",
+                "p95_ms": rounded(number((stage.get("latency") or {}).get("p95_ms")), 4),
                 "label": _label(row),
                 "verdict": "kept" if row["kept"] else "rolled back",
             }
-            for row in tradeoff(view.stages, score=view.score.metric)
+            for row, stage in zip(tradeoff(view.stages, score=view.score.metric), view.stages, strict=True)
         ]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
@@ -47,19 +56,22 @@ class Compression(Panel):
         paired = any(row["speedup"] or row["latency_ms_note"] for row in rows)
         ratio: dict[str, Any] = {} if paired else {"factor": "latency_ms_factor", "better": "faster"}
         latency = column("latency_ms", spread="latency_ms_spread", remark="latency_ms_note", **ratio)
-        others = [column(c, factor=f"{c}_factor", better="smaller") for c in COSTS if c != "latency_ms"]
+        latency = replace(latency, label="latency (p50)", absent="latency_ms_absent")
+        others = [column(c, factor=f"{c}_factor", better="smaller") for c in ORDER if c != "latency_ms"]
+        tail = [column("p95_ms")] if any(row["p95_ms"] is not None for row in rows) else []
         return [
             Column(key="stage", label="stage", remark="reason"),
             Column(key="verdict", label="verdict", kind="state"),
             column(score, units=view.units, low=f"{score}_low", high=f"{score}_high", change=f"{score}_change"),
             latency,
+            *tail,
             Column(key="speedup", label="speed-up", kind="factor", low="speedup_low", high="speedup_high"),
             *others,
         ]
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
         names, score = [plain(row["label"]) for row in rows], view.score.metric
-        bars = [_bars(rows, names, cost, colour) for cost, colour in zip(COSTS, CYCLE, strict=False)]
+        bars = [_bars(rows, names, cost, colour) for cost, colour in zip(ORDER, CYCLE, strict=False)]
         return {
             "data": [_scores(rows, names, score, view), *(bar for bar in bars if bar is not None)],
             "layout": layout(
@@ -111,7 +123,9 @@ def _scores(rows: Sequence[Row], names: Sequence[str], score: str, view: RunView
 
 def _bars(rows: Sequence[Row], names: Sequence[str], cost: str, colour: str) -> dict[str, Any] | None:
     known = [
-        (name, row, 1 / row[f"{cost}_factor"]) for name, row in zip(names, rows, strict=True) if row[f"{cost}_factor"]
+        (name, row, 1 / row[f"{cost}_factor"] if row[f"{cost}_factor"] else 0)
+        for name, row in zip(names, rows, strict=True)
+        if row[f"{cost}_factor"] or (cost == "latency_ms" and row["latency_ms_noisy"])
     ]
     if not known:
         return None
@@ -123,5 +137,9 @@ def _bars(rows: Sequence[Row], names: Sequence[str], cost: str, colour: str) -> 
         "x": [name for name, _, _ in known],
         "y": [rounded(share, 4) for _, _, share in known],
         "marker": {"color": colour, "pattern": {"shape": ["" if row["kept"] else "/" for _, row, _ in known]}},
+        "text": ["" if share else "noisy" for _, _, share in known],
+        "textangle": -90,
+        "textposition": "outside",
+        "cliponaxis": False,
         "hovertemplate": f"%{{x}}<br>{label} %{{y:.1%}} of the uncompressed<extra></extra>",
     }

@@ -6,23 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from netwright.analysis.tradeoff import number
-from netwright.core.records import Measurement
 from netwright.dashboards.details import protocol_text
 from netwright.dashboards.labels import Column, rounded
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
 
-OWN_COLUMNS = ("threads", "batch", "cpu", "statistic", "load_before", "load_after", "resolution")
+FIGURES = ("median_ms", "p10_ms", "p90_ms", "p95_ms", "iqr_ms", "cpu_median_ms", "resolution", "n")
+SETTINGS = ("cpu", "threads", "batch", "pairs", "statistic", "isa")
+SEARCHED = "every trial of the search"
+RESULTS = frozenset(
+    {"inner_repeats", "cpu_iqr_ms", "noisy", "load_before", "load_after", "speedup", "speedup_low", "speedup_high"}
+)
 
 
 class MeasurementPanel(Panel):
-    """Latency of every stage with its quantiles, samples, threads, CPU, noise and the rest of the protocol."""
+    """Latency of every stage with its quantiles, samples and noise, and the protocol behind them."""
 
-    title: ClassVar[str] = "How measured"
+    title: ClassVar[str] = "Latency"
     order: ClassVar[int] = 80
     help: ClassVar[str] = (
         "Models are run in turns with the uncompressed one, so that a busy machine slows all of them alike. "
-        "The resolution is the difference that two runs of the same model showed: smaller ones mean nothing."
+        "The resolution is the difference that two runs of the same model showed: smaller ones mean nothing. "
+        "Load is that of the machine before and after."
     )
     empty: ClassVar[str] = (
         "No latency has been measured in this run. Add the objective `latency_ms`, or a `compress` recipe."
@@ -31,50 +36,70 @@ class MeasurementPanel(Panel):
 
     def rows(self, view: RunView) -> list[Row]:
         searched = next((m for t in view.trials if (m := t.measurements.get("latency_ms")) and m.protocol), None)
-        rows = [_searched(searched)] if searched else []
+        rows = []
+        if searched:
+            rows.append(_row(SEARCHED, {"n": searched.protocol.get("pairs")}, searched.protocol))
         for stage in view.stages:
             if isinstance(stage.get("latency"), Mapping):
                 rows.append(_row(str(stage.get("stage", "")), stage["latency"], stage.get("protocol") or {}))
         return rows
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
-        return [
-            Column(key="model", label="model", remark="cpu"),
-            Column(key="median", label="median", kind="ms", unit="ms", spread="iqr"),
-            Column(key="p10", label="10 %", kind="ms", unit="ms"),
-            Column(key="p90", label="90 %", kind="ms", unit="ms"),
+        columns = [
+            Column(key="model", label="model"),
+            Column(key="median_ms", label="median (p50)", kind="ms", unit="ms", spread="iqr_ms"),
+            Column(key="p10_ms", label="p10", kind="ms", unit="ms"),
+            Column(key="p90_ms", label="p90", kind="ms", unit="ms"),
+            Column(key="p95_ms", label="p95", kind="ms", unit="ms"),
+            Column(key="cpu_median_ms", label="CPU time", kind="ms", unit="ms"),
             Column(key="n", label="samples", kind="integer"),
-            Column(key="noise", label="noise"),
             Column(key="resolution", label="resolution", kind="share"),
-            Column(key="threads", label="threads", kind="integer"),
-            Column(key="batch", label="batch", kind="integer"),
-            Column(key="statistic", label="time"),
-            Column(key="load", label="load before → after"),
-            Column(key="protocol", label="rest of the protocol"),
+            Column(key="load", label="load"),
+            Column(key="noise", label="noise"),
         ]
+        return [c for c in columns if c.key == "model" or any(row[c.key] not in (None, "") for row in rows)]
 
-
-def _searched(measurement: Measurement) -> Row:
-    figures = {"iqr_ms": measurement.spread, "n": measurement.protocol.get("pairs")}
-    return _row("every trial of the search", figures, measurement.protocol)
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        """The protocols, each said once."""
+        said = [f"The search: {row['said']}." for row in rows if row["model"] == SEARCHED and row["said"]]
+        stages = list(dict.fromkeys(row["said"] for row in rows if row["model"] != SEARCHED and row["protocol"]))
+        if len(stages) == 1:
+            return " ".join([f"All stages: {stages[0]}.", *said])
+        return " ".join([*(f"{row['model']}: {row['said']}." for row in rows if row["said"] in stages), *said])
 
 
 def _row(model: str, figures: Mapping[str, Any], protocol: Mapping[str, Any]) -> Row:
     noisy = figures.get("noisy")
     load = [protocol.get("load_before"), protocol.get("load_after")]
+    found = {key: rounded(number(figures.get(key)), 4) for key in FIGURES}
+    settings = {key: protocol[key] for key in SETTINGS if key in protocol}
+    settings |= {k: v for k, v in protocol.items() if k not in (*SETTINGS, *FIGURES, *RESULTS)}
     return {
         "model": model,
-        "median": rounded(number(figures.get("median_ms")), 4),
-        "iqr": rounded(number(figures.get("iqr_ms")), 2),
-        "p10": rounded(number(figures.get("p10_ms")), 4),
-        "p90": rounded(number(figures.get("p90_ms")), 4),
-        "n": figures.get("n"),
-        "noise": "" if noisy is None else str(figures.get("reason") or "NOISY") if noisy else "steady",
-        "resolution": rounded(number(figures.get("resolution")), 3),
-        "threads": protocol.get("threads"),
-        "batch": protocol.get("batch"),
-        "statistic": str(protocol.get("statistic") or ""),
+        **found,
+        "noise": ""
+        if noisy is None
+        else str(figures.get("reason") or "noisy").removeprefix("NOISY: ")
+        if noisy
+        else "steady",
         "load": " → ".join(f"{value:g}" for value in load if isinstance(value, (int, float))),
-        "cpu": str(protocol.get("cpu") or ""),
-        "protocol": protocol_text({k: v for k, v in protocol.items() if k not in OWN_COLUMNS}),
+        "said": _said(protocol),
+        "protocol": protocol_text(settings),
     }
+
+
+def _said(protocol: Mapping[str, Any]) -> str:
+    """The protocol in words; all of its settings are in the numbers of the report and beside each trial."""
+    threads = protocol.get("threads")
+    facts = [
+        (f"{protocol['statistic']} time" if protocol.get("statistic") else "")
+        + (f" on {protocol['cpu']}" if protocol.get("cpu") else ""),
+        f"{threads} {'thread' if threads == 1 else 'threads'}" if threads else "",
+        f"batch {protocol['batch']}" if protocol.get("batch") else "",
+        f"{protocol['pairs']} samples of each model" if protocol.get("pairs") else "",
+        f"in turns with {protocol['reference']}" if protocol.get("reference") else "",
+        f"after at most {protocol['warmup_seconds']:g} s of warm-up" if protocol.get("warmup_seconds") else "",
+    ]
+    text = ", ".join(fact for fact in facts if fact) or protocol_text(protocol)
+    spread = protocol.get("noisy_above")
+    return text + (f"; noisy is an inter-quartile range above {spread:.0%} of the median" if spread else "")

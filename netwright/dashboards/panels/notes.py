@@ -10,21 +10,22 @@ from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
 
 WHOLE = "whole network"
+LEFT = ("left alone", "refused")
 
 
 class Notes(Panel):
     """One line per pass and layer: pruned, factorized, quantized, or left alone with the reason."""
 
-    title: ClassVar[str] = "What each pass did"
+    title: ClassVar[str] = "Passes"
     order: ClassVar[int] = 48
     help: ClassVar[str] = (
-        "Taken from the passes themselves. Coverage, such as the share of parameters that is really in 8 bits, stands "
-        "in the line of the whole network; every layer that a pass left alone has a line with the reason."
+        "Taken from the passes themselves. Of each pass the whole network comes first, then the layers it left alone "
+        "with the reason, then the others."
     )
     empty: ClassVar[str] = "No pass has been run yet, or none had anything to say about single layers."
 
     def rows(self, view: RunView) -> list[Row]:
-        return [
+        rows = [
             {
                 "stage": str(stage.get("stage", "")),
                 "kept": "kept" if stage.get("kept", True) else "rolled back",
@@ -35,6 +36,8 @@ class Notes(Panel):
             for stage in view.stages
             for note in stage.get("notes") or ()
         ]
+        places = {stage: place for place, stage in enumerate(dict.fromkeys(row["stage"] for row in rows))}
+        return sorted(rows, key=lambda row: (places[row["stage"]], row["layer"] != WHOLE, row["verdict"] not in LEFT))
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         return [
@@ -46,7 +49,7 @@ class Notes(Panel):
         ]
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
-        alone = sum(row["verdict"] in ("left alone", "refused") for row in rows)
+        alone = sum(row["verdict"] in LEFT for row in rows)
         if not alone:
             return "No layer was left alone or refused."
         return f"{alone} {'layer was' if alone == 1 else 'layers were'} left alone or refused; the reasons are below."

@@ -12,24 +12,16 @@ from netwright.dashboards.labels import Column, column, rounded
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
 
-_PARITY: Mapping[str, tuple[str, str]] = {
-    "max_difference": ("largest difference of an output", "number"),
-    "mean_difference": ("mean difference of the outputs", "number"),
-    "scale": ("largest output, for comparison", "number"),
-    "agreement": ("samples with the same answer", "share"),
-    "accuracy_original": ("accuracy of the original", "share"),
-    "accuracy_exported": ("accuracy of the exported file", "share"),
-}
-
 
 class Proof(Panel):
-    """Test figures with their sample size and interval, and the parity of every exported file."""
+    """One line per model: its figures on the test split with sample size and interval, and the parity of its file."""
 
-    title: ClassVar[str] = "Test and parity"
+    title: ClassVar[str] = "Proof"
     order: ClassVar[int] = 50
     help: ClassVar[str] = (
         "The test split was read once, at the end: nothing was chosen by it. Intervals hold the true accuracy with "
-        "95 % confidence. Parity compares the exported file in its runtime with the trained network."
+        "95 % confidence. Parity compares the exported file, run by its runtime, with the trained network on the "
+        "validation split and at every shape named; the largest difference is to be read beside the largest output."
     )
     empty: ClassVar[str] = (
         "No model has been exported yet, so nothing is proven. Export the winner, or let the whole run finish."
@@ -37,16 +29,41 @@ class Proof(Panel):
     table_open: ClassVar[bool] = True
 
     def rows(self, view: RunView) -> list[Row]:
-        return [*_test_rows(view), *_parity_rows(view.parity)]
+        tested = {model.name: model for model in tested_models(view)}
+        compared = {_named(entry): entry for entry in view.parity if number(entry.get("max_difference")) is not None}
+        names = [*tested, *(name for name in compared if name not in tested)]
+        metrics = list(dict.fromkeys(key for model in tested.values() for key in _figures(model)))
+        rows = [_row(name, tested.get(name), compared.get(name, {}), metrics) for name in names]
+        return [row for row in rows if any(v not in (None, "") for key, v in row.items() if key != "model")]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
+        known = {key for row in rows for key, value in row.items() if value is not None and value != ""}
+        tests = [key for key in rows[0] if key.startswith("test_") and not key.endswith(("_low", "_high", "_samples"))]
         return [
             Column(key="model", label="model"),
-            Column(key="what", label="figure"),
-            Column(key="value", label="value", kind="mixed", low="low", high="high"),
-            Column(key="n", label="samples", kind="integer"),
-            Column(key="how", label="how"),
+            *(_tested_column(key, view) for key in tests),
+            *(column for column in _fixed(view) if column.key in known),
         ]
+
+
+def _tested_column(key: str, view: RunView) -> Column:
+    shown = column(key.removeprefix("test_"), units=view.units)
+    ends = {"low": f"{key}_low", "high": f"{key}_high"} if key == "test_accuracy" else {}
+    return Column(key=key, label=f"test {shown.label}", kind=shown.kind, unit=shown.unit, **ends)
+
+
+def _fixed(view: RunView) -> list[Column]:
+    score = column(view.score.metric, units=view.units)
+    return [
+        Column(key="test_samples", label="test samples", kind="integer"),
+        Column(key="agreement", label="same answers", kind="share"),
+        Column(key="max_difference", label="largest difference", kind="number", remark="shapes"),
+        Column(key="mean_difference", label="mean difference", kind="number"),
+        Column(key="scale", label="largest output", kind="number"),
+        Column(key="score_original", label=f"{score.label} of the network", kind=score.kind, unit=score.unit),
+        Column(key="score_exported", label=f"{score.label} of the file", kind=score.kind, unit=score.unit),
+        Column(key="parity_samples", label="samples compared", kind="integer"),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,63 +88,42 @@ def tested_models(view: RunView) -> list[Tested]:
     return sorted(found, key=lambda tested: len(places) if tested.stage is None else tested.stage)
 
 
-def _test_rows(view: RunView) -> list[Row]:
-    rows = []
-    for tested in tested_models(view):
-        model, n = tested.name, tested.n
-        for key, value in tested.figures.items():
-            shown = column(key)
-            if key == "n" or number(value) is None:
-                continue
-            share = key == "accuracy" and n and 0 <= value <= 1
-            low, high = wilson(value, n=n) if share and n else (None, None)
-            rows.append(
-                _row(
-                    model,
-                    f"test {shown.label}",
-                    value,
-                    shown.kind,
-                    unit=shown.unit,
-                    low=low,
-                    high=high,
-                    n=n,
-                    how="test split, read once",
-                )
-            )
-    return rows
+def _named(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("model") or entry.get("file") or entry.get("name") or "exported model")
 
 
-def _parity_rows(parity: Sequence[Mapping[str, Any]]) -> list[Row]:
-    rows = []
-    for entry in parity:
-        model = str(entry.get("model") or entry.get("file") or entry.get("name") or "exported model")
-        sizes = entry.get("batch_sizes") or ()
-        how = f"batch sizes {', '.join(map(str, sizes))}" if sizes else ""
-        if number(entry.get("tolerance")) is not None:
-            how += f"{'; ' if how else ''}tolerance {entry['tolerance']:g}"
-        for key, (what, kind) in _PARITY.items():
-            if number(entry.get(key)) is not None:
-                rows.append(_row(model, what, entry[key], kind, n=entry.get("n"), how=how))
-        for key, whose in (("score_original", "the original"), ("score_exported", "the exported file")):
-            if number(entry.get(key)) is not None:
-                shown = column(str(entry.get("score")))
-                what = f"{shown.label} of {whose}"
-                rows.append(_row(model, what, entry[key], shown.kind, unit=shown.unit, n=entry.get("n"), how=how))
-    return rows
+def _figures(model: Tested) -> list[str]:
+    return [key for key, value in model.figures.items() if key != "n" and number(value) is not None]
 
 
-def _row(
-    model: str, what: str, value: float, kind: str, *, unit: str = "", low: float | None = None,
-    high: float | None = None, n: int | None, how: str,
-) -> Row:  # fmt: skip
-    return {
-        "model": model,
-        "what": what,
-        "value": rounded(value, 5),
-        "kind": kind,
-        "unit": unit,
-        "low": rounded(low, 5),
-        "high": rounded(high, 5),
-        "n": n,
-        "how": how,
+def _row(name: str, tested: Tested | None, parity: Mapping[str, Any], metrics: Sequence[str]) -> Row:
+    row: Row = {"model": name}
+    for metric in metrics:
+        row[f"test_{metric}"] = rounded(number(tested.figures.get(metric)) if tested else None, 5)
+    accuracy, n = row.get("test_accuracy"), tested.n if tested else None
+    low, high = wilson(accuracy, n=n) if accuracy is not None and n and 0 <= accuracy <= 1 else (None, None)
+    judged = "accuracy" if number(parity.get("accuracy_original")) is not None else "score"
+    return row | {
+        "test_accuracy_low": rounded(low, 5),
+        "test_accuracy_high": rounded(high, 5),
+        "test_samples": n,
+        **{key: rounded(number(parity.get(key)), 5) for key in _PARITY},
+        "shapes": _shapes(parity),
+        "score_original": rounded(number(parity.get(f"{judged}_original")), 5),
+        "score_exported": rounded(number(parity.get(f"{judged}_exported")), 5),
+        "parity_samples": parity.get("n"),
     }
+
+
+_PARITY = ("agreement", "max_difference", "mean_difference", "scale", "tolerance")
+
+
+def _shapes(parity: Mapping[str, Any]) -> str:
+    """The largest difference at each shape that was tried, or the shapes where only the whole is on record."""
+    by_shape = parity.get("by_shape") or {}
+    if by_shape:
+        return ", ".join(f"{value:.2g} at {name}" for name, value in by_shape.items())
+    batches, lengths = parity.get("batch_sizes") or (), parity.get("lengths") or ()
+    told = [f"batch sizes {', '.join(map(str, batches))}"] if batches else []
+    told += [f"lengths {', '.join(map(str, lengths))}"] if lengths else []
+    return "; ".join(told)

@@ -19,7 +19,7 @@ WHOLE = "whole network"
 class Sensitivity(Panel):
     """The score after compressing one layer group alone, without training, at several strengths."""
 
-    title: ClassVar[str] = "Sensitivity of layer groups"
+    title: ClassVar[str] = "Sensitivity"
     order: ClassVar[int] = 43
     help: ClassVar[str] = (
         "Each group is compressed alone, all others left as they are, and nothing is trained afterwards: what is lost "

@@ -15,7 +15,7 @@ from netwright.runs.view import RunView
 class Size(Panel):
     """The file size as a waterfall: the winner, what each kept stage took away, what is left at the end."""
 
-    title: ClassVar[str] = "File size by stage"
+    title: ClassVar[str] = "File size"
     order: ClassVar[int] = 45
     help: ClassVar[str] = "Sizes of the whole exported file on disk; stages that were rolled back are left out."
     empty: ClassVar[str] = (

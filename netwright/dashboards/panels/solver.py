@@ -31,7 +31,7 @@ STYLE = {
 class Solver(Panel):
     """Settings of the recipe's open fields, tried one after the other, by what is made small and the score."""
 
-    title: ClassVar[str] = "Search over the recipe"
+    title: ClassVar[str] = "Recipe search"
     order: ClassVar[int] = 42
     help: ClassVar[str] = (
         "Every try is the recipe with one setting of its open fields, measured like the stages above, on the "

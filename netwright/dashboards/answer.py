@@ -1,0 +1,91 @@
+"""The answer of a run in two lines: which model, how it was made, whether it is proven, and where its file is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from netwright.analysis.front import best_within_bounds
+from netwright.analysis.tradeoff import number
+from netwright.core.records import TrialState
+from netwright.dashboards.labels import worded
+from netwright.dashboards.panels.proof import tested_models
+from netwright.runs.view import RunView
+
+Answer = dict[str, Any]
+
+
+def answer(view: RunView) -> Answer:
+    """Keys: `text`, `proof`, `file` (a path, or nothing), `command` (the next one to give, or nothing)."""
+    if view.stages:
+        return _compressed(view)
+    best = best_within_bounds(view.trials, view.objectives) if view.objectives else None
+    known = (view.winner or {}).get("trial")
+    if known is None and best is None:
+        return {"text": _nothing(view), "proof": "", "file": "", "command": ""}
+    run = shlex.quote(str(view.path))
+    if known is None and best is not None:
+        text = f"Trial {best.number} is the best within the bounds so far, after a search training only."
+        return {"text": text, "proof": "", "file": "", "command": f"netwright compress {run} --trial best"}
+    return {"text": f"{_whose(view)}. Nothing is compressed yet.", "proof": "", "file": "",
+            "command": f"netwright compress {run} --trial best"}  # fmt: skip
+
+
+def _compressed(view: RunView) -> Answer:
+    kept = [stage for stage in view.stages if stage.get("kept", True)]
+    passes = [str(stage.get("stage", "")).replace("_", " ") for stage in kept[1:]]
+    made = f"made smaller by {_and(passes)}" if passes else "not made smaller: every pass was rolled back"
+    file = _file(view, kept[-1])
+    command = "" if view.bundle else f"netwright export {shlex.quote(str(view.path))}"
+    return {"text": f"{_whose(view)}, {made}.", "proof": _proof(view, file), "file": file, "command": command}
+
+
+def _whose(view: RunView) -> str:
+    winner = view.winner or {}
+    rule = worded(str(winner.get("rule") or ""))
+    if winner.get("trial") is None:
+        return rule[:1].upper() + rule[1:] if rule else "A model of your own"
+    return f"Trial {winner['trial']}" + (f", {rule}" if rule else "")
+
+
+def _file(view: RunView, stage: Any) -> str:
+    """The file of the model that leaves: in the bundle where there is one, else the stage's own."""
+    place = next((i for i, one in enumerate(view.stages) if one is stage), None)
+    if view.bundle is not None:
+        names = [tested.name for tested in tested_models(view) if tested.stage == place]
+        names += [str(entry.get("file")) for entry in reversed(view.parity)]
+        for name in names:
+            if (view.bundle / name).is_file():
+                return str(view.bundle / name)
+    return str(view.path / stage["file"]) if stage.get("file") else ""
+
+
+def _proof(view: RunView, file: str) -> str:
+    """How far the file was compared with the network it came from; nothing when it was not."""
+    named = [one for one in view.parity if one.get("file") and file.endswith(str(one["file"]))]
+    entry = next(
+        (one for one in [*named, *reversed(view.parity)] if number(one.get("max_difference")) is not None), None
+    )
+    if entry is None:
+        return "Not exported as a bundle yet: nothing is proven beyond the figures below."
+    agreement, difference = number(entry.get("agreement")), number(entry["max_difference"])
+    samples = f" on {entry['n']:,} samples" if isinstance(entry.get("n"), int) else ""
+    same = (
+        f"gives the same answer as the trained network on {100 * agreement:.2f} % of them"
+        if agreement is not None
+        else ""
+    )
+    apart = f"is at most {difference:.2g} off its outputs" if difference is not None else ""
+    return f"Compared{samples}, the exported file {_and([part for part in (same, apart) if part])}."
+
+
+def _nothing(view: RunView) -> str:
+    """Why there is no model to name yet."""
+    counts = {state: view.counts.get(state, 0) for state in (TrialState.FAILED, TrialState.INFEASIBLE)}
+    told = [f"{count:,} {state}" for state, count in counts.items() if count]
+    return "No finished trial keeps the bounds yet" + (f": {_and(told)}." if told else ".")
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
