@@ -91,15 +91,7 @@ def broken_bound(
     for objective, allowed in ((ACCURACY, bounds.accuracy_drop), (score, bounds.max_drop)):
         if allowed is not None and (why := _dropped(row, first, objective, allowed=allowed)):
             return why
-    latency, was = row.get("latency_ms"), before.get("latency_ms")
-    if (
-        bounds.slowdown is not None
-        and latency is not None
-        and was is not None
-        and latency > was * (1 + bounds.slowdown)
-    ):
-        return f"it made the network slower: {was:.4g} → {latency:.4g} ms; at most {bounds.slowdown:.0%} is allowed"
-    return ""
+    return "" if bounds.slowdown is None else _slower(row, before, allowed=bounds.slowdown)
 
 
 def gained_nothing(row: StageRow, *, before: StageRow, gains: Sequence[str], score: Objective = ACCURACY) -> str:
@@ -130,6 +122,24 @@ def _dropped(row: StageRow, first: StageRow, score: Objective, *, allowed: float
         return ""
     fell, change = ("fell", "drop") if score.direction == "maximize" else ("rose", "rise")
     return f"{name} {fell} from {start:.4f} to {value:.4f}, a {change} of {worse:.4f}; at most {allowed:g} is allowed"
+
+
+def _slower(row: StageRow, before: StageRow, *, allowed: float) -> str:
+    """That a stage is slower than allowed, or nothing; a paired comparison must say so with its whole interval.
+
+    A row without `change` has but its latency to be judged by.
+    """
+    latency, was, paired = row.get("latency_ms"), before.get("latency_ms"), row.get("change")
+    most = f"at most {allowed:.0%} is allowed"
+    if paired:
+        speedup, low, high = (paired[end] for end in ("speedup", "speedup_low", "speedup_high"))
+        told_apart = not paired["noisy"] and abs(speedup - 1) > (paired["resolution"] or 0)
+        if not told_apart or high * (1 + allowed) >= 1:
+            return ""
+        return f"it made the network slower: {speedup:.3g}x as fast ({low:.3g} to {high:.3g}) side by side; {most}"
+    if latency is None or was is None or latency <= was * (1 + allowed):
+        return ""
+    return f"it made the network slower: {was:.4g} → {latency:.4g} ms; {most}"
 
 
 def _gained(name: str, value: float, before: float, score: Objective) -> bool:

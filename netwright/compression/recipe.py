@@ -65,7 +65,8 @@ __all__ = [
     "run_recipe",
 ]
 
-Measure = Callable[["Model", str], StageRow]
+Measure = Callable[["Model", str, StageRow], StageRow]
+"""The row of a model, given its stage's name and the row of the model it was made from (empty for the input)."""
 
 VERSION = 2
 
@@ -210,7 +211,7 @@ def run_recipe(
     salt: str = "",
     stop_at_break: bool = False,
 ) -> RecipeResult:
-    """Run the passes in order; each result is measured by `measure(model, stage)` and kept or rolled back.
+    """Run the passes in order; each result is measured by `measure(model, stage, before)` and kept or rolled back.
 
     A pass that broke a bound is tried again, milder, as often as the recipe's `retry` allows; with `stop_at_break`
     the recipe ends there instead.
@@ -247,7 +248,7 @@ class _Engine:
     def original(self) -> Stage:
         """The input's own row."""
         outcome, resumed = self._stored(
-            {"pass": "original"}, self.input, lambda: Outcome(self.input, self._row(self.input, "original"))
+            {"pass": "original"}, self.input, lambda: Outcome(self.input, self._row(self.input, "original", {}))
         )
         if outcome.error:
             raise CompressionError(f"the network to compress cannot be measured: {outcome.error}")
@@ -286,7 +287,7 @@ class _Engine:
         self.context.listener(
             Event("compress.pass", {"stage": name, "number": number + 1, "of": len(self.recipe.passes)})
         )
-        outcome, resumed = self._stored(spec_of(one), start, lambda: self._apply(one, start, name))
+        outcome, resumed = self._stored(spec_of(one), start, lambda: self._apply(one, start, name, before.row))
         row = outcome.row or {"stage": name, **dict.fromkeys(self._figures())}
         score = self.context.task.primary()
         broken = broken_bound(row, before=before.row, first=stages[0].row, bounds=self.recipe.bounds, score=score)
@@ -308,17 +309,17 @@ class _Engine:
         self._tell(stage, number + 1)
         return stage
 
-    def _apply(self, one: Pass, start: Model, name: str) -> Outcome:
+    def _apply(self, one: Pass, start: Model, name: str, before: StageRow) -> Outcome:
         try:
             made = one.apply(start, self.context)
-            return Outcome(made, self._row(made, name))
+            return Outcome(made, self._row(made, name, before))
         except (InterruptedRunError, ConfigurationError, MissingPackageError, DataError):
             raise
         except NetwrightError as error:
             return Outcome(None, {}, error=str(error))
 
-    def _row(self, model: Model, name: str) -> StageRow:
-        row = dict(self.measure(model, name))
+    def _row(self, model: Model, name: str, before: StageRow) -> StageRow:
+        row = dict(self.measure(model, name, before))
         return {**row, "stage": name, **{key: _finite(row.get(key)) for key in self._figures()}}
 
     def _figures(self) -> tuple[str, ...]:

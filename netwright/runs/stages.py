@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,11 @@ class StageMeter:
         """Export the baseline, also when its row is known from before."""
         self.files[stage] = self._file(model, stage)
 
-    def measure(self, model: Model, stage: str) -> dict[str, Any]:
-        """The row of a stage: validation scores, latency, cost and size of the file that would be deployed."""
+    def measure(self, model: Model, stage: str, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The row of a stage: validation scores, latency, cost and size of the file that would be deployed.
+
+        `before` is the row of the stage it was made from, whose file runs beside; empty for the input.
+        """
         path = self.files.get(stage) or self._file(model, stage)
         self.files[stage] = path
         session = Session(path, threads=self.protocol.threads)
@@ -70,7 +73,7 @@ class StageMeter:
             "file": f"{self.folder.name}/{path.name}",
             "sha256": file_hash(path),
             **self._sizes(path, self._archive(model, stage, path), params=cost.params),
-            **self._latency(stage),
+            **self._latency(stage, before),
         }
 
     def _archive(self, model: Model, stage: str, path: Path) -> Path | None:
@@ -104,21 +107,34 @@ class StageMeter:
         data = self.task.data()
         return data.preprocessing(data.calibration.inputs[:EXAMPLES])
 
-    def _latency(self, stage: str) -> dict[str, Any]:
-        """Latency columns from a session with the baseline.
+    def _latency(self, stage: str, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Latency columns from a session with the baseline and the stage that this one was made from.
 
         Sessions at different times differ, so a stage's latency is the baseline's first one, divided by the paired
-        speed-up: that makes stages comparable until all are measured together.
+        speed-up: that makes stages comparable until all are measured together. `change` is the speed-up over the
+        stage before, paired as well: what tells a slower stage from a busy moment.
         """
         first = next(iter(self.files))
-        files = {name: self.files[name] for name in dict.fromkeys([first, stage])}
-        found = time_files(files, self.example, protocol=self.protocol, reference=first)
-        columns = latency_columns(found[stage])
+        origin = self._file_of(before) or self.files[first]
+        same = {name for name, path in self.files.items() if path == origin}
+        reference = first if first in same else "before"
+        files = {first: self.files[first], reference: origin, stage: self.files[stage]}
+        found = time_files(files, self.example, protocol=self.protocol, reference=reference)
         self.baseline_ms = self.baseline_ms or found[first].value_ms
-        speedup = found[stage].speedup
-        if columns["latency_ms"] is not None and speedup:
-            columns["latency_ms"] = self.baseline_ms / speedup
+        latency = found[stage]
+        columns: dict[str, Any] = {}
+        if before and latency.speedup:
+            ends = ("speedup", "speedup_low", "speedup_high", "resolution", "noisy")
+            columns["change"] = {"before": before.get("stage"), **{end: getattr(latency, end) for end in ends}}
+        columns |= latency_columns(_over_baseline(latency, found[first].speedup))
+        if columns["latency_ms"] is not None and columns["speedup"]:
+            columns["latency_ms"] = self.baseline_ms / columns["speedup"]
         return columns
+
+    def _file_of(self, row: Mapping[str, Any]) -> Path | None:
+        """The file that a row was measured on, if it is still there."""
+        path = self.folder.parent / str(row.get("file"))
+        return path if path.is_file() else None
 
     def _file(self, model: Model, stage: str) -> Path:
         """The file to deploy, named by its stage and content, so that no recipe overwrites another's."""
@@ -130,6 +146,14 @@ class StageMeter:
             export_onnx(model.module, made, example=self.example)
             made.write_bytes(positive_zeros(made.read_bytes()))
         return made.replace(self.folder / f"{stage}-{file_hash(made)[:8]}.onnx")
+
+
+def _over_baseline(latency: Latency, baseline: float | None) -> Latency:
+    """A latency with its speed-up over the baseline, given the baseline's own over the same reference."""
+    if baseline is None or latency.speedup is None:
+        return latency
+    ends = {end: getattr(latency, end) / baseline for end in ("speedup", "speedup_low", "speedup_high")}
+    return replace(latency, **ends)
 
 
 def byte_figures(path: Path, archive: Path | None = None, *, params: int) -> dict[str, Any]:

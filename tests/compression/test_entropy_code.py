@@ -96,3 +96,20 @@ def test_nothing_may_follow_and_nothing_is_coded_twice(context_of, tmp_path) -> 
     for passes in (("entropy_code", "quantize"), ("entropy_code", "fine_tune"), ("entropy_code", "entropy_code")):
         with pytest.raises(ConfigurationError, match="entropy_code"):
             Recipe.parse({"passes": passes})
+
+
+def test_a_stage_is_timed_beside_the_one_it_was_made_from(context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    meter = StageMeter(context.task, tmp_path / "models", LatencyProtocol(pairs=20, seconds=0.3, noisy_above=9))
+    wide = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8192), torch.nn.Linear(8192, 10)).eval()
+    meter.begin(Model(net))
+    first = meter.measure(Model(net), "original", {})
+    slower = meter.measure(Model(wide), "widened", first)
+    back = meter.measure(Model(net), "narrowed", slower)
+    assert "change" not in first
+    assert slower["change"]["before"] == "original"
+    assert slower["change"]["speedup_high"] < 0.5
+    assert back["change"]["before"] == "widened"
+    assert back["change"]["speedup_low"] > 2
+    assert 0.5 < back["speedup"] < 2, "over the baseline, the same network is neither faster nor slower"
+    assert back["latency"]["speedup_low"] <= back["speedup"] <= back["latency"]["speedup_high"]

@@ -20,7 +20,7 @@ def test_the_file_answers_like_the_module_and_resumes(context_of, tmp_path) -> N
     net, context = context_of("plain_cnn", epochs=6)
     trained = context.fine_tune(net, purpose="train", distill=False)
 
-    def measure(model: Model, stage: str) -> dict[str, object]:
+    def measure(model: Model, stage: str, before: object) -> dict[str, object]:
         return {"size_bytes": model.file.stat().st_size if model.file else 10**9, "accuracy": None}
 
     store, recipe = FolderStore(tmp_path / "stages"), Recipe(passes=("quantize",))

@@ -64,7 +64,7 @@ def _forget() -> None:
 
 
 def measured(context: Context):
-    def measure(model: Model, stage: str) -> dict[str, object]:
+    def measure(model: Model, stage: str, before: object) -> dict[str, object]:
         found = profile(model.module, context.example_tensor())
         return {
             "accuracy": context.evaluate(model.module)["accuracy"],
@@ -231,7 +231,9 @@ def test_a_pass_that_is_for_the_score_gains_in_its_direction(score: Objective, b
 def test_not_a_number_counts_as_unknown(context_of) -> None:
     net, context = context_of("mlp")
     recipe = Recipe(passes=(Halve(),), bounds=Bounds(accuracy_drop=0.1))
-    result = run_recipe(Model(net), recipe, context, lambda model, stage: {"accuracy": float("nan"), "params": 5})
+    result = run_recipe(
+        Model(net), recipe, context, lambda model, stage, before: {"accuracy": float("nan"), "params": 5}
+    )
     assert result.stages[1].row["accuracy"] is None
     assert "not known" in result.stages[1].reason
 
@@ -253,7 +255,7 @@ def test_a_stored_recipe_is_not_computed_again(context_of, tmp_path) -> None:
     first = run_recipe(Model(net), recipe, context, measured(context), store=store)
     done = len(Halve.applied)
 
-    def never(model: Model, stage: str) -> dict[str, object]:
+    def never(model: Model, stage: str, before: object) -> dict[str, object]:
         raise AssertionError(stage)
 
     second = run_recipe(Model(net), recipe, context, never, store=store)
@@ -311,7 +313,7 @@ def test_other_bounds_are_judged_anew_without_computing(context_of, tmp_path) ->
     store = FolderStore(tmp_path / "stages")
     run_recipe(Model(net), Recipe(passes=(Halve(),)), context, measured(context), store=store)
     strict = Recipe(passes=(Halve(),), bounds=Bounds(accuracy_drop=0.0))
-    result = run_recipe(Model(net), strict, context, lambda model, stage: {}, store=store)
+    result = run_recipe(Model(net), strict, context, lambda model, stage, before: {}, store=store)
     drop = result.stages[0].row["accuracy"] - result.stages[1].row["accuracy"]
     assert len(Halve.applied) == 1
     assert result.stages[1].kept is (drop <= 0)
@@ -332,9 +334,9 @@ class Shrink(Pass):
         return model.with_module(net.eval(), [Note("shrink", "", "done")])
 
 
-def falling(model: Model, stage: str) -> dict[str, object]:
+def falling(model: Model, stage: str, before: object) -> dict[str, object]:
     """Accuracy and size that both fall with the width of the hidden layer."""
-    del stage
+    del stage, before
     width = next(layer for layer in model.module if isinstance(layer, nn.Linear)).out_features
     return {"accuracy": 0.5 + width / 128, "params": width, "size_bytes": width, "latency_ms": None, "macs": width}
 
@@ -425,3 +427,22 @@ def test_a_pass_that_slows_the_network_down_is_rolled_back() -> None:
     near = {**slower, "latency_ms": 1.04}
     assert judge(near, before=before, first=before, bounds=bounds, gains=("size_bytes",)) == ""
     assert judge(slower, before=before, first=before, bounds=Bounds(), gains=("size_bytes",)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"speedup": 0.8, "speedup_low": 0.78, "speedup_high": 0.82}, False),
+        ({"speedup": 0.9, "speedup_low": 0.8, "speedup_high": 0.97}, True),
+        ({"speedup": 0.8, "speedup_low": 0.78, "speedup_high": 0.82, "resolution": 0.3}, True),
+        ({"speedup": 0.8, "speedup_low": 0.78, "speedup_high": 0.82, "noisy": True}, True),
+        ({"speedup": 1.1, "speedup_low": 1.05, "speedup_high": 1.15}, True),
+    ],
+)
+def test_a_paired_comparison_decides_what_is_slower_not_two_sessions(change: dict[str, object], kept: bool) -> None:
+    before = {"latency_ms": 1.0, "size_bytes": 100}
+    change = {"before": "original", "resolution": 0.02, "noisy": False, **change}
+    row = {"latency_ms": 1.2, "size_bytes": 50, "change": change}
+    reason = judge(row, before=before, first=before, bounds=Bounds(slowdown=0.05), gains=("size_bytes",))
+    assert (reason == "") is kept
+    assert kept or "0.8x as fast (0.78 to 0.82) side by side; at most 5% is allowed" in reason

@@ -69,7 +69,7 @@ class Narrow(Pass):
 class QuickMeter(StageMeter):
     """Counts costs on the module instead of an exported file, which would take seconds."""
 
-    def measure(self, model: Model, stage: str) -> dict[str, Any]:
+    def measure(self, model: Model, stage: str, before: object) -> dict[str, Any]:
         found = profile(model.module, torch.zeros(2, 1, 8, 8))
         from netwright.tasks.training import evaluate
 
