@@ -79,18 +79,13 @@ def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
     return twin
 
 
-class _Leaves(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or type(m).__module__.startswith("torch.nn.")
-
-
 def _graph(module: nn.Module) -> fx.Graph | None:
     """How the layers are wired, or None when the network cannot be traced."""
     if isinstance(module, fx.GraphModule):
         return module.graph
     try:
         with torch.random.fork_rng(devices=[]):
-            return _Leaves().trace(module)
+            return fx.Tracer().trace(module)
     except Exception:
         # a network may raise whatever it likes when it is traced
         return None

@@ -70,6 +70,15 @@ def test_a_fold_is_exact(name: str) -> None:
     assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in folded(net, plan).modules())
 
 
+def test_layers_in_a_sequence_inside_a_network_are_folded_too() -> None:
+    branch = nn.Sequential(Conv(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.ReLU(True))
+    net = randomised(Net(lambda s, x: s.f((x + s.b(x)).mean((2, 3))), b=branch, f=Lin(3, 2)), seed=1).eval()
+    example = torch.randn(IMAGE)
+    (fold,) = plan_folds(net, example)
+    assert (fold.layer, fold.into, fold.refused) == ("b.1", "b.0", "")
+    assert torch.allclose(outputs(folded(net, [fold]), example), outputs(net, example), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_change_the_outputs_is_refused(name: str) -> None:
     make, shape, reason = REFUSED[name]
