@@ -33,7 +33,8 @@ Side: TypeAlias = tuple[CellOperation, int]
 """An operation and the number of the state that it reads."""
 
 SUM = Add()
-CONCATENATION = Concat()
+CONCATENATION = Concat(any_order=True)
+"""A cell is read by convolutions and by the classifier, so that its nodes may be numbered in any order."""
 
 
 @dataclass(frozen=True, slots=True)

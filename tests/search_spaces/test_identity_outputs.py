@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -13,7 +15,8 @@ from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.digest import _hashes, digest_of
-from netwright.search_spaces.graph import outline_of
+from netwright.search_spaces.graph import INPUT, LayerGraph, outline_of
+from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.space import SearchSpace
 
 SHAPES = Shapes((3, 8, 8), 5)
@@ -41,7 +44,7 @@ def outputs(space: SearchSpace, decisions: Decisions):
     role = {graph.nodes[entry.number - 1].name: hashes[entry.number] for entry in digest.kept}
     from netwright.search_spaces.compiler import compile_graph
 
-    model = compile_graph(graph).double().eval()
+    model = compile_graph(in_order_of_roles(graph, {INPUT: "", **role})).double().eval()
     for name, value in role.items():
         try:
             module = model.get_submodule(name.replace("/", "."))
@@ -53,6 +56,17 @@ def outputs(space: SearchSpace, decisions: Decisions):
     inputs = torch.randn(2, *SHAPES.input, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     with torch.inference_mode():
         return model(inputs), max(weighted.values(), default=1) > 1
+
+
+def in_order_of_roles(graph: LayerGraph, role: Mapping[str, str]) -> LayerGraph:
+    """The graph with freely ordered inputs in the order of their roles, as the weights that read them would be."""
+    nodes = [
+        replace(node, inputs=tuple(sorted(node.inputs, key=role.__getitem__)))
+        if isinstance(node.operation, Concat) and node.operation.any_order
+        else node
+        for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))
 
 
 @pytest.mark.parametrize("kind", SPACES)

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.shapes import Shapes
+from netwright.search_spaces.cell_genotypes import read_genotype
 from netwright.search_spaces.cell_operations import cell_operation, factorized_reduction
 from netwright.search_spaces.chooser import RejectedDecisionsError
 from netwright.search_spaces.compiler import compile_graph
@@ -280,3 +281,36 @@ def test_cells_told_by_the_first_of_their_kind_cost_what_the_graph_costs(setting
             one, other = f"normal/2/left/{what}", f"normal/2/right/{what}"
             swapped[one], swapped[other] = decisions[other], decisions[one]
         assert space.identity(swapped, shapes) == identity
+
+
+def renumbered(cell, rng):
+    """The same cell with its nodes in another order and the sides of each exchanged or not."""
+    sides, concat = cell.sides, cell.concat
+    nodes = {number: sides[2 * number - 4 : 2 * number - 2] for number in range(2, len(sides) // 2 + 2)}
+    numbers = {0: 0, 1: 1}
+    found = []
+    while len(numbers) < len(nodes) + 2:
+        ready = [n for n in nodes if n not in numbers and all(source in numbers for _, source in nodes[n])]
+        chosen = rng.choice(ready)
+        found += rng.sample([(operation, numbers[source]) for operation, source in nodes[chosen]], 2)
+        numbers[chosen] = len(numbers)
+    return found, sorted(numbers[state] for state in concat)
+
+
+@pytest.mark.parametrize("skeleton", STYLES)
+def test_cells_that_differ_in_the_numbers_of_their_nodes_are_one_network(skeleton):
+    space = NasnetCell(nodes=(4, 5), filters=(8,), cells=(1, 2), stages=2, skeleton=skeleton)
+    rng = random.Random(skeleton)
+    for _ in range(40):
+        decisions = space.sample(rng)
+        cells = read_genotype(space.genotype(decisions))
+        (normal, first), (reduce, second) = renumbered(cells.normal, rng), renumbered(cells.reduction, rng)
+        data = {"normal": normal, "normal_concat": first, "reduce": reduce, "reduce_concat": second, **cells.extra}
+        other = space.from_genotype(data)
+        assert other != decisions
+        assert space.describe(other, CIFAR)[0] == space.describe(decisions, CIFAR)[0]
+
+
+def test_cells_that_give_out_other_nodes_are_other_networks():
+    keys = {TWO_NODES.identity(with_normal(NORMAL, concat), CIFAR) for concat in [(2, 3), (2,), (3,), (1, 2), (0, 2)]}
+    assert len(keys) == 5

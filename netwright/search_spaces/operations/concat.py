@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Family, Operation
@@ -14,12 +16,23 @@ if TYPE_CHECKING:
 
 
 class Concat(Operation):
-    """Inputs side by side: along channels for images and vectors, along features for sequences."""
+    """Inputs side by side: along channels for images and vectors, along features for sequences.
+
+    Say `any_order` where all that reads the result mixes all channels with weights of its own, such as plain
+    convolutions and linear layers, be it through pooling, normalisation or activations. Networks that differ in the
+    order alone then are one: reordering the weights that read it turns one into the other.
+    """
 
     family: ClassVar[Family] = "wiring"
     inputs: ClassVar[int | None] = None
 
     features_last: bool = False
+    any_order: bool = Field(default=False, description="whether identity passes over the order of the inputs")
+
+    @property
+    def commutative(self) -> bool:  # type: ignore[override]  # most operations say it once for all of their kind
+        """Whether the order of the inputs means nothing."""
+        return self.any_order
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         axis = self._axis(shapes[0])
