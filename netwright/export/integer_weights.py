@@ -1,8 +1,9 @@
 """Weights stored as integers of 8, 4 or 2 bits in an ONNX file, computed with as floats.
 
 Every weight becomes an integer tensor, a scale per output channel or per block of inputs, and a DequantizeLinear
-node between. A runtime that makes weights float once, when a session opens, as `Session` has it do, is as fast as
-with the float file; 4 and 2 bits are packed, two and four to a byte.
+node between; a weight of few values that lie on no such grid becomes indices into a codebook. A runtime that makes
+weights float once, when a session opens, as `Session` has it do, is as fast as with the float file; 4 and 2 bits are
+packed, two and four to a byte. Linear layers may instead be multiplied as integers, see `block_products`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from netwright.core.errors import ExportError
+from netwright.export import block_products
+from netwright.export.codebooks import Codebook, packed
 from netwright.export.onnx_runtime import Session
 from netwright.export.quantization import attribute, costs, excluded_nodes, layer_of
 from netwright.export.weight_grid import integers, steps_of
@@ -25,6 +28,7 @@ from netwright.export.weight_grid import integers, steps_of
 Bits = Literal[2, 4, 8]
 _OPSETS: dict[int, int] = {8: 0, 4: 21, 2: 25}
 _BLOCK_OPSET = 21
+_EXACT = 1e-6
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 _SCALE_BYTES = 4
 
@@ -33,7 +37,8 @@ _SCALE_BYTES = 4
 class StoredLayer:
     """How the weights of a layer are stored, or why they are left in float.
 
-    `relative_error` is the norm of what rounding changed over the norm of the weights.
+    `relative_error` is the norm of what rounding changed over the norm of the weights, `product` says whether the
+    layer multiplies the integers themselves.
     """
 
     layer: str
@@ -41,6 +46,7 @@ class StoredLayer:
     stored: bool
     reason: str = ""
     relative_error: float = 0.0
+    product: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +64,21 @@ class StoredWeights:
 
 
 def store_integers(
-    source: Path, target: Path, *, bits: Bits = 8, block: int | None = None, exclude: Sequence[str] = ()
+    source: Path,
+    target: Path,
+    *,
+    bits: Bits = 8,
+    block: int | None = None,
+    exclude: Sequence[str] = (),
+    products: bool = False,
 ) -> StoredWeights:
     """Write a copy of an ONNX file whose weights of two or more dimensions are integers.
 
     Scales are one per output channel, or with `block` one per so many inputs of it, where the layer's inputs can be
     divided so. A layer stays in float where integers would take more bytes. Weights that lie on a grid of few
-    enough steps per channel, as rounded, ternary and binary ones do, are stored exactly. Raises ExportError when an
-    excluded layer does not exist or the runtime refuses the file.
+    enough steps per channel, as rounded, ternary and binary ones do, or have few enough values, as shared ones, are
+    stored exactly. With `products`, of 4 bits, Linear layers become the runtime's own operator on blocks of integers.
+    Raises ExportError when an excluded layer does not exist or the runtime refuses the file.
     """
     left = excluded_nodes(source, exclude)
     rows = {row.name: row for row in costs(source)}
@@ -78,18 +91,22 @@ def store_integers(
             continue
         row = rows[node.name]
         names = [name for name in row.weights if _is_matrix(node, name, held)]
-        count = sum(int(np.prod(held[name].dims)) for name in names)
         reason = "excluded" if node.name in left else "" if names else f"{node.op_type} has no weight matrix"
-        stored = [] if reason else [_Stored.of(node, held[name], bits=bits, block=block) for name in names]
+        stored = [] if reason else [_stored(node, held[name], bits=bits, block=block) for name in names]
+        count = sum(int(np.prod(held[name].dims)) for name in names)
         if stored and sum(one.size_bytes for one in stored) >= 4 * count:
             reason = f"{count} values are smaller in float than with their scales"
         if reason:
             layers.append(StoredLayer(layer_of(row), row.params, False, reason))
             continue
+        product = _product(node, names, held, model.graph, block) if products else None
+        error = product.relative_error if product else max(one.relative_error for one in stored)
+        layers.append(StoredLayer(layer_of(row), row.params, True, relative_error=error, product=bool(product)))
+        if product:
+            product.put(model, held.pop(product.name), node)
+            continue
         for one in stored:
-            made.append(one.put(model.graph, held.pop(one.name)))
-        error = max(one.relative_error for one in stored)
-        layers.append(StoredLayer(layer_of(row), row.params, True, relative_error=error))
+            made += one.put(model.graph, held.pop(one.name))
     nodes = [*made, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -117,6 +134,25 @@ def _is_matrix(node: Any, name: str, held: dict[str, Any]) -> bool:
     positions = [index for index, one in enumerate(node.input) if one == name]
     allowed = {1, 2} if node.op_type in _RECURRENT else {0, 1}
     return len(held[name].dims) > 1 and set(positions) <= allowed
+
+
+def _stored(node: Any, tensor: Any, *, bits: int, block: int | None) -> _Stored | Codebook:
+    """Integers with their scales, or a codebook where those would round and it does not."""
+    grid = _Stored.of(node, tensor, bits=bits, block=block)
+    if grid.relative_error <= _EXACT:
+        return grid
+    weights = numpy_helper.to_array(tensor)
+    by_row = node.op_type not in _RECURRENT and _output_axis(node, weights.ndim) == 0
+    return Codebook.of(tensor.name, weights, bits=bits, by_row=by_row) or grid
+
+
+def _product(
+    node: Any, names: Sequence[str], held: dict[str, Any], graph: Any, block: int | None
+) -> block_products.BlockProduct | None:
+    """The integer product that a Linear layer becomes, whose weight nothing else uses."""
+    if len(names) != 1 or sum(name == names[0] for one in graph.node for name in one.input) != 1:
+        return None
+    return block_products.BlockProduct.of(node, held[names[0]], block=block or block_products.BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +207,15 @@ class _Stored:
         """What values and scales take in the file."""
         return -(-self.values.size * self.bits // 8) + _SCALE_BYTES * self.scales.size
 
-    def put(self, graph: Any, tensor: Any) -> Any:
+    def put(self, graph: Any, tensor: Any) -> list[Any]:
         """Replace the float tensor by the integers and their scales; gives the node that makes floats of them."""
         whole, scale = f"{self.name}_integers", f"{self.name}_scale"
         graph.initializer.remove(tensor)
         graph.initializer.append(packed(self.values, whole, bits=self.bits))
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(self.scales), scale))
         options = {"axis": self.axis, **({"block_size": self.block} if self.block else {})}
-        return helper.make_node("DequantizeLinear", [whole, scale], [self.name], name=f"{self.name}_floats", **options)
-
-
-def packed(values: npt.NDArray[np.int8], name: str, *, bits: int) -> Any:
-    """Signed integers as a tensor of an ONNX file, the first of a byte in its lowest bits."""
-    kind = {8: TensorProto.INT8, 4: TensorProto.INT4, 2: TensorProto.INT2}[bits]
-    flat = np.ascontiguousarray(values).reshape(-1).astype(np.int8).view(np.uint8)
-    share = 8 // bits
-    parts = np.zeros(-(-flat.size // share) * share, np.uint8)
-    parts[: flat.size] = flat & (2**bits - 1)
-    shifts = (np.arange(share) * bits).astype(np.uint8)
-    raw = np.bitwise_or.reduce(parts.reshape(-1, share) << shifts, axis=1).astype(np.uint8)
-    tensor = TensorProto(name=name, data_type=kind, raw_data=raw.tobytes())
-    tensor.dims.extend(values.shape)
-    return tensor
+        name = f"{self.name}_floats"
+        return [helper.make_node("DequantizeLinear", [whole, scale], [self.name], name=name, **options)]
 
 
 def _output_axis(node: Any, rank: int) -> int:

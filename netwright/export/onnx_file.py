@@ -22,6 +22,7 @@ import onnx
 
 from netwright.core.cost import Cost
 from netwright.core.errors import ExportError
+from netwright.export.codebooks import INDICES, LOOKED_UP
 from netwright.export.onnx_shapes import known_shapes
 
 _NOT_PARAMETERS: Mapping[str, frozenset[int]] = {
@@ -31,6 +32,7 @@ _NOT_PARAMETERS: Mapping[str, frozenset[int]] = {
     "MatMulInteger": frozenset({2, 3}),
     "ConvInteger": frozenset({2, 3}),
     "DynamicQuantizeLSTM": frozenset(range(4, 12)),
+    "MatMulNBits": frozenset({2, 3, 4}),
     "Clip": frozenset({1, 2}),
     "Pad": frozenset({1, 2, 3}),
     "Resize": frozenset({1, 2, 3}),
@@ -132,7 +134,7 @@ class _Graph:
         taken: set[str] = set()
         rows = []
         for node in self.nodes:
-            if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
+            if node.op_type in {"QuantizeLinear", "DequantizeLinear"} or LOOKED_UP in node.name:
                 continue
             weights = [name for name in self._weights(node) if name not in taken]
             taken.update(weights)
@@ -141,7 +143,7 @@ class _Graph:
                 NodeCost(
                     name=node.name,
                     op=node.op_type,
-                    params=sum(prod(self.initializers[name].dims) for name in weights),
+                    params=sum(self._values(node, name) for name in weights),
                     macs=self._macs(node),
                     output_shape=self.shapes.get(output, ()),
                     output_bytes=self._bytes(output),
@@ -151,13 +153,19 @@ class _Graph:
             )
         return rows
 
+    def _values(self, node: Any, name: str) -> int:
+        """How many values an initializer holds; the integers of a product are packed, with some to fill the blocks."""
+        if node.op_type == "MatMulNBits" and name == node.input[1]:
+            return int(_attribute(node, "K", 0)) * int(_attribute(node, "N", 0))
+        return prod(self.initializers[name].dims)
+
     def _weights(self, node: Any) -> Iterable[str]:
-        """The initializers a node uses as parameters, those behind a dequantizer included."""
+        """The initializers a node uses as parameters, those behind a dequantizer or a codebook included."""
         skipped = _NOT_PARAMETERS.get(node.op_type, frozenset())
         for position, name in enumerate(node.input):
             if position in skipped:
                 continue
-            source = name
+            source = f"{name}{INDICES}" if f"{name}{INDICES}" in self.initializers else name
             while (maker := self.makers.get(source)) is not None and maker.op_type == "DequantizeLinear":
                 source = maker.input[0]
             tensor = self.initializers.get(source)
@@ -171,7 +179,7 @@ class _Graph:
         return name.endswith("_scale") and f"{name.removesuffix('_scale')}_quantized" in self.initializers
 
     def _is_int8(self, node: Any) -> bool:
-        if node.op_type in {"MatMulInteger", "ConvInteger", "DynamicQuantizeLSTM"}:
+        if node.op_type in {"MatMulInteger", "ConvInteger", "DynamicQuantizeLSTM", "MatMulNBits"}:
             return True
         if node.op_type.startswith("QLinear") or len(node.input) < 2:
             return bool(node.op_type.startswith("QLinear"))
@@ -184,7 +192,7 @@ class _Graph:
             return rule(node)
         if node.op_type in _GATES:
             return self._recurrent(node)
-        if node.op_type in {"MatMul", "MatMulInteger"}:
+        if node.op_type in {"MatMul", "MatMulInteger", "MatMulNBits"}:
             return prod(self._shape(node.output[0])) * self._shape(node.input[0])[-1]
         if node.op_type == "Gemm":
             rows = self._shape(node.input[0])
@@ -247,6 +255,8 @@ class _Graph:
 
     def _is_constant(self, node: Any) -> bool:
         """Whether a node only prepares a weight: all it reads are initializers."""
+        if LOOKED_UP in node.name:
+            return True
         return bool(node.input) and all(name in self.initializers for name in node.input if name)
 
     def _shares(self, node: Any) -> bool:

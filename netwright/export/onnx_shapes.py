@@ -130,6 +130,8 @@ def _by_rule(node: Any, position: int, inferred: Mapping[str, tuple[Shape, int]]
         time, batch, _ = source
         directions, hidden = recurrence[0], recurrence[1]
         return (time, directions, batch, hidden) if position == 0 else (directions, batch, hidden)
+    if node.op_type == "MatMulNBits":
+        return (*source[:-1], next(one.i for one in node.attribute if one.name == "N"))
     if node.op_type != "Reshape":
         return None
     target = values.of(node.input[1])

@@ -12,8 +12,10 @@ from torch import nn
 
 from netwright.compression.model import Model
 from netwright.compression.passes.quantize_weights import QuantizeWeights
-from netwright.core.errors import CompressionError
-from netwright.export.integer_weights import packed
+from netwright.core.errors import CompressionError, ConfigurationError
+from netwright.export.codebooks import packed
+from netwright.export.integer_weights import store_integers
+from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
 from netwright.export.to_onnx import export_onnx
 
@@ -89,3 +91,80 @@ def test_packed_integers_are_read_back_by_the_runtime(bits: int, tmp_path) -> No
     model.ir_version = 11
     onnx.save(model, str(tmp_path / "m.onnx"))
     assert np.array_equal(Session(tmp_path / "m.onnx")(np.zeros((3, 5), np.float32)), values)
+
+
+def test_shared_and_trained_ternary_values_are_stored_exactly(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    with torch.no_grad():
+        wanted = {}
+        for layer, values in ((net.two, [-0.3, 0.0, 0.11]), (net.head, [-0.2, 0.05, 0.3])):
+            entries = torch.tensor(values)[torch.randint(0, 3, layer.weight.shape)]
+            layer.weight.copy_(entries)
+            wanted[layer] = entries
+        outputs = net(torch.tensor(context.calibration)).numpy()
+    done = QuantizeWeights(bits=2, exclude=("one",)).apply(Model(net), context)
+    facts = {note.layer: note.reason for note in done.notes[1:]}
+    assert "changed the weights by 0.0000" in facts["two"]
+    assert "changed the weights by 0.0000" in facts["head"]
+    assert np.allclose(Session(done.file)(context.calibration), outputs, atol=1e-5)
+    assert _cost_of(done.file) == _cost_of(_plain(net, context))
+    held = {one.name: one for one in onnx.load(str(done.file)).graph.initializer}
+    assert len(held["two.weight_indices"].raw_data) == -(-net.two.weight.numel() // 4)
+
+
+def test_a_codebook_for_every_channel_is_exact_too(context_of) -> None:
+    net, context = context_of("mlp")
+    with torch.no_grad():
+        signs = torch.randint(-1, 2, net[4].weight.shape)
+        sizes = torch.rand(len(signs), 2) + 0.1
+        net[4].weight.copy_(torch.where(signs > 0, sizes[:, :1], torch.where(signs < 0, -sizes[:, 1:], 0.0)))
+        outputs = net(torch.tensor(context.calibration)).numpy()
+    done = QuantizeWeights(bits=2, exclude=("1", "6")).apply(Model(net), context)
+    assert "changed the weights by 0.0000" in next(note.reason for note in done.notes if note.layer == "4")
+    assert np.allclose(Session(done.file)(context.calibration), outputs, atol=1e-5)
+    assert _cost_of(done.file) == _cost_of(_plain(net, context))
+
+
+@pytest.mark.parametrize("three_axes", [False, True])
+def test_products_of_integers_run_in_the_runtime_and_count_alike(context_of, tmp_path, three_axes: bool) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(72, 40), nn.ReLU(), nn.Linear(40, 10)).eval()
+    shape = (5, 72) if three_axes else (72,)
+    inputs = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    source, target = tmp_path / "float.onnx", tmp_path / "int4.onnx"
+    export_onnx(net, source, example=inputs)
+    result = store_integers(source, target, bits=4, products=True)
+    assert all(one.product for one in result.layers if one.stored)
+    assert sum(node.op_type == "MatMulNBits" for node in onnx.load(str(target)).graph.node) == 2
+    found, wanted = Session(target)(inputs), Session(source)(inputs)
+    assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.15
+    assert graph_cost(target).params == graph_cost(source).params
+    assert graph_cost(target).macs == graph_cost(source).macs
+
+
+def test_weights_on_a_grid_of_four_bits_are_multiplied_without_rounding(tmp_path) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 16).eval()
+    with torch.no_grad():
+        layer.weight.copy_(torch.randint(-7, 8, layer.weight.shape) * (torch.rand(16, 1) + 0.1))
+    inputs = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    export_onnx(layer, tmp_path / "float.onnx", example=inputs)
+    result = store_integers(tmp_path / "float.onnx", tmp_path / "int4.onnx", bits=4, products=True)
+    assert result.layers[0].relative_error < 1e-6
+    found, wanted = (Session(tmp_path / name)(inputs) for name in ("int4.onnx", "float.onnx"))
+    assert np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < 0.02
+
+
+@pytest.mark.parametrize("settings", [{"bits": 8}, {"bits": 4, "block": 24}])
+def test_products_that_no_operator_makes_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match="products need bits: 4 and a block of 16, 32, 64, 128 or 256"):
+        QuantizeWeights.parse({**settings, "products": True})
+
+
+def _plain(net: nn.Module, context):
+    return export_onnx(net, context.workspace / "plain.onnx", example=context.example).path
+
+
+def _cost_of(path) -> tuple[int, int, int]:
+    cost = graph_cost(path)
+    return cost.params, cost.macs, cost.peak_activation_bytes
