@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class Parity:
     Differences are absolute, `scale` is the largest absolute output of the original, `agreement` the share of
     samples with the same highest output, or of what else is an answer; None where outputs are no classes. Accuracies
     are shares from 0 to 1, given when targets are known. `score` names what else both were judged by, with both values.
+    `by_shape` has the largest difference at each batch size and length, by its name.
     """
 
     max_difference: float
@@ -37,6 +38,7 @@ class Parity:
     score: str = ""
     score_original: float | None = None
     score_exported: float | None = None
+    by_shape: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The proof as it is stored."""
@@ -77,12 +79,10 @@ def check_parity(
     _require_shape(exported, original, "")
     worst, mean = _differences(exported, original)
     scale = float(np.abs(original).max())
-    for size in sizes:
-        batch = np.resize(inputs, (size, *inputs.shape[1:]))
-        worst = max(worst, _one(session, model, batch, f"batch size {size}"))
-    for length in lengths:
-        batch = np.resize(inputs[:2], (2, length, *inputs.shape[2:]))
-        worst = max(worst, _one(session, model, batch, f"length {length}"))
+    batches = {f"batch size {size}": np.resize(inputs, (size, *inputs.shape[1:])) for size in sizes}
+    batches |= {f"length {length}": np.resize(inputs[:2], (2, length, *inputs.shape[2:])) for length in lengths}
+    by_shape = {name: _one(session, model, batch, name) for name, batch in batches.items()}
+    worst = max([worst, *by_shape.values()])
     if not np.isfinite(worst):
         raise ParityError("the outputs are not finite: they cannot be compared")
     if tolerance is not None and worst > tolerance * max(1.0, scale):
@@ -106,6 +106,7 @@ def check_parity(
         score=name,
         score_original=judged(original) if judged else None,
         score_exported=judged(exported) if judged else None,
+        by_shape=by_shape,
     )
 
 

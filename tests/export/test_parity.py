@@ -47,6 +47,9 @@ def test_an_error_at_one_batch_size_only_is_found() -> None:
 
     with pytest.raises(ParityError, match="differs"):
         check_parity(only_right_for_many, MODEL, INPUTS)
+    found = check_parity(only_right_for_many, MODEL, INPUTS, tolerance=None).by_shape
+    assert list(found) == ["batch size 1", "batch size 2", "batch size 7"]
+    assert found["batch size 1"] < 1e-6 < 0.1 < found["batch size 7"]
 
 
 def test_an_error_at_another_length_only_is_found() -> None:
