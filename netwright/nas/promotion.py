@@ -12,6 +12,8 @@ from pydantic import Field
 
 from netwright.core.plugins import Plugin
 from netwright.core.records import Measurement, Objective, Trial, TrialState
+from netwright.nas.known_costs import NOTHING, KnownCosts
+from netwright.search_spaces.space import SearchSpace
 
 UNKNOWN = float("inf")
 """The loss of what was not measured."""
@@ -49,13 +51,17 @@ class Ladder:
     """The state of a search over several fidelities, as a rule sees it: read from the record and nothing else.
 
     `rungs` are the fidelities in ascending order, `may_ask` says whether a new trial may begin. Entrants are in the
-    order of their numbers; architectures that were never trained are not among them.
+    order of their numbers; architectures that were never trained are not among them. `trials` are the recorded
+    trials behind them, `space` is where their decisions are from, and `costs` says what is known before training.
     """
 
     rungs: Sequence[float]
     entrants: Sequence[Entrant]
     objectives: Sequence[Objective]
     may_ask: bool
+    space: SearchSpace
+    trials: Sequence[Trial]
+    costs: KnownCosts = NOTHING
 
     @property
     def top(self) -> int:

@@ -53,6 +53,13 @@ def rows_of(space: SearchSpace, keys: Sequence[Key], *, encoding: Encoding = "on
     return np.array([row(key, one) for one in keys])
 
 
+def distances(left: Array, right: Array) -> Array:
+    """Half the squared distance of rows, which for one-hot rows is the number of decisions that differ."""
+    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
+    found: Array = np.maximum(squares - 2 * left @ right.T, 0.0) / 2
+    return found
+
+
 def ways_of(outline: Outline) -> Counter[str]:
     """Every way through the blocks of a network as written, as the operations on it, and how many blocks have it.
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from netwright.nas.cascade import Cascade
 from netwright.nas.ensemble import Ensemble, trained
 from netwright.nas.evidence import Evidence, Key, Same, key_of, memo_key, space_of
 from netwright.nas.ranking import ranking
-from netwright.nas.rows import Encoding, rows_of
+from netwright.nas.rows import Encoding, distances, rows_of
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Surrogate:
     losses: Array
     keeping: NDArray[np.bool_]
     """Which of the trials keep every bound."""
-    models: tuple[_Gaussian | Ensemble | None, ...]
+    models: tuple[_Gaussian | Ensemble | Cascade | None, ...]
     encoding: Encoding = "one_hot"
 
     @classmethod
@@ -58,6 +59,7 @@ class Surrogate:
         space: SearchSpace,
         evidence: Sequence[Evidence],
         *,
+        lower: Sequence[Sequence[Evidence]] = (),
         pending: Sequence[Key] = (),
         known: Sequence[int] = (),
         kind: Kind = "gp",
@@ -65,8 +67,16 @@ class Surrogate:
     ) -> Surrogate:
         """A model of trials that were measured; those that are pending count as measured as expected.
 
-        The objectives at the places in `known` need no model.
+        The objectives at the places in `known` need no model. `lower` is what was measured at lower fidelities, the
+        lowest first: every fidelity then is modelled on top of the one below.
         """
+        if lower:
+            there = {key_of(item.trial.decisions) for item in lower[-1]}
+            first = [key for key in pending if key not in there]
+            below = cls.fit(
+                space, lower[-1], lower=lower[:-1], pending=first, known=known, kind=kind, encoding=encoding
+            )
+            return cls._on_top(below, evidence, pending=[key for key in pending if key in there])
         tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))]
         tuned = tuned[-TUNED:] if kind == "gp" else _chosen(tuned)
         keys = tuple(key_of(item.trial.decisions) for item in tuned)
@@ -88,6 +98,23 @@ class Surrogate:
             models.append(model.believing(rows_of(space, pending, encoding=encoding)) if pending else model)
         keeping = np.array([item.violation == 0 for item in chosen])
         return cls(space, np.stack(columns, axis=1), np.array(losses).T, keeping, tuple(models), encoding)
+
+    @classmethod
+    def _on_top(cls, below: Surrogate, evidence: Sequence[Evidence], *, pending: Sequence[Key]) -> Surrogate:
+        """A model of what was measured at a fidelity, given that of the fidelity below."""
+        chosen = _chosen(evidence)
+        rows = rows_of(below.space, [key_of(item.trial.decisions) for item in chosen], encoding=below.encoding)
+        losses = _graded(chosen)
+        columns = _scores(losses)
+        models: list[Cascade | None] = []
+        for under, scores in zip(below.models, columns, strict=True):
+            model = None if under is None else Cascade.fit(rows, scores, below=under)
+            if model is not None and pending:
+                model = model.believing(rows_of(below.space, pending, encoding=below.encoding))
+            models.append(model)
+        keeping = np.array([item.violation == 0 for item in chosen])
+        values = np.stack(columns, axis=1)
+        return cls(below.space, values, np.array(losses).T, keeping, tuple(models), below.encoding)
 
     def predict(
         self, keys: Sequence[Key], *, known: Mapping[int, Sequence[float]] | None = None
@@ -206,7 +233,7 @@ class _Gaussian:
 
     @classmethod
     def fit(cls, rows: Array, values: Array, length: float, noise: float) -> _Gaussian:
-        kernel = np.exp(-_distances(rows, rows) / length)
+        kernel = np.exp(-distances(rows, rows) / length)
         return cls(rows, values, length, noise, _factor(kernel, noise))
 
     def believing(self, rows: Array) -> _Gaussian:
@@ -222,7 +249,7 @@ class _Gaussian:
     def draw(self, rows: Array, rng: np.random.Generator) -> Array:
         """The values at rows of one function drawn from the process."""
         mean, half, signal = self._conditioned(rows)
-        covariance = signal * np.exp(-_distances(rows, rows) / self.length) - half.T @ half
+        covariance = signal * np.exp(-distances(rows, rows) / self.length) - half.T @ half
         values, vectors = np.linalg.eigh(covariance)
         found: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(rows)))
         return found
@@ -232,7 +259,7 @@ class _Gaussian:
         from scipy.linalg import solve_triangular
 
         signal = 1 / (1 + self.noise)
-        across = signal * np.exp(-_distances(rows, self.rows) / self.length)
+        across = signal * np.exp(-distances(rows, self.rows) / self.length)
         half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
         mean: Array = across @ _solved(self.factor, self.values)
         return mean, half, signal
@@ -244,11 +271,11 @@ def _likeliest(
 ) -> tuple[float, float]:
     """The length and noise under which the scores are most likely."""
     rows, values = rows_of(space_of(space), keys, encoding=encoding), np.array(scores)
-    distances = _distances(rows, rows)
+    apart = distances(rows, rows)
     scale = max(float((rows**2).sum(axis=1).mean()), 1.0)
     best = (-math.inf, LENGTHS[0] * scale, NOISES[0])
     for length in LENGTHS:
-        kernel = np.exp(-distances / (length * scale))
+        kernel = np.exp(-apart / (length * scale))
         for noise in NOISES:
             factor = _factor(kernel, noise)
             score = -0.5 * float(values @ _solved(factor, values)) - float(np.log(np.diag(factor)).sum())
@@ -284,11 +311,4 @@ def _solved(factor: Array, values: Array) -> Array:
     from scipy.linalg import cho_solve
 
     found: Array = cho_solve((factor, True), values, check_finite=False)
-    return found
-
-
-def _distances(left: Array, right: Array) -> Array:
-    """Half the squared distance, which for one-hot rows is the number of decisions that differ."""
-    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
-    found: Array = np.maximum(squares - 2 * left @ right.T, 0.0) / 2
     return found

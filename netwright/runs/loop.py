@@ -16,6 +16,7 @@ from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
 from netwright.nas.context import SearchContext
 from netwright.nas.fidelity import Comparison
+from netwright.nas.known_costs import CountedCosts
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, is_paused
 from netwright.nas.stopper import loss_curve
 from netwright.nas.strategy import Proposal
@@ -67,6 +68,7 @@ class SearchLoop:
             )
         )
         self._rungs = specification.search.rungs
+        self._costs = CountedCosts(specification.task.shapes())
         fidelity = specification.search.fidelity
         self._comparison = None if fidelity is None else Comparison(fidelity)
         self._entrants = EntrantReader(specification.objectives, self._rungs)
@@ -245,7 +247,15 @@ class SearchLoop:
         if search.fidelity is None:
             return Begin() if may_ask else None
         entrants = self._entrants.read(seen)
-        ladder = Ladder(rungs=self._rungs, entrants=entrants, objectives=self._spec.objectives, may_ask=may_ask)
+        ladder = Ladder(
+            rungs=self._rungs,
+            entrants=entrants,
+            objectives=self._spec.objectives,
+            may_ask=may_ask,
+            space=self._spec.searched,
+            trials=seen,
+            costs=self._costs,
+        )
         late = not self._in_time() and any(trial.state is TrialState.DONE for trial in self.trials)
         return None if late else search.fidelity.promotion.next(ladder)
 

@@ -19,16 +19,37 @@ from netwright.nas.promotions.asha import Asha
 from netwright.nas.promotions.hyperband import Hyperband
 from netwright.nas.promotions.pareto_asha import ParetoAsha
 from netwright.nas.promotions.successive_halving import SuccessiveHalving
+from tests.nas.spaces import Knapsack
 
 ACCURACY = Objective(metric="accuracy", direction="maximize")
 PARAMS = Objective(metric="params", direction="minimize")
 RULES = names("promotion")
+SPACE = Knapsack()
+FIDELITIES = (1.0, 3.0, 9.0)
 
 
 def rule(name: str, **settings: object) -> Promotion:
     found = build("promotion", {"kind": name, **settings})
     assert isinstance(found, Promotion)
     return found
+
+
+def ladder_of(entrants: list[Entrant], **facts: object) -> Ladder:
+    """A ladder with the trials that these entrants are read from."""
+    trials = [trial_of(entrant) for entrant in entrants]
+    usual = {"rungs": [1.0, 3.0], "objectives": [ACCURACY], "may_ask": True, "space": SPACE}
+    return Ladder(entrants=entrants, trials=trials, **{**usual, **facts})
+
+
+def trial_of(entrant: Entrant) -> Trial:
+    state = TrialState.RUNNING if entrant.running else TrialState.STOPPED
+    entries = [{"fidelity": FIDELITIES[place], "step": entrant.number} for place in range(entrant.rung + 1)]
+    for place, reached in entrant.results.items():
+        values = {"accuracy": -reached.losses[0], "params": reached.losses[-1]}
+        told = {name: Measurement(metric=name, value=value).to_json() for name, value in values.items()}
+        entries[place] |= {"measurements": told}
+    decisions = SPACE.sample(random.Random(entrant.number))
+    return Trial(number=entrant.number, decisions=decisions, identity=str(entrant.number), state=state, rungs=entries)
 
 
 class Simulation:
@@ -55,12 +76,7 @@ class Simulation:
     def ladder(self) -> Ladder:
         entrants = list(self.entrants.values())
         may_ask = len(entrants) < self.wanted
-        return Ladder(
-            rungs=[3.0**place for place in range(self.top + 1)],
-            entrants=entrants,
-            objectives=[ACCURACY, PARAMS],
-            may_ask=may_ask,
-        )
+        return ladder_of(entrants, rungs=FIDELITIES[: self.top + 1], objectives=[ACCURACY, PARAMS], may_ask=may_ask)
 
     def take(self, move: Begin | Promote) -> None:
         self.moves.append(move)
@@ -142,7 +158,7 @@ def test_pareto_asha_lets_the_smallest_go_on_too() -> None:
         Entrant(number=number, start=0, rung=0, paused=True, results={0: reached})
         for number, reached in enumerate([neither, good, neither, small, neither, neither])
     ]
-    ladder = Ladder(rungs=[1.0, 3.0], entrants=entrants, objectives=[ACCURACY, PARAMS], may_ask=True)
+    ladder = ladder_of(entrants, objectives=[ACCURACY, PARAMS])
     assert ParetoAsha().next(ladder) == Promote(1)
     went_on = [dataclasses.replace(e, rung=1, paused=False, running=True) if e.number == 1 else e for e in entrants]
     ladder = dataclasses.replace(ladder, entrants=went_on)
@@ -162,7 +178,7 @@ def test_a_synchronous_group_waits_for_its_last_member() -> None:
 
 
 def test_by_default_one_in_as_many_goes_on_as_the_next_rung_costs_more() -> None:
-    ladder = Ladder(rungs=[12.0, 200.0, 300.0], entrants=[], objectives=[ACCURACY], may_ask=True)
+    ladder = ladder_of([], rungs=[12.0, 200.0, 300.0])
     assert [Asha().one_in(ladder, rung) for rung in (0, 1)] == [17, 2]
     assert Asha(eta=4).one_in(ladder, 0) == 4
 

@@ -9,8 +9,9 @@ from netwright.core.records import Decisions, Measurement, Trial, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.benchmarking.goals import Goals
 from netwright.nas.benchmarking.searching import ASKS, DRAWS, PATIENCE, Ending, Paid, TableSearch
-from netwright.nas.benchmarking.table import BenchmarkTable
+from netwright.nas.benchmarking.table import BenchmarkTable, TableCosts
 from netwright.nas.fidelity import Comparison, Fidelity
+from netwright.nas.known_costs import NOTHING
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, Promotion
 from netwright.nas.strategy import Strategy
 
@@ -41,7 +42,9 @@ class _Search:
     def __init__(
         self, strategy: Strategy, table: BenchmarkTable, goals: Goals, fidelity: Fidelity, *, seed: int
     ) -> None:
-        self._strategy, self._table, self._goals, self._fidelity = strategy, table, goals, fidelity
+        self._table, self._goals, self._fidelity = table, goals, fidelity
+        self._costs = TableCosts(table, goals.known) if goals.known else NOTHING
+        self._strategy = strategy.knowing(self._costs) if goals.known else strategy
         self._seed = seed
         self._comparison = Comparison(fidelity)
         self._entrants = EntrantReader(goals.objectives, fidelity.rungs)
@@ -69,7 +72,15 @@ class _Search:
 
     def _move(self) -> Begin | Promote | None:
         entrants = self._entrants.read(self._trials)
-        ladder = Ladder(rungs=self._fidelity.rungs, entrants=entrants, objectives=self._goals.objectives, may_ask=True)
+        ladder = Ladder(
+            rungs=self._fidelity.rungs,
+            entrants=entrants,
+            objectives=self._goals.objectives,
+            may_ask=True,
+            space=self._table.space,
+            trials=self._trials,
+            costs=self._costs,
+        )
         return self._fidelity.promotion.next(ladder)
 
     def _begin(self, rung: int) -> bool:

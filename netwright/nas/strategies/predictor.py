@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial
 from netwright.nas.evidence import PENDING, Evidence, Key, Record, draw_new, gather, key_of, read
 from netwright.nas.known_costs import NOTHING, KnownCosts
-from netwright.nas.neighbourhood import untried_neighbour
-from netwright.nas.ranking import ranking
+from netwright.nas.promise import candidates_of, gains, parents_of
+from netwright.nas.rung_evidence import by_rung
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
 
-if TYPE_CHECKING:
-    from netwright.nas.surrogate import Surrogate
-
-PARENTS = 20
-TWICE = 0.5
-CROSSED = 0.3
 SLIGHT = 0.02
 """Less than this is not worth asking for an end of the front, in standard deviations."""
 
@@ -66,10 +59,9 @@ class Predictor(Strategy):
         rng: random.Random,
     ) -> Proposal:
         record = read(space, trials)
-        evidence = gather(record.own, objectives)
-        if len(record.own) < self.startup or len(evidence) < 2:
+        if len(record.own) < self.startup or len(gather(record.own, objectives)) < 2:
             return Proposal(draw_new(space, record.known, rng), "random")
-        asked = _Asked(space, record, evidence, objectives, self._costs or NOTHING)
+        asked = _Asked(space, record, by_rung(record.own, objectives), objectives, self._costs or NOTHING)
         found = None
         if len(objectives) > 1 and rng.random() < self.ends:
             found = self._end(asked, rng)
@@ -81,17 +73,17 @@ class Predictor(Strategy):
         The ends of a front are far from each other, and the gain of area at one of them is small until it is near.
         """
         place = rng.choice(asked.unknown or list(range(len(asked.objectives))))
-        evidence = [Evidence(item.trial, (item.losses[place],), item.violation) for item in asked.evidence]
-        return self._chosen(asked, evidence, rng, known=(), least=SLIGHT, aim=asked.objectives[place].metric)
+        alone = [[Evidence(item.trial, (item.losses[place],), item.violation) for item in at] for at in asked.rungs]
+        return self._chosen(asked, alone, rng, known=(), least=SLIGHT, aim=asked.objectives[place].metric)
 
     def _between(self, asked: _Asked, rng: random.Random) -> Proposal | None:
         """What promises most for all objectives together; None where nothing new was found."""
-        return self._chosen(asked, asked.evidence, rng, known=asked.known, least=-math.inf, aim="")
+        return self._chosen(asked, asked.rungs, rng, known=asked.known, least=-math.inf, aim="")
 
     def _chosen(
         self,
         asked: _Asked,
-        evidence: Sequence[Evidence],
+        rungs: Sequence[Sequence[Evidence]],
         rng: random.Random,
         *,
         known: Sequence[int],
@@ -101,48 +93,29 @@ class Predictor(Strategy):
         """The candidate of the largest gain, if that is at least `least`."""
         from netwright.nas.surrogate import Surrogate
 
-        candidates = self._candidates(asked.space, ranking(evidence, most=PARENTS), asked.record, rng)
+        candidates = candidates_of(
+            asked.space, parents_of(rungs), asked.record.known, rng, count=self.candidates, explore=self.explore
+        )
         costs = {key: asked.costs.losses(asked.space, one, asked.objectives) for key, one in candidates.items()}
         keeping = {key: found for key, found in costs.items() if found is not None}
         if not keeping:
             return None
         model = Surrogate.fit(
-            asked.space, evidence, pending=asked.pending, known=known, kind=self.model, encoding=self.encoding
+            asked.space,
+            rungs[-1],
+            lower=rungs[:-1],
+            pending=asked.pending,
+            known=known,
+            kind=self.model,
+            encoding=self.encoding,
         )
         told = {place: [found[place] for found in keeping.values()] for place in known}
-        gain = _gain(model, list(keeping), told, rng, acquisition=self.acquisition)
+        gain = gains(model, list(keeping), told, rng, acquisition=self.acquisition)
         best = max(range(len(gain)), key=gain.__getitem__)
         if gain[best] < least:
             return None
         origin = f"predictor, of {len(keeping)} candidates" + (f" for {aim}" if aim else "")
         return Proposal(candidates[list(keeping)[best]], origin)
-
-    def _candidates(
-        self, space: SearchSpace, best: Sequence[Evidence], record: Record, rng: random.Random
-    ) -> dict[Key, dict[str, Any]]:
-        """Untried architectures: mutations of the best, once or twice, some of two parents, and a few at random."""
-        parents = [item.trial.decisions for item in best]
-        found: dict[Key, dict[str, Any]] = {}
-        try:
-            for _ in range(self.candidates):
-                if rng.random() < self.explore:
-                    made = space.sample(rng)
-                else:
-                    parent = rng.choice(parents)
-                    if rng.random() < CROSSED:
-                        parent = space.crossover(parent, rng.choice(parents), rng)
-                    made = space.mutate(parent, rng)
-                    if rng.random() < TWICE:
-                        made = space.mutate(made, rng)
-                if (key := key_of(made)) not in record.known:
-                    found[key] = made
-        except SpaceError:  # no neighbour is allowed, as in a space of one architecture
-            return {}
-        for parent in parents if not found else []:
-            made_near = untried_neighbour(space, parent, record.known, rng)
-            if made_near is not None:
-                found[key_of(made_near)] = made_near
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +124,8 @@ class _Asked:
 
     space: SearchSpace
     record: Record
-    evidence: Sequence[Evidence]
+    rungs: Sequence[Sequence[Evidence]]
+    """What was measured at every fidelity, the lowest first."""
     objectives: Sequence[Objective]
     costs: KnownCosts
 
@@ -169,38 +143,3 @@ class _Asked:
     def unknown(self) -> list[int]:
         """The places of the other ones."""
         return [place for place in range(len(self.objectives)) if place not in self.known]
-
-
-def _gain(
-    model: Surrogate,
-    keys: Sequence[Key],
-    known: Mapping[int, Sequence[float]],
-    rng: random.Random,
-    *,
-    acquisition: str,
-) -> list[float]:
-    """What each architecture promises; `known` has losses that need no model, by objective."""
-    import numpy as np
-
-    from netwright.nas.acquisition import chebyshev_gain, expected_area_gain, expected_improvement
-
-    if acquisition == "thompson":
-        mean = model.draw(keys, np.random.default_rng(rng.getrandbits(32)), known=known)
-        spread = np.zeros_like(mean)
-    else:
-        mean, spread = model.predict(keys, known=known)
-    if acquisition == "its":
-        draws = np.random.default_rng(rng.getrandbits(32))
-        mean, spread = mean + spread * draws.standard_normal(mean.shape), np.zeros_like(mean)
-    count = mean.shape[1]
-    best = float(model.values.min()) if count == 1 else 0.0
-    if count == 1 and acquisition != "gain":
-        gain = best - mean[:, 0]  # not cut off at 0, so that there is a best one when none is expected to improve
-    elif count == 1:
-        gain = expected_improvement(mean[:, 0], spread[:, 0], best)
-    elif count == 2:
-        losses = model.losses[model.keeping] if model.keeping.any() else model.losses
-        gain = expected_area_gain(mean, spread, [model.scale(place) for place in range(count)], losses)
-    if count > 2 or (count == 2 and not gain.any()):
-        gain = chebyshev_gain(mean, spread, model.values, np.random.default_rng(rng.getrandbits(32)))
-    return [float(one) for one in gain]

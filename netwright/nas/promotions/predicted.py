@@ -1,0 +1,101 @@
+"""Promotion by what a model expects at the last fidelity."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from math import prod
+
+from pydantic import Field
+
+from netwright.nas.evidence import PENDING, Key, key_of
+from netwright.nas.promise import candidates_of, gains, parents_of
+from netwright.nas.promotion import Begin, Entrant, Ladder, Promote, Promotion
+from netwright.nas.promotion_order import ordered
+from netwright.nas.rung_evidence import by_rung
+
+CANDIDATES, EXPLORE = 100, 0.1
+FEWEST, MOST = 10, 30
+
+
+class Predicted(Promotion):
+    """Promotes who promises most at the last rung, by a model that learns from all rungs together.
+
+    An architecture goes on when none that is untried promises more, so that a low fidelity counts for as much as it
+    turns out to tell: where it tells little nearly all go on, where it tells much only those that should beat the
+    best. At least 1/`eta` of those at the first rung go on in any case; once all have begun, until 1/`eta` of every
+    rung have. The model is that of `predictor` on a cascade of fidelities (Kennedy & O'Hagan, 2000).
+    """
+
+    startup: int | None = Field(
+        default=None,
+        ge=2,
+        description="results at the first rung before anyone goes on; default: what two full trainings cost, 10 to 30",
+    )
+    share: float = Field(
+        default=0.3, ge=0, description="new architectures get at least this share of what promotions cost"
+    )
+
+    def next(self, ladder: Ladder) -> Begin | Promote | None:
+        paused = [entrant for entrant in ladder.entrants if entrant.paused and entrant.rung < ladder.top]
+        if not paused or (ladder.may_ask and len(ladder.at(0)) < self._startup(ladder)):
+            return Begin() if ladder.may_ask else None
+        if not ladder.at(ladder.top):
+            return self._first_up(ladder, paused)
+        if not ladder.may_ask and self._filled(ladder):
+            return None
+        if ladder.may_ask and self._behind(ladder):
+            return Begin()
+        number, new = _best(ladder, paused)
+        return Begin() if new and ladder.may_ask and not self._owed(ladder) else Promote(number)
+
+    def _startup(self, ladder: Ladder) -> int:
+        return self.startup or min(max(round(2 * ladder.rungs[-1] / ladder.rungs[0]), FEWEST), MOST)
+
+    def _first_up(self, ladder: Ladder, paused: Sequence[Entrant]) -> Begin | Promote | None:
+        """Until somebody has been at the top, the best of the highest rung goes on; others begin meanwhile."""
+        if any(entrant.running and entrant.rung > 0 for entrant in ladder.entrants):
+            return Begin() if ladder.may_ask else None
+        rung = max(entrant.rung for entrant in paused)
+        return Promote(ordered([e for e in paused if e.rung == rung], rung=rung)[0].number)
+
+    def _owed(self, ladder: Ladder) -> bool:
+        """Whether fewer than 1/eta of those at the first rung have gone on."""
+        gone = sum(entrant.rung > 0 for entrant in ladder.entrants)
+        return gone < len(ladder.at(0)) // self.one_in(ladder, 0)
+
+    def _filled(self, ladder: Ladder) -> bool:
+        """Whether as many are at the top, or on their way there, as when 1/eta of every rung went on."""
+        one_in = prod(self.one_in(ladder, rung) for rung in range(ladder.top))
+        there = sum(e.running or ladder.top in e.results for e in ladder.entrants if e.rung > 0)
+        return there >= max(1, len(ladder.at(0)) // one_in)
+
+    def _behind(self, ladder: Ladder) -> bool:
+        """Whether new architectures got less than their share of what promotions cost."""
+        begun = sum(ladder.rungs[entrant.start] for entrant in ladder.entrants)
+        longer = sum(sum(ladder.rungs[e.start + 1 : e.rung + 1]) for e in ladder.entrants)
+        return begun < self.share * longer
+
+
+def _best(ladder: Ladder, paused: Sequence[Entrant]) -> tuple[int, bool]:
+    """The number of the paused entrant that promises most, and whether an untried architecture promises more."""
+    from netwright.nas.surrogate import Surrogate
+
+    rungs = by_rung(ladder.trials, ladder.objectives)
+    decisions = {trial.number: key_of(trial.decisions) for trial in ladder.trials}
+    pending = [decisions[trial.number] for trial in ladder.trials if trial.state in PENDING]
+    known = ladder.costs.among(ladder.objectives)
+    model = Surrogate.fit(ladder.space, rungs[-1], lower=rungs[:-1], pending=pending, known=known)
+    rng = random.Random(f"{len(ladder.trials)} {sum(len(at) for at in rungs)}")
+    tried = frozenset(decisions.values())
+    untried = candidates_of(ladder.space, parents_of(rungs), tried, rng, count=CANDIDATES, explore=EXPLORE)
+    losses: dict[Key, dict[int, float]] = {
+        decisions[entrant.number]: dict(enumerate(entrant.results[entrant.rung].losses)) for entrant in paused
+    }
+    for key, one in untried.items():
+        if (found := ladder.costs.losses(ladder.space, one, ladder.objectives)) is not None:
+            losses[key] = found
+    told = {place: [found[place] for found in losses.values()] for place in known}
+    gain = gains(model, list(losses), told, rng, acquisition="gain")
+    best = max(range(len(paused)), key=gain.__getitem__)
+    return paused[best].number, max(gain[len(paused) :], default=0.0) > gain[best]
