@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from netwright.compression.form import Form
-from netwright.compression.proof import TOLERANCE, in_double, outputs, randomised, relative_difference
+from netwright.compression.proof import TOLERANCE, in_double, outputs, random_inputs, randomised, relative_difference
 from netwright.core.errors import CompressionError
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -244,9 +244,8 @@ class _Proof:
         own, inputs = in_double(module, example)
         self._cases = [(own, inputs)]
         for seed in range(TWINS):
-            random = torch.Generator().manual_seed(seed)
-            drawn = torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs.dtype)
-            self._cases.append((randomised(own, seed=seed), drawn if inputs.is_floating_point() else inputs))
+            twin = randomised(own, seed=seed)
+            self._cases.append((twin, random_inputs(twin, inputs, rows=len(inputs), seed=seed)))
         self._tolerance = TOLERANCE.get(inputs.dtype, 1e-4)
 
     def refutation(self, folds: Sequence[Fold]) -> str:

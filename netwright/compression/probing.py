@@ -23,7 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression import recurrent_pruning
 from netwright.compression.coupling import Coupling, Member
-from netwright.compression.proof import in_double, outputs, randomised, rows_for
+from netwright.compression.proof import in_double, outputs, random_inputs, randomised, rows_for
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
 
@@ -37,8 +37,7 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
     """
     module, example = in_double(module, example)
     twin = randomised(module, seed=seed).eval()
-    shape = (min(len(example), rows_for(example)), *example.shape[1:])
-    inputs = torch.randn(shape, dtype=example.dtype, generator=_seeded(seed))
+    inputs = random_inputs(twin, example, rows=min(len(example), rows_for(example)), seed=seed)
     users: dict[str, list[Member]] = {}
     refused: dict[str, str] = {}
     for path in paths:
@@ -52,11 +51,25 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
             users.pop(path, None)
     couplings = []
     for component in _components(users):
-        try:
-            couplings.append(_joined(module, {path: users[path] for path in component}))
-        except CompressionError as error:
-            refused.update(dict.fromkeys(component, str(error)))
+        while component:
+            try:
+                couplings.append(_joined(module, {path: users[path] for path in component}))
+                break
+            except _NotJoinedError as error:
+                refused[error.path] = str(error)
+                component = [path for path in component if path != error.path]
+            except CompressionError as error:
+                refused.update(dict.fromkeys(component, str(error)))
+                break
     return Probed(tuple(couplings), refused)
+
+
+class _NotJoinedError(CompressionError):
+    """One layer does not fit to the others that it meets: their channels may hang together without it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ def _numbered(members: Sequence[Member], owner: Mapping[tuple[str, Role, int], i
         for channel, index in zip(m.channels, m.indices, strict=True):
             base = owner.get((m.path, m.role, index))
             if base is not None and found.setdefault(channel, base) != base:
-                raise CompressionError(f"a channel of {path} meets several channels of another layer")
+                raise _NotJoinedError(path, "one of its channels meets several channels of another layer")
     return dict(sorted(found.items()))
 
 
@@ -255,8 +268,8 @@ class _Probe:
 
     def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         name = self.names[layer]
-        if isinstance(layer, nn.RNNBase) and len(inputs) > 1 and name == self.path:
-            raise CompressionError("it is given a starting state, which would have to shrink with it")
+        if isinstance(layer, nn.RNNBase) and name == self.path and any(map(_is_state, inputs[1:])):
+            raise CompressionError("it is given a starting state that is not zero, which would have to shrink with it")
         if inputs and isinstance(inputs[0], torch.Tensor):
             self.seen.setdefault(name, []).append(inputs[0].clone())
         self.given.setdefault(name, []).append(copy.deepcopy(output))
@@ -272,6 +285,12 @@ class _Probe:
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _is_state(given: Any) -> bool:
+    """Whether a recurrent layer's second input differs from none at all: a state of zeros is its default."""
+    parts = given if isinstance(given, (tuple, list)) else (given,)
+    return any(bool(one.any()) for one in parts if isinstance(one, torch.Tensor))
 
 
 def _side(layer: nn.Module) -> tuple[Role, int, bool] | None:

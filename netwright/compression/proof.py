@@ -44,7 +44,8 @@ class Prover:
         own, inputs = in_double(module, example[: ROWS[0]])
         own = copy.deepcopy(own) if own is module else own
         self._real = (own, inputs[:REAL_ROWS])
-        self._twin = (randomised(own, seed=seed), _random_like(inputs, seed=seed))
+        twin = randomised(own, seed=seed)
+        self._twin = (twin, random_inputs(twin, inputs, rows=rows_for(inputs), seed=seed + 1, scale=2))
         self._untouched = outputs(*self._twin)
 
     def refutation(self, cuts: Sequence[Cut]) -> str:
@@ -158,12 +159,23 @@ def rows_for(example: torch.Tensor) -> int:
     return max(ROWS[0], min(ROWS[1], VALUES // max(1, example[0].numel())))
 
 
-def _random_like(example: torch.Tensor, *, seed: int) -> torch.Tensor:
-    if not example.is_floating_point():
-        return example
-    random = torch.Generator().manual_seed(seed + 1)
-    shape = (rows_for(example), *example.shape[1:])
-    return (2 * torch.randn(shape, generator=random, dtype=torch.float64)).to(example.dtype)
+def random_inputs(module: nn.Module, example: torch.Tensor, *, rows: int, seed: int, scale: float = 1) -> torch.Tensor:
+    """Random inputs [rows, *shape] like a batch [N, *shape], of standard deviation `scale`.
+
+    A network that only runs on some numbers, such as one that looks up tokens, gets those of the example, each from
+    a row drawn by chance.
+    """
+    random = torch.Generator().manual_seed(seed)
+    shape = (rows, *example.shape[1:])
+    if example.is_floating_point():
+        drawn = (scale * torch.randn(shape, generator=random, dtype=torch.float64)).to(example.dtype)
+        try:
+            outputs(module, drawn)
+        except (IndexError, RuntimeError, ValueError, TypeError, AssertionError):
+            pass
+        else:
+            return drawn
+    return example.gather(0, torch.randint(len(example), shape, generator=random))
 
 
 def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) -> tuple[str, torch.Tensor]:
@@ -176,7 +188,7 @@ def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) ->
             found = outputs(module, inputs)
         except Exception as error:
             # Whatever a network raises here means that its parts no longer fit together.
-            return f"the smaller network does not run: {_first_line(error)}", wanted
+            return f"the smaller network does not run: {_reason(error)}", wanted
     if found.shape != wanted.shape:
         return f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}", wanted
     difference = relative_difference(found, wanted)
@@ -196,6 +208,8 @@ def _tolerance(inputs: torch.Tensor) -> float:
     return TOLERANCE.get(inputs.dtype, 1e-4)
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
+    if lines and lines[0].startswith("Expected hidden"):
+        return "its starting state has a fixed size; leave zeros out, or make them from the layer's own hidden_size"
     return lines[0] if lines else type(error).__name__

@@ -65,7 +65,7 @@ def find_couplings(
     """
     _require_plain_weights(module)
     untouchable = _untouchable(module, example, ignore)
-    refused: dict[str, str] = {}
+    refused = _unknown(module)
     proven: list[Coupling] = []
     prover = Prover(module, example, seed=seed)
     for coupling in _grouped(module, example, grouping, refused):
@@ -176,6 +176,8 @@ class _StandIn(nn.Module):
         self.layers = layer.num_layers
         self.time = 1 if layer.batch_first else 0
         self.cell_state = isinstance(layer, nn.LSTM)
+        # what a network may ask its recurrent layer to make a starting state
+        self.hidden_size, self.num_layers, self.bidirectional = layer.hidden_size, layer.num_layers, self.sides == 2
         self.stand_in = nn.Linear(layer.input_size, layer.hidden_size * self.sides)
 
     def forward(self, inputs: torch.Tensor, state: object = None) -> object:
@@ -228,6 +230,17 @@ def _untouchable(module: nn.Module, example: torch.Tensor, ignore: Collection[st
             raise CompressionError(f"no layer is called {prefix!r}, which 'ignore' names")
         reasons.update(dict.fromkeys(matching, "it is on the list of layers to ignore"))
     return reasons
+
+
+def _unknown(module: nn.Module) -> dict[str, str]:
+    """Layers with channels that nothing here can take out, with the reason."""
+    reasons = {
+        nn.RNNCellBase: "single steps of a recurrent network are not supported; one layer over all steps is",
+        nn.MultiheadAttention: "heads of attention are not supported",
+    }
+    return {
+        path: why for path, layer in module.named_modules() for kind, why in reasons.items() if isinstance(layer, kind)
+    }
 
 
 def _producers(module: nn.Module) -> list[str]:

@@ -75,3 +75,73 @@ def test_a_given_starting_state_is_refused() -> None:
     found = find_couplings(net, torch.randn(16, 5, 6), dependency_groups)
     assert not found.proven
     assert "starting state" in found.refused["r"]
+
+
+@pytest.mark.parametrize("cell", [nn.RNN, nn.GRU, nn.LSTM])
+def test_a_starting_state_of_zeros_is_none_if_it_shrinks_with_the_layer(cell: type[nn.RNNBase]) -> None:
+    def wire(s: Net, x: torch.Tensor) -> torch.Tensor:
+        width = s.r.hidden_size if s.grows else 8
+        zeros = x.new_zeros(s.r.num_layers, len(x), width)
+        return s.f(s.r(x, (zeros, zeros) if isinstance(s.r, nn.LSTM) else zeros)[0][:, -1])
+
+    net = Net(wire, r=cell(6, 8, 2, batch_first=True), f=Lin(8, 4)).eval()
+    net.grows = False
+    example = torch.randn(16, 5, 6)
+    fixed = find_couplings(net, example, dependency_groups)
+    assert not fixed.proven
+    assert "starting state has a fixed size" in fixed.refused["r"]
+    net.grows = True
+    (coupling,) = find_couplings(net, example, dependency_groups).proven
+    cuts = coupling.cuts(coupling.trial(3))
+    fresh = torch.randn(9, 7, 6)
+    assert torch.allclose(outputs(remove(net, cuts), fresh), outputs(silence(net, cuts), fresh), atol=1e-6)
+
+
+def test_attention_over_time_does_not_keep_units_from_being_removed() -> None:
+    def wire(s: Net, x: torch.Tensor) -> torch.Tensor:
+        steps = s.r(x)[0]
+        return s.f((steps * torch.softmax(s.b(torch.tanh(s.a(steps))), 1)).sum(1))
+
+    rnn = nn.GRU(6, 8, 2, batch_first=True, bidirectional=True)
+    net = Net(wire, r=rnn, a=Lin(16, 12), b=Lin(12, 1), f=Lin(16, 4)).eval()
+    found = find_couplings(net, torch.randn(16, 5, 6), dependency_groups)
+    assert {c.name for c in found.proven} == {"r", "a"}
+    assert "several channels" in found.refused["b"]
+    (coupling,) = (c for c in found.proven if c.name == "r")
+    cuts = coupling.cuts(coupling.trial(3))
+    fresh = torch.randn(9, 7, 6)
+    assert torch.allclose(outputs(remove(net, cuts), fresh), outputs(silence(net, cuts), fresh), atol=1e-6)
+
+
+class Tokens(nn.Module):
+    """An embedding of whole numbers that came as floats, and a recurrent layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.e = nn.Embedding(9, 6)
+        self.r = nn.LSTM(6, 8, batch_first=True)
+        self.f = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.f(self.r(self.e(x.long()))[0][:, -1])
+
+
+def test_a_network_that_looks_up_tokens_is_proven_on_tokens() -> None:
+    net = Tokens().eval()
+    example = torch.randint(9, (16, 5)).float()
+    (coupling,) = find_couplings(net, example, dependency_groups).proven
+    cuts = coupling.cuts(coupling.trial(3))
+    assert torch.allclose(outputs(remove(net, cuts), example), outputs(silence(net, cuts), example), atol=1e-6)
+
+
+def test_layers_that_nothing_can_prune_are_named() -> None:
+    def wire(s: Net, x: torch.Tensor) -> torch.Tensor:
+        state = x.new_zeros(len(x), 8)
+        for step in x.unbind(1):
+            state = s.r(step, state)
+        return s.f(state)
+
+    net = Net(wire, r=nn.GRUCell(6, 8), f=Lin(8, 4)).eval()
+    found = find_couplings(net, torch.randn(16, 5, 6), dependency_groups)
+    assert not found.proven
+    assert "single steps" in found.refused["r"]
