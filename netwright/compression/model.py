@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from netwright.compression.form import Form
+    from netwright.export.coding.archive import Archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,16 @@ class Model:
     """A network: its module, the files if a pass worked on them, and the notes of all passes.
 
     `file` is the deployed ONNX file: once there is one it is what runs, and the module is the network it was made
-    from. `archive` is that file in fewer bytes, from which it can be had back exactly. `forms` says, by parameter
-    name, what later training must keep of its values, such as zeros.
+    from. `archive` is that file in fewer bytes, from which it can be had back exactly, `coded` its bytes with their
+    account; None in a model that was stored. `forms` says, by parameter name, what later training must keep of its
+    values, such as zeros.
     """
 
     module: nn.Module
     file: Path | None = None
     notes: tuple[Note, ...] = ()
     archive: Path | None = None
+    coded: Archive | None = None
     forms: Mapping[str, Form] = field(default_factory=dict)
 
     def with_module(

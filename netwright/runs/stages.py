@@ -17,7 +17,6 @@ from netwright.core.files import file_hash
 from netwright.evaluation.latency import Latency, LatencyProtocol
 from netwright.export.coding.archive import Archive, encode
 from netwright.export.coding.onnx_regions import positive_zeros
-from netwright.export.coding.tensors import Coder
 from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
 from netwright.export.timing import time_files
@@ -72,24 +71,18 @@ class StageMeter:
             "peak_activation_bytes": cost.peak_activation_bytes,
             "file": f"{self.folder.name}/{path.name}",
             "sha256": file_hash(path),
-            **self._sizes(path, self._archive(model, stage, path), params=cost.params),
+            **self._sizes(model, path, params=cost.params),
             **self._latency(stage, before),
         }
 
-    def _archive(self, model: Model, stage: str, path: Path) -> Path | None:
-        """The stage's archive beside its file, under the same name."""
+    def _sizes(self, model: Model, path: Path, *, params: int) -> dict[str, Any]:
+        """Bytes that a stage takes, by every way of counting; its archive lies beside its file, under the same name."""
+        sizes = byte_figures(path, model.coded, params=params)
         if model.archive is None:
-            return None
+            return sizes
         kept = path.with_suffix(".nwz")
         shutil.copyfile(model.archive, kept)
-        return kept
-
-    def _sizes(self, path: Path, archive: Path | None, *, params: int) -> dict[str, Any]:
-        """Bytes that a stage takes, by every way of counting; `size_bytes` is what would be handed over."""
-        sizes: dict[str, Any] = byte_figures(path, archive, params=params)
-        if archive is not None:
-            sizes |= {"archive": f"{self.folder.name}/{archive.name}", "archive_sha256": file_hash(archive)}
-        return sizes
+        return sizes | {"archive": f"{self.folder.name}/{kept.name}", "archive_sha256": file_hash(kept)}
 
     def measure_together(self, files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
         """The latency columns of several stages' files, all measured in one interleaved session."""
@@ -156,38 +149,30 @@ def _over_baseline(latency: Latency, baseline: float | None) -> Latency:
     return replace(latency, **ends)
 
 
-def byte_figures(path: Path, archive: Path | None = None, *, params: int) -> dict[str, Any]:
+def byte_figures(path: Path, archive: Archive | None = None, *, params: int) -> dict[str, Any]:
     """What a file's bytes come to, in the file and by the coders; nothing is predicted.
 
     size_bytes: the archive, or the file where there is none. file_bytes: the ONNX file. dense_bytes: its parameters
     as 32-bit floats. gzip_bytes: `gzip -9` of the file, the control. coded_bytes: the archive that the entropy coder
     makes of the file, with what its bytes are for (`bytes`) and the zeroth-order bound of the same symbols. Those are
-    None for files above 32 MB, as `coded_reason` says.
+    None for files above 32 MB of which there is no archive, as `coded_reason` says.
     """
     file = path.read_bytes()
     figures: dict[str, Any] = {
-        "size_bytes": archive.stat().st_size if archive else len(file),
+        "size_bytes": len(archive.data) if archive else len(file),
         "file_bytes": len(file),
         "dense_bytes": 4 * params,
         "gzip_bytes": len(gzip.compress(file, 9, mtime=0)),
         **dict.fromkeys(("coded_bytes", "entropy_bound_bytes", "bytes")),
     }
-    if len(file) > CODED_UP_TO:
+    if archive is None and len(file) > CODED_UP_TO:
         return {**figures, "coded_reason": f"files above {CODED_UP_TO >> 20} MB are not coded for the table alone"}
-    made = _like(archive, file) if archive else encode(file, prove=False)
+    made = archive or encode(file, prove=False)
     return figures | {
         "coded_bytes": len(made.data),
         "entropy_bound_bytes": made.entropy_bound_bytes,
         "bytes": made.bytes_by_kind,
     }
-
-
-def _like(archive: Path, file: bytes) -> Archive:
-    """The account of an archive: the file coded once more in the way that gives the same bytes."""
-    written = archive.read_bytes()
-    coders: tuple[Coder, ...] = ("auto", "huffman", "arithmetic")
-    made = (encode(file, coder=coder, prove=False) for coder in coders)
-    return next((one for one in made if one.data == written), None) or encode(file, prove=False)
 
 
 def interval(scores: Mapping[str, float], *, n: int) -> list[float] | None:

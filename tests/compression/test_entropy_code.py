@@ -14,7 +14,7 @@ from netwright.compression.store import FolderStore
 from netwright.core.errors import CompressionError, ConfigurationError
 from netwright.core.files import file_hash
 from netwright.evaluation.latency import LatencyProtocol
-from netwright.export.coding.archive import read_archive
+from netwright.export.coding.archive import encode, read_archive
 from netwright.export.onnx_runtime import Session
 from netwright.runs.stages import StageMeter, byte_figures
 
@@ -84,8 +84,26 @@ def test_a_stage_is_as_large_as_its_archive(context_of, tmp_path) -> None:
 def test_the_account_is_that_of_the_archive_however_it_was_coded(context_of) -> None:
     net, context = context_of("mlp")
     done = EntropyCode(coder="huffman").apply(Model(_sparse(net)), context)
-    figures = byte_figures(done.file, done.archive, params=1)
+    figures = byte_figures(done.file, done.coded, params=1)
     assert sum(figures["bytes"].values()) == figures["size_bytes"] == done.archive.stat().st_size
+
+
+def test_a_stage_codes_its_file_once(context_of, tmp_path, monkeypatch) -> None:
+    net, context = context_of("mlp")
+    coded = []
+
+    def counted(file: bytes, **settings: object) -> object:
+        coded.append(len(file))
+        return encode(file, **settings)
+
+    monkeypatch.setattr("netwright.export.coding.archive.encode", counted)
+    monkeypatch.setattr("netwright.runs.stages.encode", counted)
+    done = EntropyCode(coder="huffman").apply(Model(_sparse(net)), context)
+    meter = StageMeter(context.task, tmp_path / "models", LatencyProtocol(pairs=4, seconds=0.1, warmup_seconds=0.1))
+    meter.begin(done, "entropy_code")
+    row = meter.measure(done, "entropy_code", {})
+    assert coded == [row["file_bytes"]]
+    assert row["coded_bytes"] == row["size_bytes"] == done.archive.stat().st_size
 
 
 def test_nothing_may_follow_and_nothing_is_coded_twice(context_of, tmp_path) -> None:

@@ -43,14 +43,14 @@ class EntropyCode(Pass):
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.store import model_identity
         from netwright.core.files import content_hash, write_atomic
-        from netwright.export.coding.archive import read_archive, write_archive
+        from netwright.export.coding.archive import write_archive
         from netwright.export.coding.onnx_regions import positive_zeros
         from netwright.export.to_onnx import export_onnx
 
         if not self.check(model, context)[0].applies:
             raise CompressionError(f"nothing to code: {self.check(model, context)[0].reason}")
         key = content_hash([model_identity(model), self.model_dump(mode="json")])[:16]
-        source = context.workspace / f"{key}.source.onnx"
+        source = context.workspace / f"{key}.onnx"
         if model.file is None:
             export_onnx(model.module.eval(), source, example=context.example)
         try:
@@ -59,9 +59,7 @@ class EntropyCode(Pass):
             made = write_archive(source, archive, coder=self.coder)
         except ExportError as error:
             raise CompressionError(f"the file cannot be coded: {error}") from error
-        file = context.workspace / f"{key}.decoded.onnx"
-        read_archive(archive, file)
-        return replace(model, file=file, archive=archive, notes=(*model.notes, *_notes(made)))
+        return replace(model, file=source, archive=archive, coded=made, notes=(*model.notes, *_notes(made)))
 
 
 def _notes(made: Archive) -> list[Note]:
