@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ class SearchContext:
 
     `folder` is the strategy's own: what it keeps there (a trained supernet, scores) follows from its settings,
     the task and `seed` alone, so that deleting it costs time and changes no proposal. `device` is where it may
-    train: cpu, cuda, or auto. `trials` is how many the search may try in all, where that is known.
+    train: cpu, cuda, or auto. `trials` is how many the search may try in all, where that is known; `rungs` are its
+    fidelities, where trials begin at a low one.
     """
 
     task: Task
@@ -26,6 +28,7 @@ class SearchContext:
     seed: int = 0
     device: str = "cpu"
     trials: int | None = None
+    rungs: Sequence[float] = ()
 
     @property
     def shapes(self) -> Shapes:

@@ -32,7 +32,7 @@ class Fidelity(Settings):
         min_length=2, description="fidelities in ascending order: epochs, or shares of the whole that end with 1"
     )
     promotion: PromotionField = Field(
-        default="pareto_asha", validate_default=True, description="who goes on to the next rung"
+        default="predicted", validate_default=True, description="who goes on to the next rung"
     )
     learn_from: int = Field(
         default=10, ge=1, description="strategies compare trials at the highest rung with so many results"

@@ -58,6 +58,7 @@ class SearchLoop:
         self._listener = listener
         self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
+        fidelity = specification.search.fidelity
         self._strategy = specification.search.strategy.prepare(
             SearchContext(
                 specification.task,
@@ -65,11 +66,11 @@ class SearchLoop:
                 specification.seed,
                 specification.device,
                 trials=specification.search.trials,
+                rungs=() if fidelity is None else fidelity.rungs,
             )
         )
         self._rungs = specification.search.rungs
         self._costs = CountedCosts(specification.task.shapes())
-        fidelity = specification.search.fidelity
         self._comparison = None if fidelity is None else Comparison(fidelity)
         self._entrants = EntrantReader(specification.objectives, self._rungs)
         self._trials: dict[int, Trial] = {trial.number: trial for trial in record.all_trials()}

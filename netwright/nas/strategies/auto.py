@@ -60,6 +60,8 @@ class Auto(Strategy):
         size = _size(memo_key(space))
         if size is not None and size <= (self.budget or 0):
             return "random_search", f"since the budget allows all {readable(size)} architectures"
+        if tried < MODELLED and self._context is not None and self._context.rungs:
+            return "predictor", "since a model learns from all rungs together"
         if tried < MODELLED:
             return "predictor", f"since a model learns most from fewer than {readable(MODELLED)} trials"
         if len(objectives) == 1:
