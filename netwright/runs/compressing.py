@@ -16,8 +16,8 @@ from netwright.compression.recipe import Recipe, RecipeResult
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
-from netwright.runs.artifacts import Artifacts, load_state
-from netwright.runs.own_models import built_model, is_from_collection, read_state
+from netwright.runs.artifacts import Artifacts
+from netwright.runs.own_models import built_model, is_from_collection
 from netwright.runs.racing import winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.solving import sensitivities, solve, strategy_of
@@ -135,12 +135,10 @@ def load_own_model(build: str, weights: Path | None, *, outputs: int | None = No
     of a network of torchvision or timm; without a file its weights are random, which a warning says: nothing is
     downloaded. Raises ConfigurationError when it cannot be built and CheckpointError when the weights do not fit.
     """
-    module = built_model(build, outputs=outputs)
-    if weights is not None:
-        load_state(module, read_state(weights), source=str(weights))
-    elif is_from_collection(build):
+    module = built_model(build, outputs=outputs, weights=weights)
+    if weights is None and is_from_collection(build):
         logger.warning("%s has random weights: give trained ones with --weights, nothing is downloaded", build)
-    return module.eval()
+    return module
 
 
 def own_winner(run: OpenRun, module: nn.Module, *, build: str) -> Winner:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError, Mistake
 from netwright.core.plugins import import_dotted
-from netwright.runs.artifacts import weights_from
+from netwright.runs.artifacts import load_state, weights_from
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,14 +24,18 @@ COLLECTIONS = ("torchvision", "timm")
 """What `NAME:model` may begin with, beside a package of the user's own."""
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
+_PREFIXES = ("_orig_mod.", "module.")
+"""What `torch.compile` and `DataParallel` put before every name."""
 
 
-def built_model(build: str, *, outputs: int | None = None) -> nn.Module:
-    """The network that `package.module:build`, `torchvision:NAME` or `timm:NAME` stands for.
+def built_model(build: str, *, outputs: int | None = None, weights: Path | None = None) -> nn.Module:
+    """The network that `package.module:build`, `torchvision:NAME` or `timm:NAME` stands for, with weights from a file.
 
     `outputs` is the number of classes of a network of torchvision or timm; by default as many as its author chose.
-    Those networks have random weights. Raises ConfigurationError when it cannot be built and MissingPackageError
-    when the collection is not installed.
+    Without `weights` those networks have random ones. Weight and spectral norms, other parametrizations and the masks
+    of torch's pruning become plain weights of the same values, in single precision. Raises ConfigurationError when it
+    cannot be built, MissingPackageError when the collection is not installed and CheckpointError when the weights do
+    not fit.
     """
     from torch import nn
 
@@ -41,7 +45,9 @@ def built_model(build: str, *, outputs: int | None = None) -> nn.Module:
         raise ConfigurationError(
             [Mistake("--model", f"{build!r} gives a {type(made).__name__}, not a torch nn.Module")]
         )
-    return made
+    if weights is not None:
+        load_state(made, _with_tied(read_state(weights), made), source=str(weights))
+    return _plain_weights(made.eval()).float()
 
 
 def is_from_collection(build: str) -> bool:
@@ -52,8 +58,9 @@ def is_from_collection(build: str) -> bool:
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a safetensors file, or of a file of `torch.save` that holds nothing but tensors.
 
-    A state dict that lies under "state_dict" or "model", as in many checkpoints, is found there; the prefix of
-    `DataParallel` is taken off. Raises CheckpointError when the file cannot be read or would run a program.
+    A state dict that lies under "state_dict" or "model", as in many checkpoints, is found there; the prefixes of
+    `DataParallel` and `torch.compile` are taken off. Raises CheckpointError when the file cannot be read or would run a
+    program.
     """
     try:
         content = path.read_bytes()
@@ -62,6 +69,37 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors" or not _is_torch_file(content):
         return weights_from(content, source=str(path))
     return _plain_state(_unpickled(path), path)
+
+
+def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
+    """The state with the second names of tensors that the model shares, of which some files hold one alone."""
+    names: dict[tuple[int, tuple[int, ...]], list[str]] = {}
+    for name, tensor in model.state_dict().items():
+        names.setdefault((tensor.data_ptr(), tuple(tensor.shape)), []).append(name)
+    found = dict(state)
+    for shared in names.values():
+        known = next((name for name in shared if name in state), None)
+        found |= {name: state[known] for name in shared if known is not None and name not in state}
+    return found
+
+
+def _plain_weights(module: nn.Module) -> nn.Module:
+    """The module itself with every weight a parameter of its own: what is computed on the way to it is done once."""
+    from torch import nn
+    from torch.nn.utils import parametrize
+    from torch.nn.utils.prune import BasePruningMethod
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    for layer in list(module.modules()):
+        if parametrize.is_parametrized(layer):
+            for name in list(cast(nn.ModuleDict, layer.parametrizations)):
+                parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+        for key, hook in list(layer._forward_pre_hooks.items()):
+            if isinstance(hook, (WeightNorm, SpectralNorm, BasePruningMethod)):
+                hook.remove(layer)
+                del layer._forward_pre_hooks[key]
+    return module
 
 
 def _called(build: str) -> Any:
@@ -129,6 +167,7 @@ def _plain_state(found: object, path: Path) -> Mapping[str, Tensor]:
             f"{path} holds no state dict: tensors by name are expected, {type(found).__name__} came; "
             "save model.state_dict()"
         )
-    if found and all(str(name).startswith("module.") for name in found):
-        return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+    for prefix in _PREFIXES:
+        if found and all(str(name).startswith(prefix) for name in found):
+            found = {str(name).removeprefix(prefix): tensor for name, tensor in found.items()}
     return {str(name): tensor for name, tensor in found.items()}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from torch import nn
+from torch.nn.utils import prune
 
 import netwright as nw
 from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError
@@ -153,3 +156,50 @@ def test_other_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
         read_state(tmp_path / "text.safetensors")
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_state(tmp_path / "absent.pt")
+
+
+class Normed(nn.Module):
+    """Layers whose weights are computed from other parameters, or are shared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new = nn.utils.parametrizations.weight_norm(nn.Linear(64, 12))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.old = nn.utils.weight_norm(nn.Linear(12, 12))
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(12, 12))
+        self.masked = prune.l1_unstructured(nn.Linear(12, 12), "weight", amount=0.5)
+        self.tied = nn.Linear(12, 12)
+        self.tied.bias = self.spectral.bias
+        self.out = nn.Linear(12, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.tied(self.masked(self.spectral(torch.relu(self.old(self.new(x.flatten(1))))))))
+
+
+def test_weights_become_plain_and_compute_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = Normed().eval()
+    save_model(net, str(tmp_path / "w.safetensors"))
+    torch.manual_seed(2)
+    found = load_own_model(f"{__name__}:Normed", tmp_path / "w.safetensors")
+    inputs = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(found(inputs), net(inputs), atol=1e-6)
+    names = {"new", "old", "spectral", "masked", "tied", "out"}
+    assert {name for name, _ in found.named_parameters(remove_duplicate=False)} == {
+        f"{name}.{kind}" for name in names for kind in ("weight", "bias")
+    }
+    copy.deepcopy(found)
+
+
+def test_half_precision_and_compiled_names_are_understood(tmp_path: Path) -> None:
+    net = nn.Linear(4, 3).half()
+    torch.save({f"_orig_mod.module.{name}": tensor for name, tensor in net.state_dict().items()}, tmp_path / "w.pt")
+    found = load_own_model(f"{__name__}:half_linear", tmp_path / "w.pt")
+    assert found.weight.dtype == torch.float32
+    assert torch.equal(found.weight, net.weight.float())
+
+
+def half_linear() -> nn.Module:
+    return nn.Linear(4, 3).half()
