@@ -80,7 +80,14 @@ def _read(path: Path) -> dict[str, AnyArray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise DataError(f"{path} cannot be read ({error}); write plain arrays with numpy.savez") from None
+        raise DataError(
+            f"{path} cannot be read: it holds Python objects, which are refused; write plain arrays: texts as "
+            "numpy.array(texts, dtype=str), sequences of unequal length filled up to one length"
+        ) from None
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); write plain arrays of numbers with numpy.savez") from None
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.image_folder import read_folder
 from netwright.tasks.images import Layout, channels_first, resized
+from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.task import Task
@@ -35,6 +36,16 @@ class ImageClassification(Task):
         description="axes of the arrays in the file; auto: an axis of 1, 3 or 4 values is the channels, "
         "and where both the second and the last one would do, the second is taken",
     )
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _pixels(cls, size: object) -> object:
+        given = [size] if isinstance(size, int) else size
+        if given is None:
+            return None
+        if not isinstance(given, list | tuple) or len(given) not in (1, 2) or not all(_positive(one) for one in given):
+            raise ValueError("give a number of pixels, such as 32, or [height, width], such as [32, 48]")
+        return size
 
     @classmethod
     def from_arrays(
@@ -76,4 +87,8 @@ class ImageClassification(Task):
             images = channels_first(images, layout=self.layout, where=self.where())
             return resized(images, size=size) if size and images.dtype.kind in "buif" else images
 
-        return read_arrays(self.path).with_inputs(made)
+        return numbered(read_arrays(self.path).with_inputs(made), where=self.where())
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

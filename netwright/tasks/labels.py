@@ -1,0 +1,40 @@
+"""Labels as people store them, texts or other whole values, turned into class numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netwright.core.errors import DataError, suggestion
+from netwright.tasks.data import AnyArray, Arrays
+
+
+def numbered(arrays: Arrays, *, where: str) -> Arrays:
+    """The same data with class numbers for texts, truth values and floats without a fraction; others stay as they are.
+
+    Texts become the names of the classes: in the order of the given names, or else of the alphabet. Raises DataError
+    that starts with `where` when a part has a text that is no class of the training part.
+    """
+    train = np.asarray(arrays.train[1])
+    if train.dtype.kind not in "US":
+        return arrays.with_targets(_whole)
+    names = arrays.classes or tuple(str(name) for name in np.unique(train.astype(str)))
+    numbers = {name: number for number, name in enumerate(names)}
+
+    def made(targets: AnyArray) -> AnyArray:
+        texts = targets.astype(str)
+        unknown = sorted(set(texts.ravel().tolist()) - set(names))
+        if unknown:
+            near = suggestion(unknown[0], names)
+            raise DataError(f"{where}: the label {unknown[0]!r} is no class of the training samples{near}")
+        found = np.array([numbers[text] for text in texts.ravel().tolist()], np.int64)
+        return found.reshape(texts.shape)
+
+    changed = arrays.with_targets(made)
+    return Arrays(train=changed.train, validation=changed.validation, test=changed.test, classes=names)
+
+
+def _whole(targets: AnyArray) -> AnyArray:
+    kind = targets.dtype.kind
+    if kind == "b" or (kind == "f" and np.isfinite(targets).all() and bool((targets == np.round(targets)).all())):
+        return targets.astype(np.int64)
+    return targets
