@@ -31,18 +31,35 @@ def read_table(path: Path, *, targets: Sequence[str] = (), ignore: Sequence[str]
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [line for line in csv.reader(stream) if line]
+            first = stream.readline()
+            stream.seek(0)
+            lines = [line for line in csv.reader(stream, delimiter=_delimiter(first)) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error}); save it as comma-separated UTF-8 text") from None
     if len(lines) < 2:
         raise DataError(f"{path} has no row of values; the first row names the columns")
     names = [name.strip() for name in lines[0]]
+    if all(_is_number(name) for name in names):
+        raise DataError(f"{path} begins with a row of numbers; put a row of names above, such as x1,x2,price")
     if len(set(names)) < len(names):
         raise DataError(f"{path} has two columns of one name: {', '.join(names)}; rename one")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(names):
             raise DataError(f"{path}, row {number}: {len(line)} values for {len(names)} columns; mend or remove it")
     return names, lines[1:]
+
+
+def _delimiter(header: str) -> str:
+    """A comma, or what separates the names where there is none: semicolon or tab."""
+    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(
