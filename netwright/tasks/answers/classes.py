@@ -14,14 +14,23 @@ def answers(outputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
 
 
 def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]) -> dict[str, float]:
-    """Accuracy and mean cross-entropy of logits [N, classes] against class numbers [N] or [N, 1]."""
+    """Scores of logits [N, classes] against class numbers [N] or [N, 1].
+
+    Accuracy, the mean cross-entropy, and the mean over the classes that are there of the share of each that was found.
+    """
     wanted = targets.reshape(len(outputs))
     with np.errstate(invalid="ignore"):  # logits that are not finite give a loss of nan
         logits = outputs.astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         chosen = np.take_along_axis(logits, wanted[:, None], axis=1)[:, 0]
         loss = np.log(np.exp(logits).sum(axis=1)) - chosen
-    return {"accuracy": float(np.mean(answers(outputs, settings) == wanted)), "loss": float(loss.mean())}
+    right = answers(outputs, settings) == wanted
+    shares = [float(right[wanted == label].mean()) for label in np.unique(wanted)]
+    return {
+        "accuracy": float(np.mean(right)),
+        "balanced_accuracy": float(np.mean(shares)),
+        "loss": float(loss.mean()),
+    }
 
 
 def summary(found: Mapping[str, float], samples: int) -> str:
