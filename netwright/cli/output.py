@@ -25,12 +25,14 @@ def print_table(rows: Sequence[Mapping[str, Any]], *, title: str = "", columns: 
     from rich.table import Table
 
     names = list(columns) or list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
         numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(row.get(name)) for name in names))
+    if title:
+        print(title)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
 
 

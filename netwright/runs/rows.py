@@ -70,7 +70,7 @@ def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) 
     if score == "accuracy":
         return (
             f"Test accuracy {100 * before:.2f} % -> {100 * after:.2f} % "
-            f"({100 * (after - before):+.2f} points, {final['n']:,} images, read once)."
+            f"({100 * (after - before):+.2f} points, {final['n']:,} samples, read once)."
         )
     change = f"{after - before:+.3g}"
     return f"Test {score} {before:.4g} -> {after:.4g} ({change}, {final['n']:,} samples, read once)."
