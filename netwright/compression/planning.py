@@ -98,7 +98,7 @@ def figures_of(model: Model, context: Context) -> dict[str, int | None]:
         cost = profile(model.module, context.example_tensor()).cost
         tensors = [*model.module.parameters(), *model.module.buffers()]
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        coded = coded_size(model.module)
+        coded = coded_size(model.module) + skeleton_size(model.module)
     return {
         "params": cost.params,
         "macs": cost.macs,
@@ -114,6 +114,24 @@ def coded_size(module: nn.Module) -> int:
     The rest is counted as floats or as indices into a codebook, whichever is less, each at its zeroth-order entropy.
     """
     return sum(_coded(one.detach().cpu().contiguous().numpy()) for one in module.parameters())
+
+
+def skeleton_size(module: nn.Module) -> int:
+    """About the bytes that an archive needs for all but the parameters: operations with their names, and headings.
+
+    The names of a longer network repeat more. Fitted to exported networks of 4 to 60 operations, of which it is within
+    a third; a simple recurrent layer, which the export unrolls over time, takes more.
+    """
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+
+    leaves = [layer for layer in module.modules() if next(layer.children(), None) is None]
+    silent = (_NormBase, nn.Identity, nn.Dropout)
+    operations = sum(
+        12 * layer.num_layers if isinstance(layer, nn.RNNBase) else not isinstance(layer, silent) for layer in leaves
+    )
+    tensors = sum(1 for _ in module.parameters())
+    return int(215 * max(1, operations) ** 0.55) + 45 + 10 * tensors
 
 
 def _coded(values: np.ndarray[Any, Any]) -> int:

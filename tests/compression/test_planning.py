@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 from torch import nn
 
 from netwright.compression.model import Model
-from netwright.compression.planning import coded_size, plan_passes
+from netwright.compression.planning import coded_size, plan_passes, skeleton_size
 from netwright.compression.recipe import Recipe
 from netwright.compression.store import model_identity
 from netwright.evaluation.profile import profile
+from netwright.export.coding.archive import encode
+from netwright.export.to_onnx import export_onnx
 
 PASSES = [{"kind": "structured_prune", "ratio": 0.5}, "fine_tune", {"kind": "low_rank", "ratio": 0.5}]
 
@@ -81,3 +84,16 @@ def test_coded_bytes_tell_zeros_and_few_values_from_weights_as_they_are() -> Non
     assert dense == 40_000
     assert 4_000 < sparse < 5_000, "1,000 floats, and where they are"
     assert shared < 1_000, "few values besides"
+
+
+@pytest.mark.parametrize("name", ["mlp", "plain_cnn", "lstm"])
+def test_the_bytes_beside_the_parameters_are_foretold(context_of, name: str) -> None:
+    net, context = context_of(name)
+    path = export_onnx(net, context.workspace / "net.onnx", example=context.example).path
+    kinds = encode(path.read_bytes(), prove=False).bytes_by_kind
+    assert skeleton_size(net) == pytest.approx(kinds["skeleton"] + kinds["rest"], rel=1 / 3)
+
+
+def test_the_plan_counts_them(context_of) -> None:
+    plan, net, *_ = planned(PASSES[:1], "plain_cnn", context_of)
+    assert plan[0].figures["coded_bytes"] == coded_size(net) + skeleton_size(net)
