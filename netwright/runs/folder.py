@@ -96,6 +96,24 @@ class RunFolder:
         return RunLock(self)
 
 
+def driver_is_gone(folder: RunFolder) -> bool:
+    """Whether the process that last wrote to a run was on this machine and has ended; False when that is not known."""
+    try:
+        holder = json.loads((folder.path / ".lock.json").read_text(encoding="utf-8"))
+        host, pid = str(holder["host"]), int(holder["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class RunLock:
     """Held by the one driver of a run; released when its process ends, however it ends."""
 

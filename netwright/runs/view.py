@@ -13,7 +13,7 @@ from netwright.core.errors import RunError, SpaceError
 from netwright.core.plugins import build
 from netwright.core.records import ACCURACY, Objective, Trial
 from netwright.core.shapes import Shapes
-from netwright.runs.folder import RunFolder
+from netwright.runs.folder import RunFolder, driver_is_gone
 from netwright.runs.record import StudyRecord, count_states
 
 
@@ -126,7 +126,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
     return RunView(
         path=folder.path,
         name=specification["name"],
-        state=record.fact("state") or "new",
+        state=_state(folder, record.fact("state") or "new"),
         sequence=record.fact("sequence") or 0,
         specification=specification,
         objectives=[Objective.parse(entry) for entry in specification["objectives"]],
@@ -148,6 +148,12 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         solver=record.fact("solver"),
         sensitivity=record.fact("sensitivity"),
     )
+
+
+def _state(folder: RunFolder, recorded: str) -> str:
+    """The recorded state; a run whose driver was killed in the middle says so."""
+    busy = recorded in ("searching", "compressing")
+    return "interrupted" if busy and driver_is_gone(folder) else recorded
 
 
 def _shapes(stored: Mapping[str, Any] | None) -> Shapes | None:

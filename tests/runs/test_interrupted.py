@@ -1,0 +1,46 @@
+"""A run whose driver was killed says so; one that is being written, or was written elsewhere, does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import netwright as nw
+from netwright.runs.view import open_run
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "digits-tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    nw.search(RECIPE, out=folder, overrides=["search.trials=1", "search.training.epochs=1"])
+    return folder
+
+
+def leave(run: Path, *, state: str, host: str, pid: int) -> None:
+    with sqlite3.connect(run / "run.db") as database:
+        database.execute("update nw_facts set value = ? where name = 'state'", (json.dumps(state),))
+    database.close()
+    (run / ".lock.json").write_text(json.dumps({"host": host, "pid": pid}))
+
+
+def test_only_a_driver_of_this_machine_that_has_ended_counts_as_killed(run: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    here = socket.gethostname()
+    leave(run, state="searching", host=here, pid=child.pid)
+    assert open_run(run).state == "interrupted"
+    leave(run, state="searching", host="elsewhere", pid=child.pid)
+    assert open_run(run).state == "searching"
+    leave(run, state="searching", host=here, pid=os.getpid())
+    assert open_run(run).state == "searching"
+    leave(run, state="searched", host=here, pid=child.pid)
+    assert open_run(run).state == "searched"
