@@ -21,15 +21,21 @@ def answer(view: RunView) -> Answer:
     if view.stages:
         return _compressed(view)
     best = best_within_bounds(view.trials, view.objectives) if view.objectives else None
-    known = (view.winner or {}).get("trial")
-    if known is None and best is None:
-        return {"text": _nothing(view), "proof": "", "file": "", "command": ""}
     run = shlex.quote(str(view.path))
-    if known is None and best is not None:
-        text = f"Trial {best.number} is the best within the bounds so far, after a search training only."
-        return {"text": text, "proof": "", "file": "", "command": f"netwright compress {run} --trial best"}
-    return {"text": f"{_whose(view)}. Nothing is compressed yet.", "proof": "", "file": "",
-            "command": f"netwright compress {run} --trial best"}  # fmt: skip
+    if view.state == "searching":
+        command = ""
+    elif view.state == "interrupted" and view.asked < view.wanted:
+        command = f"netwright search --resume {run}"
+    else:
+        command = f"netwright compress {run} --trial best" if best is not None else ""
+    if (view.winner or {}).get("trial") is not None:
+        text = f"{_whose(view)}. It is not compressed yet."
+    elif best is not None:
+        within = " within the bounds" if any(o.bound is not None for o in view.objectives) else ""
+        text = f"Trial {best.number} is the best{within} so far. It has had the search's short training only."
+    else:
+        text = _nothing(view)
+    return {"text": text, "proof": "", "file": "", "command": command}
 
 
 def _compressed(view: RunView) -> Answer:

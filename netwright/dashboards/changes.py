@@ -52,7 +52,8 @@ class Follower:
         return difference(old, new)
 
     def _take(self, view: RunView) -> None:
-        if self._view is None or view.sequence != self._view.sequence:
+        old = self._view
+        if old is None or (view.sequence, view.state) != (old.sequence, old.state):
             self._pages[view.sequence] = page_data(view)
             self._pages.move_to_end(view.sequence)
             while len(self._pages) > REMEMBERED:
@@ -67,7 +68,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
     `set` as pairs (place, row), and `length`, the number of rows there are now.
     """
     if new["sequence"] == old["sequence"]:
-        return {"full": False, "sequence": new["sequence"], "panels": {}}
+        return {"full": False, "panels": {}, **{key: new[key] for key in ("sequence", "run", "answer")}}
     before = {panel["name"]: panel for panel in old["panels"]}
     changed = {}
     for panel in new["panels"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import NetwrightError, UnknownNameError
 from netwright.core.records import Measurement, Trial, TrialState
-from netwright.dashboards.labels import column, rounded
+from netwright.dashboards.labels import column, rounded, worded
 from netwright.runs.view import RunView
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def trial_details(view: RunView, number: int) -> dict[str, Any]:
         "number": number,
         "state": str(trial.state),
         "winner": winner,
-        "reason": trial.reason,
+        "reason": worded(trial.reason),
         "origin": trial.origin,
         "identity": trial.identity,
         "seconds": rounded(trial.seconds, 4),
@@ -91,8 +91,8 @@ def _measured(name: str, measurement: Measurement, view: RunView) -> dict[str, A
         "kind": shown.kind,
         "unit": shown.unit,
         "spread": rounded(measurement.spread, 3),
-        "reason": measurement.reason,
-        "how": protocol_text(measurement.protocol),
+        "reason": worded(measurement.reason),
+        "how": protocol_said(measurement.protocol),
     }
 
 
@@ -100,6 +100,24 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
     """The protocol of a measurement in one line, the plain facts only."""
     shown = {key: value for key, value in protocol.items() if value is not None and value != "" and value != []}
     return ", ".join(f"{key.replace('_', ' ')} {_text(value)}" for key, value in shown.items())
+
+
+def protocol_said(protocol: Mapping[str, Any]) -> str:
+    """The protocol in words; all of its settings are in the numbers of the report."""
+    if not {"statistic", "pairs"} <= set(protocol):
+        return protocol_text(protocol)
+    threads = protocol.get("threads")
+    facts = [
+        f"{protocol['statistic']} time" + (f" on {protocol['cpu']}" if protocol.get("cpu") else ""),
+        f"{threads} {'thread' if threads == 1 else 'threads'}" if threads else "",
+        f"batch {protocol['batch']}" if protocol.get("batch") else "",
+        f"{protocol['pairs']} samples of each model",
+        f"in turns with {protocol['reference']}" if protocol.get("reference") else "",
+        f"after at most {protocol['warmup_seconds']:g} s of warm-up" if protocol.get("warmup_seconds") else "",
+    ]
+    text = ", ".join(fact for fact in facts if fact)
+    spread = protocol.get("noisy_above")
+    return text + (f"; noisy is an inter-quartile range above {spread:.0%} of the median" if spread else "")
 
 
 def _text(value: object) -> str:

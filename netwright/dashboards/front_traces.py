@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netwright.analysis.frames import metrics_of
 from netwright.core.records import Objective
 from netwright.dashboards.figures import BLUE, GL_FROM, GREEN, GREY, ORANGE, PURPLE, VERMILLION, scatter
-from netwright.dashboards.labels import hover, plain, rounded
+from netwright.dashboards.labels import column, hover, plain, rounded
 from netwright.dashboards.panel import Row
 from netwright.runs.view import RunView
 
@@ -57,25 +57,38 @@ def group_traces(rows: Sequence[Row], x: str, y: str, view: RunView) -> list[dic
     return traces
 
 
-def edge_traces(rows: Sequence[Row], x: str, y: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-    """The edge of what is reached; a line only makes sense in the plane of exactly two objectives."""
-    if {o.metric for o in objectives} != {x, y} or len(objectives) != 2:
+EDGE = (FRONT, FEASIBLE)
+"""The groups whose trials may lie on the edge of a plane: finished and within the bounds."""
+
+
+def directions(objectives: Sequence[Objective], metrics: Sequence[str]) -> dict[str, str]:
+    """Which way each metric is better: an objective's own, else shares are better high and costs low."""
+    found = {m: "maximize" if column(m).kind == "share" else "minimize" for m in metrics}
+    return found | {o.metric: str(o.direction) for o in objectives}
+
+
+def edge_traces(rows: Sequence[Row], x: str, y: str, better: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The edge of what is reached in the plane of two metrics: no trial beats one on it in both."""
+    if x not in better or y not in better:
         return []
-    front = sorted((row for row in rows if row["group"] == FRONT), key=lambda row: row[x])
-    across = next(o for o in objectives if o.metric == x)
+    signs = {key: -1 if better[key] == "maximize" else 1 for key in (x, y)}
+    known = [row for row in rows if row["group"] in EDGE and row[x] is not None and row[y] is not None]
+    front: list[Row] = []
+    for row in sorted(known, key=lambda row: (signs[x] * row[x], signs[y] * row[y])):
+        if not front or signs[y] * row[y] < signs[y] * front[-1][y]:
+            front.append(row)
     line = scatter(
-        front,
+        sorted(front, key=lambda row: row[x]),
         x=x,
         y=y,
-        where=("group", FRONT),
         mode="lines",
         name="front",
-        line={"shape": "hv" if across.direction == "minimize" else "vh", "color": BLUE, "width": 1.5},
+        line={"shape": "hv" if better[x] == "minimize" else "vh", "color": BLUE, "width": 1.5},
         hoverinfo="skip",
         showlegend=False,
     )
     line["type"] = "scatter"
-    line["meta"] |= {"sort": True, "only": [x, y]}
+    line["meta"] |= {"edge": True}
     return [line]
 
 

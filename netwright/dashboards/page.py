@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("format.js", "tables.js", "plots.js", "trial.js", "app.js")
+SCRIPTS = ("format.js", "tables.js", "plots.js", "explore.js", "trial.js", "compare.js", "app.js")
 STYLE = "style.css"
 GL = " 'unsafe-eval'"
 """Plotly's WebGL traces compile their drawing functions at run time (measured with plotly.js 4.1.1: without this

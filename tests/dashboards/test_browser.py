@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 import time
 from collections.abc import Iterator
@@ -103,6 +104,92 @@ def test_axes_of_the_front_can_be_any_pair(report: Any) -> None:
     drawn = report.evaluate("document.querySelector('#front .plot').data.find(t => t.name === 'winner').x")
     assert drawn == [next(t for t in full_run().trials if t.number == number).value("params")]
     report.locator("#front select").first.select_option("latency_ms")
+
+
+def shown(page: Any, name: str) -> list[Any]:
+    """The values of a drawn trace of the front, across and up."""
+    found: list[Any] = page.evaluate(
+        "name => { const t = document.querySelector('#front .plot').data.find((t) => t.name === name);"
+        "return t.x.map((x, i) => [x, t.y[i]]); }",
+        name,
+    )
+    return found
+
+
+def test_the_front_is_explored_by_logarithm_group_limit_and_box(report: Any) -> None:
+    draw_all(report)
+    trials = [t for t in full_run().trials if t.value("accuracy") is not None]
+    report.locator("#front [data-log=x]").check()
+    report.wait_for_function("document.querySelector('#front .plot').layout.xaxis.type === 'log'")
+    report.locator("#front [data-log=x]").uncheck()
+    before = len(shown(report, "on the front"))
+    report.get_by_label("Value of the limit").fill("97.5")
+    report.get_by_role("button", name="Add limit").click()
+    good = [t for t in trials if t.value("accuracy") >= 0.975]
+    assert 0 < len(good) < len(trials)
+    assert report.locator("#front .count").inner_text().startswith(f"{len(good)} of 30 trials shown")
+    report.get_by_role("checkbox", name="stopped early").uncheck()
+    rest = sum(t.state != "stopped" for t in good)
+    assert report.locator("#front .count").inner_text().startswith(f"{rest} of 30 trials shown")
+    assert shown(report, "stopped early") == []
+    report.get_by_role("button", name="Show all").click()
+    assert len(shown(report, "on the front")) == before
+    report.evaluate("Plotly.relayout(document.querySelector('#front .plot'), {dragmode: 'select'})")
+    area = report.locator("#front .plot .nsewdrag").first.bounding_box()
+    report.mouse.move(area["x"] + 20, area["y"] + 10)
+    report.mouse.down()
+    report.mouse.move(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2, steps=4)
+    report.mouse.up()
+    report.wait_for_selector("#front .chip >> nth=3")
+    ends = report.evaluate("nw.stateOf(nw.panel('front')).limits.map(l => [l.key, l.op, l.value])")
+    assert [limit[:2] for limit in ends] == [
+        ["latency_ms", "≥"], ["latency_ms", "≤"], ["accuracy", "≥"], ["accuracy", "≤"],
+    ]  # fmt: skip
+    inside = [
+        t for t in trials
+        if ends[0][2] <= t.value("latency_ms") <= ends[1][2] and ends[2][2] <= t.value("accuracy") <= ends[3][2]
+    ]  # fmt: skip
+    assert report.locator("#front .count").inner_text().startswith(f"{len(inside)} of 30 trials shown")
+    report.get_by_role("button", name="Show all").click()
+
+
+def test_the_line_of_the_front_is_of_the_two_metrics_chosen_among_what_is_shown(report: Any) -> None:
+    draw_all(report)
+    report.locator("#front select").first.select_option("params")
+    feasible = shown(report, "on the front") + shown(report, "feasible")
+    line = shown(report, "front")
+    assert line == sorted(
+        [x, y] for x, y in feasible if not any(a <= x and b >= y and [a, b] != [x, y] for a, b in feasible)
+    )
+    report.locator("#front select").first.select_option("latency_ms")
+
+
+def test_the_rows_that_are_shown_come_as_csv(report: Any) -> None:
+    report.locator("#trials input[type=search]").fill("stopped")
+    with report.expect_download() as loading:
+        report.locator("#trials").get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(Path(loading.value.path()).read_text(encoding="utf-8").splitlines()))
+    stopped = [trial for trial in full_run().trials if trial.state == "stopped"]
+    assert [int(row["number"]) for row in rows] == [trial.number for trial in stopped]
+    assert float(rows[0]["accuracy"]) == pytest.approx(stopped[0].value("accuracy"), rel=1e-5)
+    report.locator("#trials input[type=search]").fill("")
+
+
+def test_two_trials_are_compared_with_their_differences_named(report: Any) -> None:
+    one, other = [t for t in full_run().trials if t.state == "done"][:2]
+    report.evaluate("number => { location.hash = `#trial=${number}`; }", one.number)
+    report.get_by_label("Number of the other trial").fill(str(other.number))
+    report.get_by_role("button", name="Compare", exact=True).click()
+    report.wait_for_selector("#trial.pair h2")
+    text = report.locator("#trial").inner_text()
+    assert f"Trials {one.number} and {other.number}" in text
+    differ = [name for name in one.decisions if one.decisions[name] != other.decisions[name]]
+    assert report.locator("#trial table").nth(1).locator("tbody code").all_inner_texts() == differ
+    points = 100 * (other.value("accuracy") - one.value("accuracy"))
+    assert f"{abs(points):.2f} points" in text
+    assert report.locator("#trial .drawing svg").count() == 2
+    report.keyboard.press("Escape")
+    assert report.locator("#trial").is_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

@@ -88,3 +88,16 @@ def test_reader_that_is_unknown_or_far_behind_gets_the_whole_page() -> None:
     follower = Follower(full_run)
     assert follower.page(since=999)["full"]
     assert not follower.page(since=full_run().sequence)["full"]
+
+
+def test_a_run_whose_driver_was_killed_is_told_though_nothing_is_recorded() -> None:
+    views = [searching_run(4), replace(searching_run(4), state="interrupted")]
+    clock = Stopwatch()
+    follower = Follower(lambda: views.pop(0), refresh_s=1, clock=clock)
+    page = plain(follower.page())
+    clock.time = 1.1
+    assert (page["run"]["state"], page["answer"]["command"]) == ("searching", "")
+    news = plain(follower.page(since=4))
+    assert news["panels"] == {}
+    assert news["run"]["state"] == "interrupted"
+    assert news["answer"]["command"] == "netwright search --resume runs/digits"

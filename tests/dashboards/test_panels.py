@@ -54,7 +54,10 @@ def test_figure_is_valid_plotly_and_can_be_filled_from_the_rows(name: str, case:
     json.dumps(figure, allow_nan=False)
     go.Figure(figure)
     for trace, bare in zip(figure["data"], without_points(figure)["data"], strict=True):
-        if "meta" in trace:
+        if trace.get("meta", {}).get("edge"):
+            better = figure["layout"]["meta"]["directions"]
+            assert points_of(trace) == edge(rows, trace["meta"], better)
+        elif "meta" in trace:
             assert not {"x", "y", "customdata"} & set(bare)
             assert (trace["x"], trace["y"]) == filled(trace["meta"], rows)
 
@@ -66,9 +69,23 @@ def filled(meta: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[list[Any],
     chosen = [row for row in chosen if row[x] is not None and row[y] is not None]
     if "rows" in meta:
         chosen = [r for i, r in enumerate(chosen) if i == 0 or (r[x], r[y]) != (chosen[i - 1][x], chosen[i - 1][y])]
-    if meta.get("sort"):
-        chosen.sort(key=lambda row: row[x])
     return [row[x] for row in chosen], [row[y] for row in chosen]
+
+
+def points_of(trace: dict[str, Any]) -> list[tuple[float, float]]:
+    return list(zip(trace["x"], trace["y"], strict=True))
+
+
+def edge(rows: list[dict[str, Any]], meta: dict[str, Any], better: dict[str, str]) -> list[tuple[float, float]]:
+    """What no feasible trial beats in both metrics, pair by pair."""
+    signs = [-1 if better[meta[letter]] == "maximize" else 1 for letter in "xy"]
+    known = [r for r in rows if r["group"] in ("on the front", "feasible") and None not in (r[meta["x"]], r[meta["y"]])]
+    points = {(row[meta["x"]], row[meta["y"]]) for row in known}
+
+    def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+        return all(s * a <= s * b for s, a, b in zip(signs, one, other, strict=True)) and one != other
+
+    return sorted(point for point in points if not any(beats(one, point) for one in points))
 
 
 @pytest.mark.parametrize("name", PANELS)
@@ -82,6 +99,16 @@ def test_panel_without_rows_says_what_to_do(name: str) -> None:
 def test_panels_have_their_own_place_on_the_page() -> None:
     orders = [panel(name).order for name in PANELS]
     assert len(set(orders)) == len(orders)
+
+
+def test_an_interval_of_a_share_over_seeds_stays_within_0_and_1() -> None:
+    winner = dict(full_run().winner or {})
+    racers = [dict(racer) for racer in winner["race"]["racers"]]
+    wide = {"mean": 0.98, "low": 0.91, "high": 1.05, "values": [0.97, 0.99]}
+    racers[0]["metrics"] = {**racers[0]["metrics"], "accuracy": wide}
+    view = replace(full_run(), winner={**winner, "race": {**winner["race"], "racers": racers}})
+    row = panel("seeds").rows(view)[0]
+    assert (row["accuracy_low"], row["accuracy_high"]) == (0.91, 1.0)
 
 
 def test_stopped_failed_and_infeasible_trials_are_not_on_the_front() -> None:

@@ -98,17 +98,17 @@ nw.showPanel = (panel) => {
   }
   if (panel.figure && !state.box) state.box = nw.plotBox(panel, state);
   if (!panel.figure) state.box = null;
-  const redraw = () => state.box.drawNow();
+  const redraw = () => nw.showPanel(nw.panel(panel.name));
   const table = nw.table(panel, state);
   const only = !panel.figure && !panel.drawing;
   const open = section.querySelector("details")?.open ?? panel.table_open;
   const twin = only || panel.table_open && !panel.figure ? table
-    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${panel.rows.length.toLocaleString("en")} rows`), table);
+    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${nw.count(nw.explored(panel, state).length, "row")}`), table);
   section.replaceChildren(...[...head,
     panel.help ? nw.el("p", { class: "help" }, panel.help) : null,
-    panel.figure ? nw.axisChoice(panel, state, redraw) : null, state.box,
+    panel.figure?.layout.meta?.directions ? nw.explorer(panel, state, redraw) : null, state.box,
     panel.drawing ? nw.svg(panel.drawing) : null, twin].filter(Boolean));
-  if (state.box?.near) redraw();
+  if (state.box?.near) state.box.drawNow();
 };
 
 nw.showAll = () => {
@@ -128,12 +128,10 @@ nw.apply = (news) => {
     return;
   }
   const changed = Object.entries(news.panels);
-  nw.page.sequence = news.sequence;
-  if (!news.run) return;
-  nw.page.run = news.run;
-  nw.page.answer = news.answer;
-  nw.page.cards = news.cards;
-  nw.showHead();
+  const before = JSON.stringify([nw.page.run, nw.page.answer, nw.page.cards]);
+  for (const key of ["sequence", "run", "answer", "cards"]) if (key in news) nw.page[key] = news[key];
+  if (JSON.stringify([nw.page.run, nw.page.answer, nw.page.cards]) !== before) nw.showHead();
+  if (!changed.length) return;
   for (const [name, { set, length, ...fields }] of changed) {
     const panel = nw.panel(name);
     Object.assign(panel, fields);

@@ -55,6 +55,8 @@ nw.parts = (value, kind, unit = "") => {
   }
 };
 
+nw.count = (value, word) => `${value.toLocaleString("en")} ${word}${value === 1 ? "" : "s"}`;
+
 nw.text = (value, kind, unit) => nw.parts(value, kind, unit).filter(Boolean).join(" ");
 
 // "3.4× smaller", or "1.2× larger" when the factor is below one; nothing when there is no change.

@@ -19,19 +19,22 @@ nw.hasWebGL = (() => {
 })();
 
 // The points of a trace, from the rows its meta names.
-nw.points = (trace, panel, axes) => {
+nw.points = (trace, panel, axes, rows, state) => {
   const meta = trace.meta;
   if (!meta) return trace;
   const swap = (key) => (axes && key === axes.fromX ? axes.x : axes && key === axes.fromY ? axes.y : key);
   const [x, y] = [swap(meta.x), swap(meta.y)];
-  if (meta.only && (x !== meta.only[0] || y !== meta.only[1])) return null;
   let values;
-  if (meta.rows) {
-    values = meta.rows.map((row) => [row[x], row[y], row[meta.custom], true]);
+  if (meta.edge) {
+    values = nw.edge(panel, rows, x, y).map((point) => [...point, true]);
+    trace = { ...trace, line: { ...trace.line, shape: panel.figure.layout.meta.directions[x] === "maximize" ? "vh" : "hv" } };
+  } else if (meta.rows) {
+    const within = nw.within(state);
+    values = meta.rows.filter(within).map((row) => [row[x], row[y], row[meta.custom], true]);
   } else {
     const place = Object.fromEntries(panel.keys.map((key, index) => [key, index]));
     const [group, wanted] = meta.where || [null, null];
-    values = panel.rows.map((row) => [row[place[x]], row[place[y]], row[place[meta.custom]], !group || row[place[group]] === wanted]);
+    values = rows.map((row) => [row[place[x]], row[place[y]], row[place[meta.custom]], !group || row[place[group]] === wanted]);
   }
   values = values.filter(([a, b, , kept]) => kept && a !== null && b !== null && a !== undefined && b !== undefined);
   // Two points in one place have no direction between them, and arrows need one.
@@ -58,11 +61,13 @@ nw.themed = (layout) => {
 };
 
 // An axis of a wide positive range is logarithmic; the minor digits of its ticks are kept few.
-nw.scale = (axis, key, data, letter) => {
+nw.scale = (axis, key, data, letter, wanted) => {
   const seen = data.flatMap((trace) => trace[letter] || []).filter((value) => typeof value === "number");
   const low = seen.reduce((a, b) => Math.min(a, b), Infinity);
   const high = seen.reduce((a, b) => Math.max(a, b), -Infinity);
-  if (key === "number" || !(low > 0) || high / low < 30) return { ...axis, type: "linear" };
+  const wide = key !== "number" && low > 0 && high / low >= 30;
+  if (!(wanted ?? wide) || !(low > 0)) return { ...axis, type: "linear" };
+  if (high / low < 10) return { ...axis, type: "log", nticks: 6 };
   return { ...axis, type: "log", dtick: high / low > 1e3 ? 1 : "D2" };
 };
 
@@ -74,14 +79,14 @@ nw.near = (bound, data, letter) => {
   return low - (high - low) <= bound && bound <= high + (high - low);
 };
 
-nw.withAxes = (layout, data, axes) => {
+nw.withAxes = (layout, data, axes, log = {}) => {
   const { meta } = layout;
   const shapes = [];
   const line = { type: "line", layer: "below", line: { color: "#E69F00", width: 1.5, dash: "dash" } };
   if (axes.x in meta.bounds && nw.near(meta.bounds[axes.x], data, "x")) shapes.push({ ...line, x0: meta.bounds[axes.x], x1: meta.bounds[axes.x], y0: 0, y1: 1, yref: "paper" });
   if (axes.y in meta.bounds && nw.near(meta.bounds[axes.y], data, "y")) shapes.push({ ...line, y0: meta.bounds[axes.y], y1: meta.bounds[axes.y], x0: 0, x1: 1, xref: "paper" });
-  return { ...layout, shapes, uirevision: `${axes.x} ${axes.y}`,
-    xaxis: nw.scale(meta.axes[axes.x], axes.x, data, "x"), yaxis: nw.scale(meta.axes[axes.y], axes.y, data, "y") };
+  return { ...layout, shapes, uirevision: `${axes.x} ${axes.y} ${log.x} ${log.y}`,
+    xaxis: nw.scale(meta.axes[axes.x], axes.x, data, "x", log.x), yaxis: nw.scale(meta.axes[axes.y], axes.y, data, "y", log.y) };
 };
 
 nw.hoverFor = (template, layout, axes) => {
@@ -102,16 +107,22 @@ nw.draw = (box, panel, state) => {
   const choices = layout.meta?.axes;
   const axes = choices ? { x: layout.meta.x, y: layout.meta.y, ...state.axes, fromX: layout.meta.x, fromY: layout.meta.y } : null;
   const narrow = box.clientWidth < 560;
-  const data = panel.figure.data.map((trace) => nw.points(trace, panel, axes)).filter(Boolean).map((trace) => ({
+  const rows = nw.explored(panel, state);
+  const data = panel.figure.data.map((trace) => nw.points(trace, panel, axes, rows, state)).map((trace) => ({
     ...trace,
     hovertemplate: state.axes ? nw.hoverFor(trace.hovertemplate, layout, axes) : trace.hovertemplate,
   }));
   for (const trace of data) if (trace.meta && !trace.x.length) trace.showlegend = false;
   for (const trace of data) if (trace.error_y) trace.error_y = { ...trace.error_y, color: nw.css("--soft") };
-  let shown = axes ? nw.withAxes(layout, data, axes) : layout;
+  let shown = axes ? nw.withAxes(layout, data, axes, state.log) : layout;
   if (narrow) shown = { ...shown, margin: { ...shown.margin, l: 48, r: 8 }, legend: { ...shown.legend, font: { size: 11 } } };
   const { meta, ...plain } = nw.themed(shown);
-  const config = narrow ? { ...nw.CONFIG, displayModeBar: false } : nw.CONFIG;
+  for (const letter of axes ? ["x", "y"] : []) {
+    const log = box.parentElement?.querySelector(`[data-log=${letter}]`);
+    if (log) log.checked = shown[`${letter}axis`].type === "log";
+  }
+  const brush = choices ? { modeBarButtonsToRemove: ["lasso2d"] } : {};
+  const config = { ...nw.CONFIG, ...brush, ...(narrow ? { displayModeBar: false } : {}) };
   return Plotly.react(box, data, plain, config).then(() => {
     box.dataset.drawn = "yes";
     if (box.dataset.clicks) return;
@@ -120,22 +131,15 @@ nw.draw = (box, panel, state) => {
       const number = event.points[0].customdata;
       if (Number.isInteger(number)) location.hash = `#trial=${number}`;
     });
+    if (choices) {
+      box.on("plotly_selected", (event) => {
+        if (!event?.range) return;
+        nw.brushed(nw.panel(panel.name), state, event.range);
+        Plotly.relayout(box, { selections: [] });
+        nw.showPanel(nw.panel(panel.name));
+      });
+    }
   });
-};
-
-nw.axisChoice = (panel, state, redraw) => {
-  const { meta } = panel.figure.layout;
-  const keys = Object.keys(meta?.axes || {});
-  if (keys.length < 3) return null;
-  const select = (name, letter) => {
-    const current = state.axes?.[letter] || meta[letter];
-    const options = keys.map((key) => nw.el("option", { value: key, selected: key === current }, nw.plain(meta.axes[key].title.text)));
-    const node = nw.el("select", {
-      onchange: () => { state.axes = { x: meta.x, y: meta.y, ...state.axes, [letter]: node.value }; redraw(); },
-    }, options);
-    return nw.el("label", {}, `${name} `, node);
-  };
-  return nw.el("div", { class: "axes" }, select("Across", "x"), select("Up", "y"));
 };
 
 // The reverse of the escaping that plotly texts need.

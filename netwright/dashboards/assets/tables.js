@@ -44,7 +44,7 @@ nw.compare = (a, b) => {
 
 nw.order = (panel, state) => {
   const place = Object.fromEntries(panel.keys.map((key, index) => [key, index]));
-  let rows = panel.rows;
+  let rows = nw.explored(panel, state);
   if (state.filter) {
     const wanted = state.filter.toLowerCase();
     rows = rows.filter((row) => row.some((value) => value !== null && String(value).toLowerCase().includes(wanted)));
@@ -78,8 +78,23 @@ nw.fillTable = (panel, state, parts) => {
     disabled: state.page + by < 0 || state.page + by >= pages,
     onclick: () => { state.page += by; nw.fillTable(panel, state, parts); },
   }, label);
-  const shown = `${rows.length.toLocaleString("en")} rows, page ${state.page + 1} of ${pages}`;
+  const shown = `${nw.count(rows.length, "row")}, page ${state.page + 1} of ${pages}`;
   foot.replaceChildren(...(pages > 1 || state.filter ? [step(-1, "Previous"), nw.el("span", {}, shown), step(1, "Next")] : []));
+};
+
+// The rows as they are filtered and sorted now, with every key, as a file.
+nw.csv = (panel, state) => {
+  const cell = (value) => (value === null || value === undefined ? "" : /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
+  return [panel.keys, ...nw.order(panel, state)].map((row) => panel.keys.map((key, index) => cell(row[index])).join(",")).join("\n") + "\n";
+};
+
+nw.download = (panel, state) => {
+  const address = URL.createObjectURL(new Blob([nw.csv(panel, state)], { type: "text/csv" }));
+  const link = nw.el("a", { href: address, download: `${nw.page.run.name}-${panel.name}.csv` });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 };
 
 // The table of a panel; `state` (sorting, page, filter) outlives a redrawing.
@@ -107,5 +122,6 @@ nw.table = (panel, state) => {
     panel.rows.length > 12 ? filter : null,
     nw.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${panel.title}: table` },
       nw.el("table", {}, nw.el("thead", {}, head), body)),
-    foot);
+    nw.el("div", { class: "tools" }, foot,
+      nw.el("button", { type: "button", class: "csv", onclick: () => nw.download(panel, state) }, "Download CSV")));
 };

@@ -80,6 +80,7 @@ nw.trialContent = (trial) => [
   trial.command ? nw.command(trial.command)
     : nw.el("p", { class: "empty" }, trial.brief ? "The full details are in the live dashboard of this run."
       : "Only a trial that trained can be exported; choose one that is done."),
+  nw.compareWith(trial.number),
   ...(trial.curve.length > 1 ? [nw.el("h3", {}, "Learning curve"), nw.curveBox(trial.curve, trial.score)] : []),
   ...(trial.drawing ? [nw.el("h3", {}, "Architecture"), nw.svg(trial.drawing)] : []),
   ...(trial.decisions.length ? [nw.el("h3", {}, "Decisions"),
@@ -97,26 +98,30 @@ nw.closeTrial = () => {
   nw.showTrial();
 };
 
-// Show the trial that the address names, or close the panel when it names none.
+// Show the trial, or the two, that the address names, or close the panel when it names none.
 nw.showTrial = async () => {
   const box = document.getElementById("trial");
+  const pair = nw.comparedNumbers();
   const number = nw.trialNumber();
-  if (number === null) {
+  if (number === null && !pair) {
     if (!box.hidden) { box.hidden = true; nw.makeRoom(false); nw.before?.focus?.(); nw.before = null; }
     return;
   }
   if (box.hidden) nw.before = document.activeElement;
-  const close = nw.el("button", { type: "button", class: "close", "aria-label": "Close the trial", onclick: nw.closeTrial }, "×");
-  const head = nw.el("div", { class: "head" }, nw.el("h2", { id: "trial-title" }, `Trial ${number}`), close);
+  const asked = location.hash;
+  const title = pair ? `Trials ${pair[0]} and ${pair[1]}` : `Trial ${number}`;
+  const close = nw.el("button", { type: "button", class: "close", "aria-label": "Close", onclick: nw.closeTrial }, "×");
+  const head = nw.el("div", { class: "head" }, nw.el("h2", { id: "trial-title" }, title), close);
   let content;
   try {
-    content = nw.trialContent(await nw.details(number));
+    content = pair ? nw.comparison(...await Promise.all(pair.map(nw.details))) : nw.trialContent(await nw.details(number));
   } catch (error) {
     content = [nw.el("p", { class: "empty" }, error.message)];
   }
-  if (nw.trialNumber() !== number) return;
+  if (location.hash !== asked) return;
   box.replaceChildren(head, ...content);
   box.hidden = false;
-  nw.makeRoom(true);
+  box.classList.toggle("pair", Boolean(pair));
+  nw.makeRoom(!pair);
   box.focus({ preventScroll: true });
 };

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ class Compression(Panel):
                 **{key: rounded(value) if isinstance(value, float) else value for key, value in row.items()},
                 "latency_ms_note": row["latency_ms_note"].removeprefix("NOISY: "),
                 "latency_ms_absent": "noisy" if row["latency_ms_noisy"] else "",
-                "p95_ms": rounded(number((stage.get("latency") or {}).get("p95_ms")), 4),
+                "p95_ms": None if row["latency_ms_noisy"] else rounded(_p95(stage), 4),
                 "label": _label(row),
                 "verdict": "kept" if row["kept"] else "rolled back",
             }
@@ -88,6 +88,10 @@ class Compression(Panel):
                 },
             ),
         }
+
+
+def _p95(stage: Mapping[str, Any]) -> float | int | None:
+    return number((stage.get("latency") or {}).get("p95_ms"))
 
 
 def _label(row: dict[str, Any]) -> str:

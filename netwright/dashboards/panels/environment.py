@@ -42,4 +42,11 @@ def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     return [] if value is None or value == "" else [(name, str(value))]
 
 
-_NAMES = {"data": "data fingerprint (SHA-256)", "git": "code (git)", "packages": "version", "cpu": "CPU"}
+_NAMES = {
+    "data": "data fingerprint (SHA-256)",
+    "git": "code (git)",
+    "packages": "version",
+    "cpu": "CPU",
+    "isa": "instruction sets",
+    "cpus": "logical CPUs",
+}

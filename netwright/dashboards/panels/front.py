@@ -10,12 +10,14 @@ from netwright.analysis.front import knee, pareto_front
 from netwright.core.records import Objective, Trial, TrialState
 from netwright.dashboards.figures import layout
 from netwright.dashboards.front_traces import (
+    EDGE,
     FEASIBLE,
     FRONT,
     OTHER,
     OUTSIDE,
     STOPPED,
     bound_lines,
+    directions,
     edge_traces,
     group_traces,
     stage_traces,
@@ -32,7 +34,9 @@ class Front(Panel):
     order: ClassVar[int] = 10
     help: ClassVar[str] = (
         "No finished trial within the bounds beats a trial on the front in every objective. "
-        "Click a point for its measurements, its drawing and the command that exports it."
+        "The line joins the best of what is shown by the two metrics chosen. Click a point for its measurements, its "
+        "drawing, the command that exports it, and to compare it with another; draw a box (box select) to see only "
+        "what is in it."
     )
     empty: ClassVar[str] = "No trial has been recorded yet. Start the search, or wait for its first trial to finish."
     sort_by: ClassVar[str] = "rank"
@@ -40,7 +44,7 @@ class Front(Panel):
     def rows(self, view: RunView) -> list[Row]:
         front = pareto_front(view.trials, view.objectives)
         rank = {trial.number: place for place, trial in enumerate(front, start=1)}
-        balanced = knee(view.trials, view.objectives)
+        balanced = knee(view.trials, view.objectives) if len(front) > 2 else None
         winner = (view.winner or {}).get("trial")
         metrics = metrics_of(view.trials, view.objectives)
         return [
@@ -75,18 +79,20 @@ class Front(Panel):
         )
         if not on_front:
             return f"No finished trial keeps the bounds with every objective measured, so the front is empty.{within}"
-        return f"{on_front:,} of {len(rows):,} trials are on the front.{within}{later}"
+        verb = "is" if on_front == 1 else "are"
+        return f"{on_front:,} of {len(rows):,} trials {verb} on the front.{within}{later}"
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
         x, y = _axes(view.objectives)
         metrics = [m for m in metrics_of(view.trials, view.objectives) if any(r[m] is not None for r in rows)]
         if y not in metrics:
             return None
+        better = directions(view.objectives, metrics)
         shown = {key: axis(key, units=view.units) for key in ["number", *metrics]}
         return {
             "data": [
                 *group_traces(rows, x, y, view),
-                *edge_traces(rows, x, y, view.objectives),
+                *edge_traces(rows, x, y, better),
                 *stage_traces(view, x, y),
             ],
             "layout": layout(
@@ -96,6 +102,8 @@ class Front(Panel):
                 shapes=bound_lines(rows, view.objectives, x, y),
                 meta={
                     "axes": shown,
+                    "directions": better,
+                    "edge": list(EDGE),
                     "x": x,
                     "y": y,
                     "bounds": {o.metric: o.bound for o in view.objectives if o.bound is not None},

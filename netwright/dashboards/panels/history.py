@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from netwright.analysis.front import reference_point
 from netwright.analysis.history import history, turning_points
@@ -52,6 +52,7 @@ class History(Panel):
                 "domain": domain,
                 "anchor": "x",
                 "nticks": 5,
+                **_room(rows, key),
             }
             for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
         }
@@ -78,6 +79,18 @@ class History(Panel):
         ]
         across = {"title": {"text": "trial"}, "anchor": f"y{_numbers(len(keys))[-1] or ''}", "tickformat": "d"}
         return {"data": data, "layout": layout(height=90 + 130 * len(keys), xaxis=across, **axes)}
+
+
+def _room(rows: Sequence[Row], key: str) -> dict[str, Any]:
+    """A range for an axis on which nothing changes, where plotly would take one far too wide."""
+    values = {row[key] for row in rows if row[key] is not None}
+    if key == "hypervolume":
+        return {"exponentformat": "power"}
+    if len(values) != 1 or key == "front_size":
+        return {}
+    (value,) = values
+    half = abs(value) / 10 or 1
+    return {"range": [value - half, value + half]}
 
 
 def _numbers(count: int) -> list[int]:

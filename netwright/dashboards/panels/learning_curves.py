@@ -54,6 +54,12 @@ class LearningCurves(Panel):
             column("number"),
         ]
 
+    def note(self, rows: Sequence[Row], view: RunView) -> str:
+        axis = ((view.specification.get("search") or {}).get("fidelity") or {}).get("axis", "epochs")
+        if axis == "epochs":
+            return ""
+        return f"Trials were trained at several shares of the {axis}: each curve is of the largest share it reached."
+
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
         key = _key(rows)
         names = list(dict.fromkeys(row["series"] for row in rows))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from netwright.analysis.tradeoff import number
-from netwright.dashboards.details import protocol_text
+from netwright.dashboards.details import protocol_said, protocol_text
 from netwright.dashboards.labels import Column, rounded
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
@@ -83,23 +83,6 @@ def _row(model: str, figures: Mapping[str, Any], protocol: Mapping[str, Any]) ->
         if noisy
         else "steady",
         "load": " → ".join(f"{value:g}" for value in load if isinstance(value, (int, float))),
-        "said": _said(protocol),
+        "said": protocol_said(protocol),
         "protocol": protocol_text(settings),
     }
-
-
-def _said(protocol: Mapping[str, Any]) -> str:
-    """The protocol in words; all of its settings are in the numbers of the report and beside each trial."""
-    threads = protocol.get("threads")
-    facts = [
-        (f"{protocol['statistic']} time" if protocol.get("statistic") else "")
-        + (f" on {protocol['cpu']}" if protocol.get("cpu") else ""),
-        f"{threads} {'thread' if threads == 1 else 'threads'}" if threads else "",
-        f"batch {protocol['batch']}" if protocol.get("batch") else "",
-        f"{protocol['pairs']} samples of each model" if protocol.get("pairs") else "",
-        f"in turns with {protocol['reference']}" if protocol.get("reference") else "",
-        f"after at most {protocol['warmup_seconds']:g} s of warm-up" if protocol.get("warmup_seconds") else "",
-    ]
-    text = ", ".join(fact for fact in facts if fact) or protocol_text(protocol)
-    spread = protocol.get("noisy_above")
-    return text + (f"; noisy is an inter-quartile range above {spread:.0%} of the median" if spread else "")

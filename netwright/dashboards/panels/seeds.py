@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from netwright.dashboards.figures import layout
-from netwright.dashboards.labels import Column, axis, column, rounded
+from netwright.dashboards.figures import BLUE, layout
+from netwright.dashboards.labels import Column, axis, column, hover, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -30,7 +30,8 @@ class Seeds(Panel):
     def rows(self, view: RunView) -> list[Row]:
         race = (view.winner or {}).get("race") or {}
         names = [objective.metric for objective in view.objectives]
-        return [_row(racer, names, winner=race.get("winner")) for racer in race.get("racers", ())]
+        shares = {name for name in names if column(name, units=view.units).kind == "share"}
+        return [_row(racer, names, shares, winner=race.get("winner")) for racer in race.get("racers", ())]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         metrics = [
@@ -48,20 +49,25 @@ class Seeds(Panel):
         if metric is None:
             return None
         shown = [row for row in rows if row[f"{metric}_high"] is not None]
-        half = [row[f"{metric}_high"] - row[metric] for row in shown]
         points = {
             "type": "scatter",
             "mode": "markers",
             "x": [f"trial {row['trial']}" for row in shown],
             "y": [row[metric] for row in shown],
-            "error_y": {"type": "data", "array": half},
-            "marker": {"size": 9},
+            "error_y": {
+                "type": "data",
+                "symmetric": False,
+                "array": [rounded(row[f"{metric}_high"] - row[metric]) for row in shown],
+                "arrayminus": [rounded(row[metric] - row[f"{metric}_low"]) for row in shown],
+            },
+            "marker": {"size": 9, "color": BLUE},
+            "hovertemplate": f"%{{x}}<br>{hover(metric, 'y', units=view.units)}<extra></extra>",
         }
         axes = {"xaxis": {"type": "category"}, "yaxis": axis(metric, units=view.units)}
         return {"data": [points], "layout": layout(height=320, **axes)}
 
 
-def _row(racer: Mapping[str, Any], names: Sequence[str], *, winner: int | None) -> Row:
+def _row(racer: Mapping[str, Any], names: Sequence[str], shares: Collection[str], *, winner: int | None) -> Row:
     left = racer["dropped_after"]
     outcome = "winner" if racer["trial"] == winner else "stayed" if left is None else f"dropped out after {left} seeds"
     row: Row = {"trial": racer["trial"], "outcome": outcome, "seeds": racer["seeds"]}
@@ -69,6 +75,9 @@ def _row(racer: Mapping[str, Any], names: Sequence[str], *, winner: int | None) 
         found = racer["metrics"].get(name, {})
         several = len(found.get("values", ())) > 1
         row[name] = rounded(found.get("mean"))
-        row[f"{name}_low"] = rounded(found.get("low")) if several else None
-        row[f"{name}_high"] = rounded(found.get("high")) if several else None
+        ends = [found.get(end) if several else None for end in ("low", "high")]
+        if name in shares:
+            # Student's interval knows no limits, a share does.
+            ends = [None if end is None else min(max(end, 0.0), 1.0) for end in ends]
+        row[f"{name}_low"], row[f"{name}_high"] = (rounded(end) for end in ends)
     return row
