@@ -50,6 +50,13 @@ def test_the_document_of_one_objective(letters: str, capsys: pytest.CaptureFixtu
         assert row["curve"][-1]["regret"] == pytest.approx(row["regret_mean"])
 
 
+def test_what_answers_for_an_absent_architecture_can_be_said(letters: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--objective", "max:quality", "--budget", "5", "--seeds", "1", "--strategy", "random_search"]
+    usual = answer(capsys, "--table", letters, *SPACE, *asked)
+    other = answer(capsys, "--table", letters, *SPACE, *asked, "--absent", "nearest")
+    assert (usual["table"]["absent"], other["table"]["absent"]) == ("failed", "nearest")
+
+
 def test_the_document_of_two_objectives_is_the_same_for_the_same_seeds(
     letters: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,11 @@ Examples:
 @click.option("--fidelity", "fidelities", multiple=True, metavar="COLUMN@EPOCHS", help="The first objective, earlier.")
 @click.option("--stopper", metavar="NAME[:A=B,...]", help="Ends trials at a fidelity; see `netwright list stoppers`.")
 @click.option("--same", type=click.Choice(["row", "network"]), help="What counts as one architecture; default: a row.")
+@click.option(
+    "--absent",
+    type=click.Choice(["failed", "nearest"]),
+    help="An architecture of no row fails, or the nearest row answers; default: by how many random ones have a row.",
+)
 @click.option("--budget", type=click.IntRange(1), default=100, show_default=True, help="Architectures to pay for.")
 @click.option("--budget-epochs", type=click.IntRange(1), help="Begin no architecture after so many epochs in all.")
 @click.option(
@@ -132,6 +137,7 @@ def _table_and_goals(
     overrides: tuple[str, ...],
     arch_column: str | None,
     same: Any,
+    absent: Any,
     stopping: bool,
     **sought: tuple[str, ...],
 ) -> tuple[BenchmarkTable, Goals]:
@@ -149,7 +155,7 @@ def _table_and_goals(
         if stopping and not sought["fidelities"]:
             sought["fidelities"] = named.usual_fidelities(dataset=dataset, protocol=protocol)
         goals = named.goals(dataset=dataset, protocol=protocol, **sought)
-        return named.read(goals, name=table, same=same), goals
+        return named.read(goals, name=table, same=same, absent=absent), goals
     if dataset or protocol:
         raise click.UsageError("--dataset and --protocol are for named tables, not for files")
     missing = [name for name, given in (("--space", space), ("--arch-column", arch_column)) if not given]
@@ -161,7 +167,13 @@ def _table_and_goals(
     chosen = chosen_space(space, overrides)
     frame = read_frame(Path(table))
     found = make_table(
-        frame, name=table, space=chosen.space, architecture=arch_column, values=goals.columns, same=same or "row"
+        frame,
+        name=table,
+        space=chosen.space,
+        architecture=arch_column,
+        values=goals.columns,
+        same=same or "row",
+        absent=absent,
     )
     if found.skipped:
         print(f"{found.skipped:,} of {len(frame):,} rows are none of the space", file=sys.stderr)
@@ -214,6 +226,7 @@ def _about(scale: Scale) -> dict[str, Any]:
         "name": scale.table.name,
         "architectures": len(scale.table),
         "same": scale.table.same,
+        "absent": scale.table.absent,
         "objectives": [_said(o) for o in goals.objectives],
         "known": list(goals.known),
         "reported": [_said(o) for o in goals.reported],
@@ -236,6 +249,8 @@ def _words(about: Mapping[str, Any]) -> str:
     if about["known"]:
         text += f"; known before paying: {', '.join(about['known'])}"
     text += f"; optimum {about['optimum']:.6g}"
+    if about["absent"] == "nearest":
+        text += "; for an architecture of no row the nearest row answers"
     if about["reference"] is not None:
         text += f"; reference {', '.join(f'{value:.6g}' for value in about['reference'])}"
     return text

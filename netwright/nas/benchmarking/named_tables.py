@@ -14,7 +14,7 @@ from netwright.core.config import Settings, read_yaml
 from netwright.core.errors import DataError, UnknownNameError
 from netwright.core.plugins import build
 from netwright.nas.benchmarking.goals import Goals, parse_goals
-from netwright.nas.benchmarking.table import BenchmarkTable, Same, make_table, read_frame
+from netwright.nas.benchmarking.table import Absent, BenchmarkTable, Same, make_table, read_frame
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -92,13 +92,21 @@ class NamedTable(Settings):
         chosen = self._dataset(dataset)
         return chosen.protocols[protocol or next(iter(chosen.protocols))].fidelities
 
-    def read(self, goals: Goals, *, name: str, same: Same | None = None) -> BenchmarkTable:
+    def read(
+        self, goals: Goals, *, name: str, same: Same | None = None, absent: Absent | None = None
+    ) -> BenchmarkTable:
         """The table from its files; raises DataError when they are not there."""
         frame = self._frame()
         space = build("space", self.space)
         assert isinstance(space, SearchSpace)
         return make_table(
-            frame, name=name, space=space, architecture=DECISIONS, values=goals.columns, same=same or self.same
+            frame,
+            name=name,
+            space=space,
+            architecture=DECISIONS,
+            values=goals.columns,
+            same=same or self.same,
+            absent=absent,
         )
 
     def _dataset(self, name: str | None) -> Dataset:

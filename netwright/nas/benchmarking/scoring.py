@@ -28,7 +28,9 @@ CLOSE = 1e-9
 
 @dataclass(frozen=True)
 class Scale:
-    """A table's best and worst as far as its goals are concerned; rows that break a bound are not counted.
+    """A table's best and worst as far as its goals are concerned.
+
+    Rows that break a bound or lack a value that is asked for are not counted: no search can find them.
 
     Regret is counted from the best reported value of the first objective. The hypervolume lies between the front and
     the worst recorded value of every objective, and is given as a share of that of all rows; with one objective
@@ -53,15 +55,20 @@ class Scale:
     def hypervolume(self) -> float:
         """The hypervolume of all rows, in the product of the objectives' units."""
         losses = self.losses(self.goals.reported)
-        return self._volume(losses[np.isfinite(losses).all(axis=1) & self.keeping])
+        return self._volume(losses[self.keeping])
 
     @cached_property
     def keeping(self) -> NDArray[np.bool_]:
-        """Whether each row keeps every bound [rows]."""
+        """Whether each row can be found, having all values that are asked for, and keeps every bound [rows]."""
         bounds = [np.inf if o.bound is None else o.loss(o.bound) for o in self.goals.objectives]
-        losses = self.losses(self.goals.objectives)
-        kept = np.less_equal(np.where(np.isfinite(losses), losses, -np.inf), np.array(bounds))
-        return np.asarray(np.all(kept, axis=1), dtype=bool)
+        kept: NDArray[np.bool_] = np.less_equal(self.losses(self.goals.objectives), np.array(bounds)).all(axis=1)
+        return kept & self._measured
+
+    @cached_property
+    def _measured(self) -> NDArray[np.bool_]:
+        """Whether each row has a value in every column of the goals [rows]."""
+        columns = np.array([self.table.columns[name] for name in dict.fromkeys(self.goals.columns)], dtype=np.float64)
+        return np.asarray(np.isfinite(columns).all(axis=0), dtype=bool)
 
     def losses(self, objectives: Sequence[Objective]) -> Array:
         """Every row's objectives [rows, objectives], smaller is better; nan where nothing was recorded."""
@@ -69,18 +76,20 @@ class Scale:
         return np.array(columns, dtype=np.float64).T
 
     def share(self, chosen: Array) -> float:
-        """The hypervolume of rows with these reported losses, as a share of the table's."""
+        """The hypervolume of rows with these reported losses, as a share of the table's; 1 where that is 0."""
         return self._volume(chosen) / self.hypervolume if self.hypervolume else 1.0
 
     def _volume(self, losses: Array) -> float:
         return volume(losses, [o.loss(v) for o, v in zip(self.goals.reported, self.reference, strict=True)])
 
     def _recorded(self, objective: Objective) -> list[float]:
-        known = self.table.known(objective.metric)
-        if not known:
+        if not self.table.known(objective.metric):
             raise DataError(f"the column {objective.metric!r} of {self.table.name} holds no value")
+        if not self._measured.any():
+            names = ", ".join(dict.fromkeys(self.goals.columns))
+            raise DataError(f"no row of {self.table.name} has a value in every column that is asked for: {names}")
         column = self.table.columns[objective.metric]
-        kept = [value for value, keep in zip(column, self.keeping, strict=True) if keep and np.isfinite(value)]
+        kept = [value for value, keep in zip(column, self.keeping, strict=True) if keep]
         if not kept:
             raise DataError(f"no row of {self.table.name} keeps the bounds of the objectives; loosen one")
         return kept
@@ -90,7 +99,7 @@ class Scale:
 class Course:
     """One search as it went: after each payment the reported value of the choice, and the share of hypervolume.
 
-    Arrays [payments]; nan before the first whole training. `hypervolume` is None for one objective.
+    Arrays [payments]; before the first whole training `best` is nan and `hypervolume` 0. It is None for one objective.
     """
 
     best: Array
@@ -103,7 +112,7 @@ def course(search: TableSearch, scale: Scale, *, length: int) -> Course:
     searched, reported = scale.losses(scale.goals.objectives), scale.losses(scale.goals.reported)
     first = scale.goals.reported[0]
     best = np.full(length, np.nan)
-    shares = np.full(length, np.nan) if len(scale.goals.objectives) > 1 else None
+    shares = np.zeros(length) if len(scale.goals.objectives) > 1 else None
     front: list[int] = []
     chosen: int | None = None
     share = 0.0

@@ -6,6 +6,7 @@ Proposals come as in a real run: the strategy sees the recorded trials, its gene
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import process_time
@@ -42,8 +43,8 @@ class TableSearch:
     """One search: what it paid for in order, and what it asked for besides.
 
     `asks` counts proposals and `ask_s` the CPU seconds they took, `known` those that were on record and cost nothing,
-    `absent` those that the table has no results of, `refused` those that break a bound on what is known before they
-    are paid for. `ended` says why it ended: the budget was used, nothing new was
+    `absent` those that the table has no results of (also where the nearest row answered), `refused` those that break a
+    bound on what is known before they are paid for. `ended` says why it ended: the budget was used, nothing new was
     left, or too many proposals in a row were absent or known.
     """
 
@@ -88,7 +89,7 @@ def search_with_peer(
     """
     paid: list[Paid] = []
     seen: set[str] = set()
-    asks = known = absent = refused = idle = 0
+    asks = known = absent = refused = moved = idle = 0
     spent = 0.0
     while len(paid) < budget and idle < limit:
         began = process_time()
@@ -96,6 +97,10 @@ def search_with_peer(
         spent += process_time() - began
         asks += 1
         losses, row, _ = _answer(table, goals, decisions)
+        if row is None and decisions is not None and (near := table.nearest(decisions)) is not None:
+            moved += 1
+            decisions = table.decisions(near)
+            losses, row, _ = _answer(table, goals, decisions)
         if losses is not None and _broken(goals, losses, before=True):
             losses = row = None
             refused += 1
@@ -111,7 +116,7 @@ def search_with_peer(
         peer.tell(losses)
         spent += process_time() - began
     ended: Ending = "budget" if len(paid) >= budget else "repeats"
-    return TableSearch(tuple(paid), asks, spent, known, absent - refused, ended, refused)
+    return TableSearch(tuple(paid), asks, spent, known, absent - refused + moved, ended, refused)
 
 
 def _broken(goals: Goals, losses: Sequence[float], *, before: bool) -> str:
@@ -151,6 +156,8 @@ class _Search:
         self._stopper = stopper
         self._trials: list[Trial] = []
         self._identities: set[str] = set()
+        self._taken: set[int] = set()
+        self._usable = frozenset(table.complete)
         self._curves: list[dict[int, float]] = []
         self._paid: list[Paid] = []
         self._asks = self._known = self._absent = self._refused = 0
@@ -175,17 +182,28 @@ class _Search:
         for draw in range(ASKS + DRAWS):
             rng = generator(self._seed, "ask", number, draw)
             if draw < ASKS:
-                began = process_time()
-                proposal = self._strategy.ask(self._table.space, self._trials, self._goals.objectives, rng)
-                self._ask_s += process_time() - began
-                self._asks += 1
+                proposal = self._asked(rng)
             else:
                 proposal = Proposal(self._table.space.sample(rng), "random, the strategy repeats itself")
+            if self._table.absent == "nearest" and self._table.row(proposal.decisions) not in self._usable:
+                moved = self._table.moved(proposal.decisions, taken=self._taken)
+                if moved is None:
+                    return None
+                self._absent += 1
+                proposal = Proposal(moved, f"{proposal.origin}, moved to the nearest row")
             identity = self._table.identity(proposal.decisions)
             if identity not in self._identities:
                 return proposal, identity
             self._known += draw < ASKS
         return None
+
+    def _asked(self, rng: random.Random) -> Proposal:
+        """What the strategy proposes, its time counted without that for nearest rows."""
+        began, looked = process_time(), self._table.looked_s
+        proposal = self._strategy.ask(self._table.space, self._trials, self._goals.objectives, rng)
+        self._ask_s += process_time() - began - (self._table.looked_s - looked)
+        self._asks += 1
+        return proposal
 
     def _record(self, proposal: Proposal, identity: str) -> None:
         """Answer a proposal from the table, and write down what a run would have."""
@@ -198,6 +216,8 @@ class _Search:
         )
         losses, row, reason = _answer(self._table, self._goals, proposal.decisions)
         self._identities.add(identity)
+        if row is not None:
+            self._taken.add(row)
         if losses is None or row is None:
             self._absent += 1
             self._trials.append(replace(trial, reason=reason))

@@ -6,12 +6,15 @@ import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite, nan
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING, Any, Literal
 
 from netwright.core.errors import DataError, MissingPackageError, SpaceError, UnknownNameError
 from netwright.core.records import Decisions
+from netwright.core.seeds import generator
 from netwright.core.shapes import Shapes
 from netwright.nas.evidence import Key, key_of
 from netwright.nas.known_costs import Costs, KnownCosts
@@ -20,13 +23,19 @@ from netwright.search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     import pandas
 
+    from netwright.nas.benchmarking.nearest import Nearest
+
 DRAWS = 20
 """Architectures drawn to see whether a table holds its space as it is written."""
+LOOKED, RARE = 300, 0.05
+"""So many random architectures are looked up; where fewer than this share have a row, the nearest one answers."""
 Same = Literal["row", "network"]
 """What makes two proposals the same architecture: one row of the table, or one network however it is written."""
+Absent = Literal["failed", "nearest"]
+"""What answers for an architecture without a row: nothing, so that it fails, or the row that is most like it."""
 
 
-@dataclass(slots=True)
+@dataclass
 class BenchmarkTable:
     """The architectures of a space that were measured, and what was measured of each.
 
@@ -43,6 +52,9 @@ class BenchmarkTable:
     shapes: Shapes | None = None
     skipped: int = 0
     """Rows of the file that are none of the space."""
+    absent: Absent = "failed"
+    looked_s: float = 0.0
+    """CPU seconds spent on nearest rows so far, which are no strategy's."""
     _identities: dict[Key, str] = field(default_factory=dict)
     _by_identity: dict[str, int] | None = None
 
@@ -65,6 +77,48 @@ class BenchmarkTable:
         if found is not None or self.same == "row":
             return found
         return self._index().get(self._network(key))
+
+    @cached_property
+    def complete(self) -> list[int]:
+        """The rows that have a value in every column; no other can be paid for."""
+        return [row for row in range(len(self)) if all(isfinite(column[row]) for column in self.columns.values())]
+
+    def nearest(self, decisions: Decisions) -> int | None:
+        """The complete row that is most like an architecture without one; None where the table does not say so."""
+        if self.absent == "failed" or not self.complete:
+            return None
+        began = process_time()
+        found = self._nearest.row(key_of(decisions))
+        self.looked_s += process_time() - began
+        return found
+
+    def moved(self, decisions: Decisions, *, taken: Iterable[int]) -> dict[str, Any] | None:
+        """The nearest architecture that has a row, among those whose rows are not taken; None when all are."""
+        row = self._nearest.untaken(key_of(decisions), taken) if self.complete else None
+        return None if row is None else dict(self.decisions(row))
+
+    def decisions(self, row: int) -> Decisions:
+        """The architecture of a row."""
+        return dict(self._keys[row])
+
+    @cached_property
+    def _keys(self) -> dict[int, Key]:
+        return {row: key for key, row in self.rows.items()}
+
+    @cached_property
+    def _nearest(self) -> Nearest:
+        from netwright.nas.benchmarking.nearest import Nearest
+
+        return Nearest(self.space, [self._keys[row] for row in self.complete], self.complete)
+
+    def is_rare(self) -> bool:
+        """Whether architectures drawn at random are hardly ever in the table as they are written.
+
+        So it is with real-valued decisions, or with a sample of a large space.
+        """
+        rng = generator(0, "rare")  # not the seed that a table of random architectures was made with
+        drawn = {key_of(self.space.sample(rng)) for _ in range(LOOKED)}
+        return len(drawn & self.rows.keys()) < RARE * len(drawn)
 
     def prepare(self) -> None:
         """Work out now what looking up will need, where architectures drawn at random are not found as written.
@@ -118,6 +172,8 @@ class TableCosts(KnownCosts):
         del space
         row = self.table.row(decisions)
         if row is None:
+            row = self.table.nearest(decisions)
+        if row is None:
             return None
         values = {name: self.table.value(row, name) for name in self.known}
         found = {name: value for name, value in values.items() if value is not None}
@@ -148,9 +204,13 @@ def make_table(
     architecture: str,
     values: Iterable[str],
     same: Same = "row",
+    absent: Absent | None = None,
     shapes: Shapes | None = None,
 ) -> BenchmarkTable:
     """The table in a data frame: `architecture` is the column of decisions or genotypes, `values` are numbers.
+
+    Where `absent` is not given, the nearest row answers for architectures without one if random ones hardly ever have
+    one, and rows are told apart as they are written.
 
     Rows of one architecture are averaged; rows that are none of the space are skipped and counted. Raises
     UnknownNameError for a column that is not there, DataError when a column is no number or no row is of the space.
@@ -175,7 +235,9 @@ def make_table(
     if not rows:
         raise DataError(f"no row of {name} is an architecture of the space; {reason or 'the table is empty'}")
     columns = {column: _averaged(_numbers(frame, column, name), places, len(rows)) for column in wanted}
-    return BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped)
+    table = BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped)
+    table.absent = absent or ("nearest" if same == "row" and table.is_rare() else "failed")
+    return table
 
 
 def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
