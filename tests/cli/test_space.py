@@ -151,6 +151,19 @@ def test_every_landmark_is_shown_beside_its_published_figures(speak: Speak, name
     assert speak("show", f"landmark:{name}").startswith(found["title"])
 
 
+def test_a_published_figure_that_differs_is_shown_with_its_difference(speak: Speak) -> None:
+    told = speak("show", "landmark:inception-v3")
+    assert "5.72B     +0.12 %" in told
+    assert "23.8M           yes" in told
+
+
+def test_more_walks_are_taken_where_an_estimate_would_be_rough(speak: Speak) -> None:
+    found = json.loads(speak("size", "nasbench101", "--samples", "400", "--json"))
+    assert found["walks"] > 400
+    # counted in test_nasbench101
+    assert abs(found["estimate"] - 1_824_025) < 3 * found["standard_error"]
+
+
 def test_a_size_says_whether_it_was_counted(speak: Speak) -> None:
     # falling sequences of 3 widths: 3 of one, 6 of two, 10 of three layers
     assert speak("size", OWN).strip() == f"{OWN}: 19 sets of decisions, counted"

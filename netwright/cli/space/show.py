@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -149,7 +150,11 @@ def _print(document: dict[str, Any], shapes: str) -> None:
         print(f"{words:<14} {document[name]:,}")
     if document.get("counts"):
         names = ("source", "params", "params_equal", "macs", "macs_equal", "note")
-        print_table(document["counts"], title="\nPublished figures; equal to the above?", columns=names)
+        print_table(
+            [_with_differences(row, document) for row in document["counts"]],
+            title="\nPublished figures; equal to the above (to their printed digits), or how far they are from it?",
+            columns=names,
+        )
     rows = [
         {"decision": name, "value": _short(value), "out of": document["domains"][name]}
         for name, value in document["decisions"].items()
@@ -159,6 +164,17 @@ def _print(document: dict[str, Any], shapes: str) -> None:
         print(f"... and {len(rows) - KEPT} more: --json shows all")
     if "layers" in document:
         print_table(document["layers"], title="\nLayers")
+
+
+def _with_differences(row: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """A published figure's row, with the difference in per cent where it is not equal."""
+    from netwright.search_spaces.printed_figures import value_of
+
+    shown = dict(row)
+    for name in ("params", "macs"):
+        if row[f"{name}_equal"] is False:
+            shown[f"{name}_equal"] = f"{100 * (value_of(row[name]) / document[name] - 1):+.2g} %"
+    return shown
 
 
 def _short(value: object) -> str:
