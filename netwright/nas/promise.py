@@ -53,7 +53,7 @@ def candidates_of(
                 found[key] = made
     except SpaceError:  # no neighbour is allowed, as in a space of one architecture
         return {}
-    for parent in parents if not found else []:
+    for parent in parents if count and not found else []:
         made_near = untried_neighbour(space, parent, known, rng)
         if made_near is not None:
             found[key_of(made_near)] = made_near

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from netwright.core.plugins import Plugin
 from netwright.core.records import Measurement, Objective, Trial, TrialState
-from netwright.nas.known_costs import NOTHING, KnownCosts
 from netwright.search_spaces.space import SearchSpace
 
 UNKNOWN = float("inf")
@@ -52,7 +51,7 @@ class Ladder:
 
     `rungs` are the fidelities in ascending order, `may_ask` says whether a new trial may begin. Entrants are in the
     order of their numbers; architectures that were never trained are not among them. `trials` are the recorded
-    trials behind them, `space` is where their decisions are from, and `costs` says what is known before training.
+    trials behind them, and `space` is where their decisions are from.
     """
 
     rungs: Sequence[float]
@@ -61,7 +60,6 @@ class Ladder:
     may_ask: bool
     space: SearchSpace
     trials: Sequence[Trial]
-    costs: KnownCosts = NOTHING
 
     @property
     def top(self) -> int:

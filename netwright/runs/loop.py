@@ -16,7 +16,6 @@ from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
 from netwright.nas.context import SearchContext
 from netwright.nas.fidelity import Comparison
-from netwright.nas.known_costs import CountedCosts
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, is_paused
 from netwright.nas.stopper import loss_curve
 from netwright.nas.strategy import Proposal
@@ -70,7 +69,6 @@ class SearchLoop:
             )
         )
         self._rungs = specification.search.rungs
-        self._costs = CountedCosts(specification.task.shapes())
         self._comparison = None if fidelity is None else Comparison(fidelity)
         self._entrants = EntrantReader(specification.objectives, self._rungs)
         self._trials: dict[int, Trial] = {trial.number: trial for trial in record.all_trials()}
@@ -255,7 +253,6 @@ class SearchLoop:
             may_ask=may_ask,
             space=self._spec.searched,
             trials=seen,
-            costs=self._costs,
         )
         late = not self._in_time() and any(trial.state is TrialState.DONE for trial in self.trials)
         return None if late else search.fidelity.promotion.next(ladder)

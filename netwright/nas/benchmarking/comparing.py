@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from netwright.core.progress import Event, Listener, silent
 from netwright.core.seeds import derive_seed
 from netwright.nas.benchmarking.contestant import Contestant, peer_of
 from netwright.nas.benchmarking.goals import Goals
+from netwright.nas.benchmarking.promoting import search_promoting
 from netwright.nas.benchmarking.searching import TableSearch, search_table, search_with_peer
 from netwright.nas.benchmarking.table import BenchmarkTable
+from netwright.nas.promotion import Promotion
 from netwright.nas.stopper import Stopper
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -31,6 +34,8 @@ class Contest:
     stopper: Stopper | None = None
     epochs: int | None = None
     """No new architecture is begun after so many epochs in all."""
+    promotion: Promotion | None = None
+    """Who goes on from the shorter trainings in `goals`; the budget then is that many whole trainings' epochs."""
 
     def search(self, contestant: Contestant, seed: int) -> TableSearch:
         """One search by one contestant."""
@@ -38,6 +43,11 @@ class Contest:
             own = derive_seed("peer", seed)
             peer = peer_of(contestant, self.table, self.goals.objectives, seed=own)
             return search_with_peer(peer, self.table, self.goals, budget=self.budget, cache=contestant.cache)
+        if self.promotion is not None and self.goals.epochs is not None:
+            epochs = min(self.budget * self.goals.epochs, self.epochs or sys.maxsize)
+            return search_promoting(
+                contestant.strategy, self.table, self.goals, promotion=self.promotion, epochs=epochs, seed=seed
+            )
         return search_table(
             contestant.strategy,
             self.table,

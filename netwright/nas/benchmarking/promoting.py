@@ -11,9 +11,8 @@ from netwright.nas.benchmarking.goals import Goals
 from netwright.nas.benchmarking.searching import ASKS, DRAWS, PATIENCE, Ending, Paid, TableSearch
 from netwright.nas.benchmarking.table import BenchmarkTable, TableCosts
 from netwright.nas.fidelity import Comparison, Fidelity
-from netwright.nas.known_costs import NOTHING
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, Promotion
-from netwright.nas.strategy import Strategy
+from netwright.nas.strategy import Proposal, Strategy
 
 
 def search_promoting(
@@ -26,8 +25,9 @@ def search_promoting(
     seed: int,
     learn_from: int = 10,
 ) -> TableSearch:
-    """Search until so many epochs are paid for in all; `goals.fidelities` are the rungs below the whole training.
+    """Search until the next training does not fit into so many epochs in all.
 
+    `goals.fidelities` are the rungs below the whole training.
     Every rung is paid for anew, since a table's shorter trainings are trainings of their own: going on from a
     checkpoint would be cheaper. A row that is promoted is paid for once per rung.
     """
@@ -43,8 +43,7 @@ class _Search:
         self, strategy: Strategy, table: BenchmarkTable, goals: Goals, fidelity: Fidelity, *, seed: int
     ) -> None:
         self._table, self._goals, self._fidelity = table, goals, fidelity
-        self._costs = TableCosts(table, goals.known) if goals.known else NOTHING
-        self._strategy = strategy.knowing(self._costs) if goals.known else strategy
+        self._strategy = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
         self._seed = seed
         self._comparison = Comparison(fidelity)
         self._entrants = EntrantReader(goals.objectives, fidelity.rungs)
@@ -57,18 +56,27 @@ class _Search:
     def run(self, epochs: int) -> TableSearch:
         ended: Ending = "budget"
         idle = 0
-        while (spent := sum(paid.epochs for paid in self._paid)) < epochs:
-            move = self._move()
+        while True:
+            move, spent = self._move(), sum(paid.epochs for paid in self._paid)
             if move is None or idle >= PATIENCE:
                 ended = "exhausted" if move is None else "absent"
                 break
+            rung = self._rung_of(move)
+            if spent + self._fidelity.rungs[rung] > epochs:
+                break
             if isinstance(move, Promote):
-                self._train(move.number, self._fidelity.rungs.index(self._trials[move.number].fidelity) + 1)
-            elif not self._begin(move.rung):
+                self._train(move.number, rung)
+            elif not self._begin(rung):
                 ended = "exhausted"
                 break
             idle = 0 if sum(paid.epochs for paid in self._paid) > spent else idle + 1
         return TableSearch(tuple(self._paid), self._asks, self._ask_s, self._known, self._absent, ended)
+
+    def _rung_of(self, move: Begin | Promote) -> int:
+        """The rung that is to be paid for."""
+        if isinstance(move, Begin):
+            return move.rung
+        return self._fidelity.rungs.index(self._trials[move.number].fidelity) + 1
 
     def _move(self) -> Begin | Promote | None:
         entrants = self._entrants.read(self._trials)
@@ -79,7 +87,6 @@ class _Search:
             may_ask=True,
             space=self._table.space,
             trials=self._trials,
-            costs=self._costs,
         )
         return self._fidelity.promotion.next(ladder)
 
@@ -88,11 +95,14 @@ class _Search:
         proposed = self._propose()
         if proposed is None:
             return False
-        decisions, identity = proposed
+        proposal, identity = proposed
+        decisions: Decisions = proposal.decisions
         number = len(self._trials)
         self._identities.add(identity)
         row = self._table.row(decisions)
-        trial = Trial(number=number, decisions=decisions, identity=identity, state=TrialState.FAILED)
+        trial = Trial(
+            number=number, decisions=decisions, identity=identity, state=TrialState.FAILED, origin=proposal.origin
+        )
         self._trials.append(trial)
         if row is None or any(self._table.value(row, column) is None for column in self._goals.columns):
             self._absent += 1
@@ -100,21 +110,21 @@ class _Search:
             self._train(number, rung)
         return True
 
-    def _propose(self) -> tuple[Decisions, str] | None:
+    def _propose(self) -> tuple[Proposal, str] | None:
         number, space = len(self._trials), self._table.space
         told = self._comparison.of(self._trials)
         for draw in range(ASKS + DRAWS):
             rng = generator(self._seed, "ask", number, draw)
             if draw < ASKS:
                 began = process_time()
-                decisions: Decisions = self._strategy.ask(space, told, self._goals.objectives, rng).decisions
+                proposal = self._strategy.ask(space, told, self._goals.objectives, rng)
                 self._ask_s += process_time() - began
                 self._asks += 1
             else:
-                decisions = space.sample(rng)
-            identity = self._table.identity(decisions)
+                proposal = Proposal(space.sample(rng), "random, the strategy repeats itself")
+            identity = self._table.identity(proposal.decisions)
             if identity not in self._identities:
-                return decisions, identity
+                return proposal, identity
             self._known += draw < ASKS
         return None
 

@@ -8,10 +8,11 @@ from math import prod
 
 from pydantic import Field
 
-from netwright.nas.evidence import PENDING, Key, key_of
+from netwright.nas.evidence import PENDING, key_of
 from netwright.nas.promise import candidates_of, gains, parents_of
 from netwright.nas.promotion import Begin, Entrant, Ladder, Promote, Promotion
 from netwright.nas.promotion_order import ordered
+from netwright.nas.promotions.pareto_asha import ParetoAsha
 from netwright.nas.rung_evidence import by_rung
 
 CANDIDATES, EXPLORE = 100, 0.1
@@ -24,7 +25,8 @@ class Predicted(Promotion):
     An architecture goes on when none that is untried promises more, so that a low fidelity counts for as much as it
     turns out to tell: where it tells little nearly all go on, where it tells much only those that should beat the
     best. At least 1/`eta` of those at the first rung go on in any case; once all have begun, until 1/`eta` of every
-    rung have. The model is that of `predictor` on a cascade of fidelities (Kennedy & O'Hagan, 2000).
+    rung have. The model is that of `predictor` on a cascade of fidelities (Kennedy & O'Hagan, 2000). With several
+    objectives it is `pareto_asha` with `second: hypervolume`.
     """
 
     startup: int | None = Field(
@@ -37,6 +39,8 @@ class Predicted(Promotion):
     )
 
     def next(self, ladder: Ladder) -> Begin | Promote | None:
+        if len(ladder.objectives) > 1:
+            return ParetoAsha(eta=self.eta, second="hypervolume").next(ladder)
         paused = [entrant for entrant in ladder.entrants if entrant.paused and entrant.rung < ladder.top]
         if not paused or (ladder.may_ask and len(ladder.at(0)) < self._startup(ladder)):
             return Begin() if ladder.may_ask else None
@@ -46,8 +50,8 @@ class Predicted(Promotion):
             return None
         if ladder.may_ask and self._behind(ladder):
             return Begin()
-        number, new = _best(ladder, paused)
-        return Begin() if new and ladder.may_ask and not self._owed(ladder) else Promote(number)
+        number, beaten = _best(ladder, paused, beside_untried=ladder.may_ask and not self._owed(ladder))
+        return Begin() if beaten else Promote(number)
 
     def _startup(self, ladder: Ladder) -> int:
         return self.startup or min(max(round(2 * ladder.rungs[-1] / ladder.rungs[0]), FEWEST), MOST)
@@ -77,25 +81,20 @@ class Predicted(Promotion):
         return begun < self.share * longer
 
 
-def _best(ladder: Ladder, paused: Sequence[Entrant]) -> tuple[int, bool]:
-    """The number of the paused entrant that promises most, and whether an untried architecture promises more."""
+def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) -> tuple[int, bool]:
+    """The number of the paused entrant that promises most, and whether an untried architecture promises more.
+
+    The latter is looked for only where `beside_untried` asks for it.
+    """
     from netwright.nas.surrogate import Surrogate
 
     rungs = by_rung(ladder.trials, ladder.objectives)
     decisions = {trial.number: key_of(trial.decisions) for trial in ladder.trials}
     pending = [decisions[trial.number] for trial in ladder.trials if trial.state in PENDING]
-    known = ladder.costs.among(ladder.objectives)
-    model = Surrogate.fit(ladder.space, rungs[-1], lower=rungs[:-1], pending=pending, known=known)
+    model = Surrogate.fit(ladder.space, rungs[-1], lower=rungs[:-1], pending=pending)
     rng = random.Random(f"{len(ladder.trials)} {sum(len(at) for at in rungs)}")
-    tried = frozenset(decisions.values())
-    untried = candidates_of(ladder.space, parents_of(rungs), tried, rng, count=CANDIDATES, explore=EXPLORE)
-    losses: dict[Key, dict[int, float]] = {
-        decisions[entrant.number]: dict(enumerate(entrant.results[entrant.rung].losses)) for entrant in paused
-    }
-    for key, one in untried.items():
-        if (found := ladder.costs.losses(ladder.space, one, ladder.objectives)) is not None:
-            losses[key] = found
-    told = {place: [found[place] for found in losses.values()] for place in known}
-    gain = gains(model, list(losses), told, rng, acquisition="gain")
+    tried, count = frozenset(decisions.values()), CANDIDATES if beside_untried else 0
+    untried = candidates_of(ladder.space, parents_of(rungs), tried, rng, count=count, explore=EXPLORE)
+    gain = gains(model, [*(decisions[entrant.number] for entrant in paused), *untried], {}, rng, acquisition="gain")
     best = max(range(len(paused)), key=gain.__getitem__)
     return paused[best].number, max(gain[len(paused) :], default=0.0) > gain[best]
