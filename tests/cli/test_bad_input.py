@@ -43,6 +43,7 @@ MISTAKES = [
     (["dashboard", "nowhere"], "nowhere is not a run folder"),
     (["compress"], "give a run folder, or --model"),
     (["compress", "--model", "a.b:c"], "--model needs --recipe"),
+    (["compress", "a-run", "--weights", "w.safetensors"], "--weights goes with --model"),
     (["compress", "--model", "no.such:thing", "--recipe", TINY, "--out", "x"], "cannot be imported"),
     (["bench", "nowhere.onnx"], "there is no file nowhere.onnx"),
     (["list", "spces"], "did you mean 'spaces'?"),

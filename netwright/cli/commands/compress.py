@@ -46,8 +46,12 @@ A compression that was cut short goes on when the same command is given again.""
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--trial", default="best", show_default=True, help="Number of a trial, or `best`.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="YAML with a `compress` part; default: the run's own.")
-@click.option("--model", metavar="PKG.MOD:BUILD", help="Function that builds your own trained model.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Its weights, as safetensors.")
+@click.option(
+    "--model", metavar="PKG.MOD:BUILD", help="Function that builds your own trained model; torchvision:NAME, timm:NAME."
+)
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="Its weights: safetensors, or a state dict that torch saved."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="With --model: the run folder to make, or to go on with.")
 @click.option("--dry-run", is_flag=True, help="Only say what each pass would do, without training or writing anything.")
 @click.option("--sensitivity", is_flag=True, help="Only measure what each layer group bears, without training.")
@@ -74,6 +78,8 @@ def command(
         raise click.UsageError("give a run folder, or --model with --weights and --recipe")
     if model is not None and recipe is None:
         raise click.UsageError("--model needs --recipe: a YAML file with a `task` and a `compress` part")
+    if model is None and (weights is not None or out is not None):
+        raise click.UsageError(f"{'--weights' if weights is not None else '--out'} goes with --model, not with a run")
     if dry_run and sensitivity:
         raise click.UsageError("give --dry-run or --sensitivity, not both")
     given: dict[str, Any] = {"recipe": recipe, "overrides": overrides}
