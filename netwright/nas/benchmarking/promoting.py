@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from time import process_time
 
-from netwright.core.records import Decisions, Measurement, Trial, TrialState
-from netwright.core.seeds import generator
+from netwright.core.records import Measurement, Trial, TrialState
 from netwright.nas.benchmarking.goals import Goals
-from netwright.nas.benchmarking.searching import ASKS, DRAWS, PATIENCE, Ending, Paid, TableSearch
+from netwright.nas.benchmarking.searching import PATIENCE, Ending, Paid, Searching, TableSearch, broken_bound
 from netwright.nas.benchmarking.table import BenchmarkTable, TableCosts
 from netwright.nas.fidelity import Comparison, Fidelity
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, Promotion
-from netwright.nas.strategy import Proposal, Strategy
+from netwright.nas.strategy import Strategy
 
 
 def search_promoting(
@@ -33,27 +32,27 @@ def search_promoting(
     """
     rungs = tuple(float(e) for e in (*(f.epochs for f in goals.fidelities), goals.epochs or 0))
     fidelity = Fidelity(rungs=rungs, promotion=promotion, learn_from=learn_from)
-    return _Search(strategy, table, goals, fidelity, seed=seed).run(epochs)
+    knowing = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
+    return _Promoting(knowing, table, goals, fidelity, seed=seed).within(epochs)
 
 
-class _Search:
+class _Promoting(Searching):
     """The record of one search while it goes on."""
 
     def __init__(
         self, strategy: Strategy, table: BenchmarkTable, goals: Goals, fidelity: Fidelity, *, seed: int
     ) -> None:
-        self._table, self._goals, self._fidelity = table, goals, fidelity
-        self._strategy = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
-        self._seed = seed
+        super().__init__(strategy, table, goals, seed=seed, stopper=None)
+        self._fidelity = fidelity
         self._comparison = Comparison(fidelity)
         self._entrants = EntrantReader(goals.objectives, fidelity.rungs)
-        self._trials: list[Trial] = []
-        self._identities: set[str] = set()
-        self._paid: list[Paid] = []
-        self._asks = self._known = self._absent = 0
-        self._ask_s = 0.0
+        self._exhausted = False
 
-    def run(self, epochs: int) -> TableSearch:
+    def told(self) -> Sequence[Trial]:
+        return self._comparison.of(self._trials)
+
+    def within(self, epochs: int) -> TableSearch:
+        """The search, ended before the first training that does not fit."""
         ended: Ending = "budget"
         idle = 0
         while True:
@@ -67,10 +66,10 @@ class _Search:
             if isinstance(move, Promote):
                 self._train(move.number, rung)
             elif not self._begin(rung):
-                ended = "exhausted"
-                break
+                self._exhausted = True
             idle = 0 if sum(paid.epochs for paid in self._paid) > spent else idle + 1
-        return TableSearch(tuple(self._paid), self._asks, self._ask_s, self._known, self._absent, ended)
+        counts = self._asks, self._ask_s, self._known, self._absent
+        return TableSearch(tuple(self._paid), *counts, ended, self._refused, unit=self._goals.epochs)
 
     def _rung_of(self, move: Begin | Promote) -> int:
         """The rung that is to be paid for."""
@@ -84,7 +83,7 @@ class _Search:
             rungs=self._fidelity.rungs,
             entrants=entrants,
             objectives=self._goals.objectives,
-            may_ask=True,
+            may_ask=not self._exhausted,
             space=self._table.space,
             trials=self._trials,
         )
@@ -95,38 +94,11 @@ class _Search:
         proposed = self._propose()
         if proposed is None:
             return False
-        proposal, identity = proposed
-        decisions: Decisions = proposal.decisions
-        number = len(self._trials)
-        self._identities.add(identity)
-        row = self._table.row(decisions)
-        trial = Trial(
-            number=number, decisions=decisions, identity=identity, state=TrialState.FAILED, origin=proposal.origin
-        )
-        self._trials.append(trial)
-        if row is None or any(self._table.value(row, column) is None for column in self._goals.columns):
-            self._absent += 1
-        else:
-            self._train(number, rung)
+        entered = self._entered(*proposed)
+        if entered is not None:
+            self._trials.append(entered[0])
+            self._train(entered[0].number, rung)
         return True
-
-    def _propose(self) -> tuple[Proposal, str] | None:
-        number, space = len(self._trials), self._table.space
-        told = self._comparison.of(self._trials)
-        for draw in range(ASKS + DRAWS):
-            rng = generator(self._seed, "ask", number, draw)
-            if draw < ASKS:
-                began = process_time()
-                proposal = self._strategy.ask(space, told, self._goals.objectives, rng)
-                self._ask_s += process_time() - began
-                self._asks += 1
-            else:
-                proposal = Proposal(space.sample(rng), "random, the strategy repeats itself")
-            identity = self._table.identity(proposal.decisions)
-            if identity not in self._identities:
-                return proposal, identity
-            self._known += draw < ASKS
-        return None
 
     def _train(self, number: int, rung: int) -> None:
         """Answer a training from the table, and write down what a run would have."""
@@ -142,7 +114,11 @@ class _Search:
         }
         state = TrialState.DONE if whole else TrialState.STOPPED
         rungs = (*trial.rungs, entry)
-        self._trials[number] = replace(trial, state=state, measurements=measured, fidelity=epochs, rungs=rungs)
+        trial = replace(trial, state=state, measurements=measured, fidelity=epochs, rungs=rungs)
+        losses = trial.losses(self._goals.objectives)
+        if whole and losses is not None and (broken := broken_bound(self._goals, losses, before=False)):
+            trial = replace(trial, state=TrialState.INFEASIBLE, reason=broken)
+        self._trials[number] = trial
         self._paid.append(Paid(row, int(epochs), whole=whole))
 
     def _measured(self, row: int, rung: int) -> dict[str, Measurement]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from statistics import mean, stdev
 from typing import Any
 
@@ -108,7 +109,10 @@ class Course:
 
 
 def course(search: TableSearch, scale: Scale, *, length: int) -> Course:
-    """The course of a search, its last point repeated up to `length` payments."""
+    """The course of a search, its last point repeated up to `length` payments.
+
+    Of a search with promotions a payment is as many epochs as a whole training takes.
+    """
     searched, reported = scale.losses(scale.goals.objectives), scale.losses(scale.goals.reported)
     first = scale.goals.reported[0]
     best = np.full(length, np.nan)
@@ -116,7 +120,11 @@ def course(search: TableSearch, scale: Scale, *, length: int) -> Course:
     front: list[int] = []
     chosen: int | None = None
     share = 0.0
-    for place, paid in enumerate(search.paid):
+    epochs, spent = np.zeros(length), 0
+    for number, paid in enumerate(search.paid):
+        spent += paid.epochs
+        place = number if search.unit is None else max(0, ceil(spent / search.unit) - 1)
+        epochs[place:] = spent
         if paid.whole and scale.keeping[paid.row]:
             if chosen is None or searched[paid.row, 0] < searched[chosen, 0]:
                 chosen = paid.row
@@ -127,7 +135,6 @@ def course(search: TableSearch, scale: Scale, *, length: int) -> Course:
             best[place:] = first.loss(reported[chosen, 0])
         if shares is not None:
             shares[place:] = share
-    epochs = np.cumsum([float(paid.epochs) for paid in search.paid] + [0.0] * (length - len(search.paid)))
     return Course(best, shares, epochs)
 
 
@@ -143,7 +150,7 @@ def _front(losses: Array, rows: list[int]) -> list[int]:
 
 def summary(name: str, searches: Sequence[TableSearch], scale: Scale, *, budget: int) -> dict[str, Any]:
     """One contestant's row: what it found on average over the seeds, what it paid, how long it thought."""
-    length = max([budget, *(len(search.paid) for search in searches)])
+    length = max([budget, *(ceil(search.payments) for search in searches)])
     courses = [course(search, scale, length=length) for search in searches]
     best = [float(c.best[-1]) for c in courses if np.isfinite(c.best[-1])]
     regrets = [_regret(value, scale) for value in best]
@@ -153,7 +160,7 @@ def summary(name: str, searches: Sequence[TableSearch], scale: Scale, *, budget:
     asks = sum(search.asks for search in searches)
     return {
         "strategy": name,
-        "paid": _whole(mean(len(search.paid) for search in searches)),
+        "paid": _whole(mean(search.payments for search in searches)),
         "best_mean": mean(best) if best else None,
         "best_std": _spread(best),
         "regret_mean": mean(regrets) if regrets else None,
@@ -166,6 +173,8 @@ def summary(name: str, searches: Sequence[TableSearch], scale: Scale, *, budget:
         "known_asked_mean": mean(search.known for search in searches),
         "absent_mean": mean(search.absent for search in searches),
         "refused_mean": mean(search.refused for search in searches),
+        "architectures_mean": mean(len({paid.row for paid in search.paid}) for search in searches),
+        "in_full_mean": mean(sum(paid.whole for paid in search.paid) for search in searches),
         "epochs_mean": mean(float(c.epochs[-1]) for c in courses) if scale.goals.epochs else None,
         "ended": dict(sorted(Counter(search.ended for search in searches).items())),
     }
@@ -181,7 +190,7 @@ def curve_rows(
     """
     rows: list[dict[str, Any]] = []
     for name, found in searches.items():
-        courses = [course(search, scale, length=max(budget, len(search.paid))) for search in found]
+        courses = [course(search, scale, length=max(budget, ceil(search.payments))) for search in found]
         regret = np.array([[_regret(value, scale) for value in c.best[:budget]] for c in courses])
         missing = np.array([1 - c.hypervolume[:budget] for c in courses if c.hypervolume is not None])
         points = [n for n in (every or range(1, budget + 1)) if n <= budget]

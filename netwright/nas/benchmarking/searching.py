@@ -55,11 +55,18 @@ class TableSearch:
     absent: int
     ended: Ending
     refused: int = 0
+    unit: int | None = None
+    """With promotions: the epochs of a whole training, as which payments are counted; else each counts as one."""
+
+    @property
+    def payments(self) -> float:
+        """How many trainings were paid for; with promotions, how many whole ones cost as much."""
+        return len(self.paid) if self.unit is None else sum(paid.epochs for paid in self.paid) / self.unit
 
     @property
     def repeats(self) -> int:
-        """Payments for a row that was paid for before."""
-        return len(self.paid) - len({paid.row for paid in self.paid})
+        """Payments for a row that was paid for before at the same fidelity."""
+        return len(self.paid) - len({(paid.row, paid.epochs) for paid in self.paid})
 
 
 def search_table(
@@ -77,7 +84,7 @@ def search_table(
     With a stopper every shorter training in `goals` is a point where it may end a trial.
     """
     knowing = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
-    return _Search(knowing, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
+    return Searching(knowing, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
 
 
 def search_with_peer(
@@ -101,7 +108,7 @@ def search_with_peer(
             moved += 1
             decisions = table.decisions(near)
             losses, row, _ = _answer(table, goals, decisions)
-        if losses is not None and _broken(goals, losses, before=True):
+        if losses is not None and broken_bound(goals, losses, before=True):
             losses = row = None
             refused += 1
         name = "" if row is None else table.identity(decisions or {})
@@ -119,7 +126,7 @@ def search_with_peer(
     return TableSearch(tuple(paid), asks, spent, known, absent - refused + moved, ended, refused)
 
 
-def _broken(goals: Goals, losses: Sequence[float], *, before: bool) -> str:
+def broken_bound(goals: Goals, losses: Sequence[float], *, before: bool) -> str:
     """What bound these losses break, in words; `before` looks at what is known before payment alone."""
     for objective, loss in zip(goals.objectives, losses, strict=True):
         value = objective.loss(loss)
@@ -143,7 +150,7 @@ def _answer(
     return tuple(o.loss(v) for o, v in found if v is not None), row, ""
 
 
-class _Search:
+class Searching:
     """The record of one search while it goes on."""
 
     def __init__(
@@ -197,16 +204,34 @@ class _Search:
             self._known += draw < ASKS
         return None
 
+    def told(self) -> Sequence[Trial]:
+        """The trials as the strategy sees them."""
+        return self._trials
+
     def _asked(self, rng: random.Random) -> Proposal:
         """What the strategy proposes, its time counted without that for nearest rows."""
         began, looked = process_time(), self._table.looked_s
-        proposal = self._strategy.ask(self._table.space, self._trials, self._goals.objectives, rng)
+        proposal = self._strategy.ask(self._table.space, self.told(), self._goals.objectives, rng)
         self._ask_s += process_time() - began - (self._table.looked_s - looked)
         self._asks += 1
         return proposal
 
     def _record(self, proposal: Proposal, identity: str) -> None:
         """Answer a proposal from the table, and write down what a run would have."""
+        entered = self._entered(proposal, identity)
+        if entered is None:
+            return
+        trial, row, losses = entered
+        trial, curve, paid = self._trained(trial, row, losses)
+        broken = broken_bound(self._goals, losses, before=False)
+        if broken and trial.state is TrialState.DONE:
+            trial = replace(trial, state=TrialState.INFEASIBLE, reason=broken)
+        self._trials.append(trial)
+        self._curves.append(curve)
+        self._paid.append(paid)
+
+    def _entered(self, proposal: Proposal, identity: str) -> tuple[Trial, int, tuple[float, ...]] | None:
+        """The trial of a proposal with its row and its losses; None for what cannot be paid for, which is recorded."""
         trial = Trial(
             number=len(self._trials),
             decisions=proposal.decisions,
@@ -221,19 +246,13 @@ class _Search:
         if losses is None or row is None:
             self._absent += 1
             self._trials.append(replace(trial, reason=reason))
-            return
-        refused = _broken(self._goals, losses, before=True)
+            return None
+        refused = broken_bound(self._goals, losses, before=True)
         if refused:
             self._refused += 1
             self._trials.append(self._not_trained(trial, losses, refused))
-            return
-        trial, curve, paid = self._trained(trial, row, losses)
-        broken = _broken(self._goals, losses, before=False)
-        if broken and trial.state is TrialState.DONE:
-            trial = replace(trial, state=TrialState.INFEASIBLE, reason=broken)
-        self._trials.append(trial)
-        self._curves.append(curve)
-        self._paid.append(paid)
+            return None
+        return trial, row, losses
 
     def _not_trained(self, trial: Trial, losses: Sequence[float], reason: str) -> Trial:
         """A trial that breaks a bound before it is paid for, with what is known of it."""
