@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import pandas
@@ -14,12 +15,12 @@ from netwright.core.errors import DataError
 from netwright.nas.benchmarking.peer import make_peer
 from netwright.nas.benchmarking.scoring import Scale, curve_rows, summary
 from netwright.nas.benchmarking.searching import TableSearch, search_table, search_with_peer
-from netwright.nas.benchmarking.table import BenchmarkTable, make_table
+from netwright.nas.benchmarking.table import BenchmarkTable, make_table, read_frame
 from netwright.nas.evidence import key_of
 from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.space import SearchSpace
 from tests.nas.searching import strategy
-from tests.nas.spaces import Only
+from tests.nas.spaces import Mixed, Only
 from tests.nas.tables import Letters, all_letters, goals, letters_table
 
 
@@ -92,3 +93,19 @@ def test_a_search_that_finds_nothing_has_no_hypervolume() -> None:
     row = summary("lost", [nothing], scale, budget=10)
     assert (row["best_mean"], row["hypervolume_mean"]) == (None, 0.0)
     json.dumps([row, curve_rows({"lost": [nothing]}, scale, budget=10)], allow_nan=False)
+
+
+@pytest.mark.parametrize("how", ["struct", "printed", "json with points"])
+def test_decisions_are_read_as_tables_keep_them(how: str, tmp_path: Path) -> None:
+    """A parquet structure has all names in all rows, arrays for lists, and floats where a number is missing."""
+    space, rng = Mixed(), random.Random(5)
+    drawn = [space.sample(rng) for _ in range(12)]
+    cells: dict[str, list[Any]] = {
+        "struct": drawn,
+        "printed": [repr(d) for d in drawn],
+        "json with points": [json.dumps({n: float(v) if type(v) is int else v for n, v in d.items()}) for d in drawn],
+    }
+    pandas.DataFrame({"arch": cells[how], "quality": range(12)}).to_parquet(tmp_path / "t.parquet")
+    table = made(read_frame(tmp_path / "t.parquet"), space)
+    assert table.skipped == 0
+    assert set(table.rows) == {key_of(decisions) for decisions in drawn}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -241,32 +242,48 @@ def make_table(
 
 
 def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
-    """The decisions in a cell of the architecture column: JSON decisions, or a genotype that the space reads.
+    """The decisions in a cell of the architecture column: decisions as JSON, as printed by Python or as a parquet
+    structure, or a genotype that the space reads.
 
+    What a structure has no value for is a decision that was not asked for; whole numbers may be written with a point.
     Raises SpaceError when they are none of this space.
     """
-    document = given
-    if isinstance(given, str) and given.lstrip().startswith("{"):
-        try:
-            document = json.loads(given)
-        except ValueError as error:
-            raise SpaceError(f"not a JSON object of decisions: {error}") from None
+    document = _parsed(given) if isinstance(given, str) and given.lstrip().startswith("{") else given
     if isinstance(document, Mapping):
         if isinstance(document.get("decisions"), Mapping):
             document = document["decisions"]
         try:
             return dict(space.trace(document).decisions)
         except SpaceError:
-            return _genotype_or_raise(space, document)
+            return _otherwise(space, document)
     return space.from_genotype(given)
 
 
-def _genotype_or_raise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Some genotypes are JSON objects too; decisions that fail as both are told what is wrong with them."""
+def _parsed(text: str) -> object:
     try:
-        return space.from_genotype(document)
-    except SpaceError:
-        return dict(space.trace(document).decisions)
+        return json.loads(text)
+    except ValueError as error:
+        try:
+            return ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise SpaceError(f"not a JSON object of decisions: {error}") from None
+
+
+def _otherwise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Decisions as tables keep them, or a genotype that is an object; else what is wrong with them as decisions."""
+    for read in (_kept, space.from_genotype):
+        try:
+            return dict(space.trace(read(document)).decisions)
+        except SpaceError:
+            continue
+    return dict(space.trace(document).decisions)
+
+
+def _kept(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The decisions in a column of structures: gaps left out, arrays as lists, whole numbers without a point."""
+    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in document.items()}
+    known = {name: value for name, value in plain.items() if value is not None and value == value}
+    return {n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in known.items()}
 
 
 def _numbers(frame: pandas.DataFrame, column: str, name: str) -> list[float]:
