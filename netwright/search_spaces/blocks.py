@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netwright.core.files import canonical_json
 from netwright.core.plugins import spec_of
@@ -30,6 +30,8 @@ class Step:
     params: int
     words: str = ""
     """What several operations together are called, where they have a name of their own."""
+    times: int = 1
+    """How often in a row, where equal steps are drawn as one."""
 
     @property
     def merges(self) -> bool:
@@ -44,7 +46,14 @@ class Step:
     @property
     def label(self) -> str:
         """Its main operations in words."""
-        return self.words or " + ".join(operation.label() for operation in self.main)
+        if self.words:
+            return self.words
+        words, rest = "", list(self.main)
+        while rest:
+            pair = len(rest) > 1 and rest[0].completed_by(rest[1])
+            words += (" + " if words else "") + (rest[0].label_with(rest[1]) if pair else rest[0].label())
+            rest = rest[2 if pair else 1 :]
+        return words if self.times == 1 else f"{self.times} × {words}"
 
     @property
     def remark(self) -> str:
@@ -115,6 +124,21 @@ def blocks_of(graph: LayerGraph) -> list[Block]:
         outside = dict.fromkeys(n for step in members for n in step.inputs if n not in inside)
         found.append(Block(name, tuple(members), tuple(outside)))
     return found
+
+
+def with_repeats(steps: Sequence[Step]) -> list[Step]:
+    """The steps with equal ones that follow each other, and that nobody else reads in between, made one."""
+    readers = Counter(name for step in steps for name in step.inputs)
+    found: dict[str, Step] = {}
+    for step in steps:
+        last = found.get(step.inputs[0]) if len(step.inputs) == 1 else None
+        if last and readers[last.name] == 1 and not step.merges and last.operations == step.operations:
+            # it takes the place of the one before, which nobody else reads
+            del found[last.name]
+            times, params = last.times + 1, last.params + step.params
+            step = replace(step, inputs=last.inputs, times=times, params=params)
+        found[step.name] = step
+    return list(found.values())
 
 
 def chain_of(block: Block) -> bool:

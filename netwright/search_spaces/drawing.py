@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from netwright.core.shapes import Shape
+from netwright.search_spaces import drawn_marks as marks
 from netwright.search_spaces import svg
 from netwright.search_spaces.blocks import Block, Residual, Step, blocks_of, chain_of, residual_of
+from netwright.search_spaces.drawn_detail import detail
 from netwright.search_spaces.graph import INPUT, LayerGraph
-from netwright.search_spaces.layered_layout import Edge, Point, layout
+from netwright.search_spaces.layered_layout import Point
 from netwright.search_spaces.operation import Family
-from netwright.search_spaces.packing import lanes, shelves
+from netwright.search_spaces.packing import buses, lanes, shelves
 
 MARGIN = 16.0
 LINE = 19.0
 GAP = 36.0
 HEAD = 26.0
 LANE = 20.0
-RADIUS = 14.0
-CIRCLE = (2 * RADIUS, 2 * RADIUS)
 Level = Literal["both", "macro", "cell"]
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -45,6 +44,8 @@ class Box:
     rows: tuple[Row, ...]
     residual: Residual | None
     merge_row: int
+    repeats: tuple[Block, ...] = ()
+    """The blocks that it stands for where several boxes in a row come again and again."""
 
     @property
     def head(self) -> str:
@@ -57,7 +58,7 @@ class Box:
         """How often, and how many parameters each time; from least to most where equal layers read different sizes."""
         times = f"{len(self.blocks)} × " if len(self.blocks) > 1 else ""
         counts = [block.params for block in self.blocks]
-        least, most = _thousands(min(counts)), _thousands(max(counts))
+        least, most = marks.thousands(min(counts)), marks.thousands(max(counts))
         return f"{times}{least if least == most else f'{least} to {most}'} params"
 
     @property
@@ -66,8 +67,8 @@ class Box:
 
     @property
     def width(self) -> float:
-        lines = [_width(f"{row.label}  {row.remark}") + 26 for row in self.rows]
-        return max([_width(self.head, bold=True) + _width(self.counts) + 34, *lines]) + 12
+        lines = [marks.width(f"{row.label}  {row.remark}") + 26 for row in self.rows]
+        return max([marks.width(self.head, bold=True) + marks.width(self.counts) + 34, *lines]) + 12
 
 
 def draw_svg(graph: LayerGraph, *, title: str = "", level: Level = "both") -> str:
@@ -83,15 +84,15 @@ def draw_svg(graph: LayerGraph, *, title: str = "", level: Level = "both") -> st
     parts: list[str] = []
     width, height = 0.0, 0.0
     if level != "cell" or not details:
-        parts, width, height = _macro(graph, _boxes(blocks, graph.output, details), marker)
+        parts, width, height = _macro(graph, _folded(_boxes(blocks, graph.output, details)), marker)
     if level != "macro" and details:
-        sizes = [_detail(letter, members, graph, (0.0, 0.0), marker)[1:] for letter, members in details.items()]
+        sizes = [detail(letter, members, graph, (0.0, 0.0), marker)[1:] for letter, members in details.items()]
         corners, (width, height) = shelves(sizes, beside=(width, height), gap=(36.0, 28.0))
         for (letter, members), (x, y) in zip(details.items(), corners, strict=True):
-            parts += _detail(letter, members, graph, (x, y + MARGIN), marker)[0]
+            parts += detail(letter, members, graph, (x, y + MARGIN), marker)[0]
         height += MARGIN
     legend, legend_width = _legend(blocks, height + 26)
-    params = _thousands(sum(block.params for block in blocks))
+    params = marks.thousands(sum(block.params for block in blocks))
     name = title or f"A network of {len(blocks)} blocks with {params} parameters"
     return svg.document(
         [*parts, *legend],
@@ -100,11 +101,6 @@ def draw_svg(graph: LayerGraph, *, title: str = "", level: Level = "both") -> st
         title=name,
         marker=marker,
     )
-
-
-def _width(words: str, *, size: float = 12, bold: bool = False) -> float:
-    """About how wide a text is, in pixels; rather too wide than too narrow."""
-    return len(words) * size * (0.6 if bold else 0.55)
 
 
 def _details(blocks: Sequence[Block]) -> dict[str, list[Block]]:
@@ -175,14 +171,45 @@ def _row(step: Step) -> Row:
     return Row(step.main[0].family, "add" if step.merges and step.label == "+" else step.label, step.remark)
 
 
+def _folded(boxes: Sequence[Box]) -> list[Box]:
+    """The boxes with runs of several that come again and again, such as attention and MLP, kept once."""
+    found: list[Box] = []
+    index = 0
+    while index < len(boxes):
+        period, times = next(((p, t) for p in (2, 3, 4) if (t := _times(boxes, index, p)) > 1), (1, 1))
+        for place in range(index, index + period):
+            again = tuple(boxes[place + period * turn].blocks[0] for turn in range(1, times))
+            found.append(replace(boxes[place], repeats=again))
+        index += period * times
+    return found
+
+
+def _times(boxes: Sequence[Box], start: int, period: int) -> int:
+    """How often the boxes from `start` come in a row, each read by the next alone."""
+
+    def look(place: int) -> tuple[object, ...]:
+        box = boxes[place]
+        kind = re.sub(r"\d+", "#", box.blocks[0].name)
+        near = place > 0 and set(box.blocks[0].inputs) <= {step.name for step in boxes[place - 1].blocks[-1].steps}
+        return (kind, box.rows, len(box.blocks), box.blocks[0].params, box.blocks[0].output.shape, near, near or place)
+
+    pattern = [look(start + offset) for offset in range(period)] if start + period <= len(boxes) else []
+    times = 1
+    while pattern and start + (times + 1) * period <= len(boxes):
+        if [look(start + times * period + offset) for offset in range(period)] != pattern:
+            break
+        times += 1
+    return times
+
+
 def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[str], float, float]:
     """The column of blocks: its parts, its width with the ways around, and its height."""
-    far = _far_edges(boxes)
-    lane = lanes([(source + 0.6, target + 0.0) for source, target in far])
+    ways = buses(_far_edges(boxes))
+    lane = lanes([(min(source for source, _ in way) + 0.6, max(target for _, target in way) + 0.0) for way in ways])
     left = MARGIN + LANE * (max(lane, default=-1) + 1)
     width = max([box.width for box in boxes] + [150.0])
     centre = left + width / 2
-    parts = _pill((centre, MARGIN + 12), f"input {_shape(graph.input_shape)}")
+    parts = marks.pill((centre, MARGIN + 12), f"input {marks.shape(graph.input_shape)}")
     y = MARGIN + 24
     tops: list[float] = []
     reach = 0.0
@@ -192,7 +219,7 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
             parts.append(svg.curve([(centre, y), (centre, y + GAP)], marker=marker))
         if read:
             at = (centre - 8, y + GAP / 2 + 4)
-            parts.append(svg.text(at, _shape(read.shape), size=11, anchor="end", faint=True))
+            parts.append(svg.text(at, marks.shape(read.shape), size=11, anchor="end", faint=True))
         y += GAP
         tops.append(y)
         parts += _box_parts(box, (left, y), width)
@@ -201,15 +228,51 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
             parts += way
             reach = max(reach, way_reach)
         y += box.height
-    parts += _far_parts(dict(zip(far, lane, strict=True)), boxes, tops, left, marker)
+    frames, reach = _frames(boxes, tops, (left, left + width), reach)
+    parts += frames
+    parts += _far_parts({e: at for way, at in zip(ways, lane, strict=True) for e in way}, boxes, tops, left, marker)
     parts += [svg.curve([(centre, y), (centre, y + GAP)], marker=marker)]
-    parts += _pill((centre, y + GAP + 12), f"output {_shape(graph.shape_of(graph.output))}")
+    parts += marks.pill((centre, y + GAP + 12), f"output {marks.shape(graph.shape_of(graph.output))}")
     return parts, left + width + reach, y + GAP + 24
+
+
+def _frames(
+    boxes: Sequence[Box], tops: Sequence[float], sides: tuple[float, float], reach: float
+) -> tuple[list[str], float]:
+    """A frame around boxes that come several times, with how often; and the room at the right with it."""
+    parts: list[str] = []
+    room = reach
+    start = 0
+    while start < len(boxes):
+        times = len(boxes[start].repeats) + 1
+        if times == 1:
+            start += 1
+            continue
+        # the boxes of one frame come before the first repetition of the first of them
+        end = start
+        while end + 1 < len(boxes) and boxes[end + 1].repeats:
+            end += 1
+            if _joined(boxes[end], boxes[start]):
+                break
+        top, bottom = tops[start] - GAP + 12, tops[end] + boxes[end].height + 7
+        parts.append(svg.frame((sides[0] - 6, top), (sides[1] - sides[0] + reach + 8, bottom - top)))
+        words = f"{times} ×"
+        parts.append(svg.text((sides[1] + reach + 10, (top + bottom) / 2 + 5), words, size=15, bold=True))
+        room = max(room, reach + 14 + marks.width(words, size=15, bold=True))
+        start = end + 1
+    return parts, room
+
+
+def _joined(last: Box, first: Box) -> bool:
+    """Whether what comes again after `last` is `first`."""
+    made = {step.name for step in last.blocks[-1].steps}
+    return bool(made & set(first.repeats[0].inputs))
 
 
 def _next_to(boxes: Sequence[Box], index: int) -> Step | None:
     """What a box reads of the one right before it, if anything."""
-    made = {step.name: step for step in boxes[index - 1].blocks[-1].steps}
+    before = boxes[index - 1]
+    made = {step.name: step for block in (before.blocks[-1], *before.repeats[-1:]) for step in block.steps}
     return next((made[name] for name in reversed(boxes[index].blocks[0].inputs) if name in made), None)
 
 
@@ -217,21 +280,27 @@ def _far_edges(boxes: Sequence[Box]) -> list[tuple[int, int]]:
     """Pairs of boxes joined by an edge that jumps over others; -1 is the network's input."""
     place = {INPUT: -1}
     for index, box in enumerate(boxes):
-        place |= {step.name: index for block in box.blocks for step in block.steps}
+        place |= {step.name: index for block in (*box.blocks, *box.repeats) for step in block.steps}
     pairs = {(place[name], index) for index, box in enumerate(boxes) for name in box.blocks[0].inputs}
     return sorted(pair for pair in pairs if pair[1] - pair[0] > 1)
 
 
 def _far_parts(
-    far: Mapping[tuple[int, int], int], boxes: Sequence[Box], tops: Sequence[float], left: float, marker: str
+    ways: Mapping[tuple[int, int], int], boxes: Sequence[Box], tops: Sequence[float], left: float, marker: str
 ) -> list[str]:
     parts = []
-    for (source, target), lane in far.items():
+    drawn: set[tuple[int, int]] = set()
+    for (source, target), lane in sorted(ways.items(), key=lambda way: way[0][0] - way[0][1]):
         start = tops[source] + boxes[source].height - 10 if source >= 0 else MARGIN + 12
         end, x = tops[target] + 12, left - LANE * (lane + 1)
         begin = left if source >= 0 else left + 40
-        data = f"M{begin:.1f},{start:.1f} C{x:.1f},{start:.1f} {x:.1f},{start:.1f} {x:.1f},{start + 22:.1f} "
-        data += f"V{end - 22:.1f} C{x:.1f},{end:.1f} {x:.1f},{end:.1f} {left:.1f},{end:.1f}"
+        data = f"C{x:.1f},{end:.1f} {x:.1f},{end:.1f} {left:.1f},{end:.1f}"
+        if (source, lane) in drawn:  # it leaves the line of a longer way from the same place
+            data = f"M{x:.1f},{end - 22:.1f} {data}"
+        else:
+            down = f"M{begin:.1f},{start:.1f} C{x:.1f},{start:.1f} {x:.1f},{start:.1f} {x:.1f},{start + 22:.1f}"
+            data = f"{down} V{end - 22:.1f} {data}"
+        drawn.add((source, lane))
         parts.append(svg.path(data, marker=marker))
     return parts
 
@@ -266,102 +335,7 @@ def _way_around(box: Box, corner: Point, width: float, marker: str) -> tuple[lis
     labels = [
         svg.text((right + 34, middle + 14 * index), word, size=11, faint=True) for index, word in enumerate(words)
     ]
-    return [svg.path(data, marker=marker), *labels], 40 + max(_width(word, size=11) for word in words)
-
-
-def _detail(
-    letter: str, members: Sequence[Block], graph: LayerGraph, corner: Point, marker: str
-) -> tuple[list[str], float, float]:
-    """A branching block node by node: its parts, its width and its height."""
-    block = members[0]
-    shapes = graph.shapes()
-    names = {f"in{index}": name for index, name in enumerate(block.inputs)}
-    places = {name: key for key, name in names.items()} | {step.name: step.name for step in block.steps}
-    sizes = {key: (_width(_shape(shapes[name])) + 34, 24.0) for key, name in names.items()}
-    sizes |= {step.name: _step_size(step) for step in block.steps}
-    edges: list[Edge] = [(places[name], step.name) for step in block.steps for name in step.inputs]
-    placed = layout(sizes, edges)
-    head = [f"{letter}: {block.kind}", _where(members)]
-    width = max(placed.width, *(_width(words, bold=True) for words in head))
-    x, y = corner[0] + (width - placed.width) / 2, corner[1] + 52
-    parts = [
-        svg.text((corner[0] + width / 2, corner[1] + 14), head[0], anchor="middle", bold=True, size=13),
-        svg.text((corner[0] + width / 2, corner[1] + 31), head[1], anchor="middle", size=11, faint=True),
-    ]
-    at = {name: (x + cx, y + cy) for name, (cx, cy) in placed.centres.items()}
-    bends = {edge: [(x + bx, y + by) for bx, by in points] for edge, points in placed.bends.items()}
-    parts += _edges(at, sizes, bends, marker)
-    for (source, target), count in Counter(edges).items():
-        if count > 1:  # the same tensor comes in several times
-            bend = (bends[source, target] or [((at[source][0] + at[target][0]) / 2, at[target][1] - 34)])[-1]
-            parts.append(svg.text((bend[0] - 6, bend[1] - 2), f"{count} ×", size=11, anchor="end", faint=True))
-    for key, name in names.items():
-        parts += _pill(at[key], f"in {_shape(shapes[name])}", width=sizes[key][0])
-    for step in block.steps:
-        parts += _step_parts(step, at[step.name], sizes[step.name])
-    bottom = y + placed.height
-    for step in block.steps:
-        if step.name not in {source for source, _ in edges}:
-            cx, cy = at[step.name]
-            parts.append(svg.curve([(cx, cy + sizes[step.name][1] / 2), (cx, bottom + 30)], marker=marker))
-            parts += _pill((cx, bottom + 42), f"out {_shape(step.shape)}")
-    return parts, width, 52 + placed.height + 54
-
-
-def _edges(
-    at: Mapping[str, Point],
-    sizes: Mapping[str, tuple[float, float]],
-    bends: Mapping[Edge, Sequence[Point]],
-    marker: str,
-) -> list[str]:
-    """The arrows of a detail; those that end at one node are spread along its upper side."""
-    parts = []
-    for target, (tx, ty) in at.items():
-        into = [edge for edge in bends if edge[1] == target]
-        into.sort(key=lambda edge: (bends[edge][-1] if bends[edge] else at[edge[0]])[0])
-        for index, edge in enumerate(into):
-            spread = min(9.0, (sizes[target][0] - 3) / len(into)) * (index - (len(into) - 1) / 2)
-            round_off = RADIUS - sqrt(RADIUS**2 - spread**2) if sizes[target] == CIRCLE else 0.0
-            start = (at[edge[0]][0], at[edge[0]][1] + sizes[edge[0]][1] / 2)
-            end = (tx + spread, ty - sizes[target][1] / 2 + round_off)
-            parts.append(svg.curve([start, *bends[edge], end], marker=marker, straight=17))
-    return parts
-
-
-def _where(members: Sequence[Block]) -> str:
-    """Where a block is found, and how often."""
-    if len(members) == 1:
-        return f"in {members[0].name}"
-    return f"× {len(members)}; sizes as in {members[0].name}"
-
-
-def _step_size(step: Step) -> tuple[float, float]:
-    if step.merges and step.label == "+":
-        return CIRCLE
-    widest = max(_width(step.label, bold=True), _width(step.remark, size=11))
-    return (widest + 20, 40.0 if step.remark else 26.0)
-
-
-def _step_parts(step: Step, centre: Point, size: tuple[float, float]) -> list[str]:
-    x, y = centre
-    if step.merges and step.label == "+":
-        return [svg.ring(centre, radius=RADIUS), svg.text((x, y + 5), "+", size=15, anchor="middle", bold=True)]
-    parts = [svg.box((x - size[0] / 2, y - size[1] / 2), size, step.main[0].family)]
-    raised = 2.0 if step.remark else -4.0
-    parts.append(svg.text((x, y - raised), step.label, anchor="middle", bold=True))
-    if step.remark:
-        parts.append(svg.text((x, y + 13), step.remark, anchor="middle", size=11, faint=True))
-    return parts
-
-
-def _pill(centre: Point, words: str, *, width: float = 0.0) -> list[str]:
-    """A small round box for what comes in and goes out."""
-    wide = width or _width(words) + 24
-    corner = (centre[0] - wide / 2, centre[1] - 12)
-    return [
-        svg.box(corner, (wide, 24), "wiring", round_by=12),
-        svg.text((centre[0], centre[1] + 4), words, anchor="middle"),
-    ]
+    return [svg.path(data, marker=marker), *labels], 40 + max(marks.width(word, size=11) for word in words)
 
 
 def _legend(blocks: Sequence[Block], top: float) -> tuple[list[str], float]:
@@ -370,15 +344,5 @@ def _legend(blocks: Sequence[Block], top: float) -> tuple[list[str], float]:
     for family in svg.COLOURS:
         if family in present:
             parts += [svg.dot((x + 4, top - 4), family), svg.text((x + 13, top), family, size=11, faint=True)]
-            x += _width(family, size=11) + 32
+            x += marks.width(family, size=11) + 32
     return parts, x
-
-
-def _shape(shape: Shape) -> str:
-    return "×".join(map(str, shape))
-
-
-def _thousands(count: int) -> str:
-    if count < 1000:
-        return str(count)
-    return f"{count / 1000:.3g} k" if count < 1_000_000 else f"{count / 1e6:.3g} M"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -49,10 +49,15 @@ class Operation(Plugin):
     accompanies: ClassVar[bool] = False
     """Whether it is drawn as a remark on the operation before or after it, as normalisation is."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """One line that says the operation with all its attributes."""
-        return _key_of(type(self), tuple(self.__dict__.items()))
+        return _key_of(type(self), tuple([(name, getattr(self, name)) for name in type(self).model_fields]))
+
+    @cached_property
+    def known(self) -> dict[tuple[Shape, ...], tuple[Shape, int, int]]:
+        """What comes out, parameters and multiply-accumulates, for inputs that were asked about before."""
+        return {}
 
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -96,6 +101,10 @@ class Operation(Plugin):
         """Whether this and the operation after it are one, as depthwise and pointwise convolution are."""
         del following
         return False
+
+    def label_with(self, following: Operation) -> str:
+        """A few words for a drawing of this and of the operation that completes it."""
+        return f"{self.label()} + {following.label()}"
 
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         """Whether the operation gives out its only input unchanged (at inference)."""

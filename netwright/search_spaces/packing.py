@@ -10,6 +10,18 @@ ASPECT = 1.5
 """How much wider than high a picture may be before it is broken into more rows."""
 
 
+def buses(edges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Edges that may share a line: those from one place or to one place, the largest groups first."""
+    left = list(edges)
+    found: list[list[tuple[int, int]]] = []
+    while left:
+        ends = [(side, edge[side]) for edge in left for side in (0, 1)]
+        side, place = max(ends, key=lambda end: (ends.count(end), -end[0], -end[1]))
+        found.append([edge for edge in left if edge[side] == place])
+        left = [edge for edge in left if edge[side] != place]
+    return found
+
+
 def lanes(spans: Sequence[Span]) -> list[int]:
     """A lane for every span, 0 the innermost: shorter ones lie inside, and none overlaps another of its lane."""
     taken: list[list[Span]] = []

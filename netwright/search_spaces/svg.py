@@ -38,6 +38,12 @@ def box(corner: Point, size: tuple[float, float], family: Family, *, round_by: f
     return f'<rect {place} fill="{colour}" fill-opacity="0.14" stroke="{colour}" stroke-width="1.5"/>'
 
 
+def frame(corner: Point, size: tuple[float, float]) -> str:
+    """A dashed line around a part of the drawing."""
+    place = f'x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}" rx="9"'
+    return f'<rect {place} fill="none" stroke="currentColor" stroke-opacity="0.45" stroke-dasharray="5 4"/>'
+
+
 def dot(at: Point, family: Family, *, radius: float = 4) -> str:
     """A filled circle in the colour of a family."""
     return f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="{radius:g}" fill="{COLOURS[family]}"/>'

@@ -22,6 +22,7 @@ from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.packing import buses
 from netwright.search_spaces.space import SearchSpace
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -177,3 +178,29 @@ def test_layouts_keep_edges_downward_and_nodes_apart(pairs):
         assert x + sizes[name][0] / 2 <= placed.width + 1e-6
         for other, (a, b) in nodes[:index]:
             assert abs(y - b) > 19 or abs(x - a) >= (sizes[name][0] + sizes[other][0]) / 2 - 1e-6
+
+
+def test_parts_that_come_again_and_again_are_framed_once_with_their_number():
+    decisions = {"depth": 5, "width": 32, "heads": 2, "ratio": 2.0, "summary": "mean", "dropout": 0.0, "patch": 4}
+    text = drawn("transformer", decisions, Shapes((1, 28, 28), 10), depth=[5, 5], same_blocks=True)
+    found = words(text)
+    assert found.count("5 ×") == 1
+    assert [word for word in found if word.startswith("block")] == ["block1 · attention", "block1 · mlp"]
+    assert text.count("stroke-dasharray") == 1
+    # input, embedding, the two in the frame, head: all are joined, and two are gone around
+    assert text.count("marker-end") == 5 + 2
+
+
+def test_separable_convolutions_are_named_and_equal_steps_drawn_once():
+    space = build("space", {"kind": "nasnet_cell", "nodes": [2], "filters": [8], "cells": [1], "stages": 1})
+    cell = [["sep_conv_3x3", 0], ["sep_conv_3x3", 1], ["dil_conv_5x5", 1], ["sep_conv_5x5", 2]]
+    found = words(draw_svg(space.graph(space.from_genotype({"normal": cell}), Shapes((3, 8, 8), 10))))
+    assert found.count("2 × separable 3×3, 8") == 2
+    assert "separable 5×5, 8 dilated 2" in found
+    assert found.count("convolutions after relu, then batch norm") == 1
+    assert "after relu, then batch norm" not in found
+
+
+def test_ways_from_one_place_share_a_line():
+    assert buses([(0, 2), (0, 3), (1, 3), (0, 4), (1, 5)]) == [[(0, 2), (0, 3), (0, 4)], [(1, 3), (1, 5)]]
+    assert buses([(0, 9), (2, 9), (4, 9), (4, 6)]) == [[(0, 9), (2, 9), (4, 9)], [(4, 6)]]

@@ -85,8 +85,14 @@ class Conv2d(Operation):
         return self.groups == 0 and isinstance(following, Conv2d) and sides(following.kernel) == (1, 1)
 
     def label(self) -> str:
-        name = "depthwise" if self.groups == 0 else "conv"
-        filters = f", {self.filters}" if self.filters else ""
+        return self._words("depthwise" if self.groups == 0 else "conv", self.filters)
+
+    def label_with(self, following: Operation) -> str:
+        plain = isinstance(following, Conv2d) and self.filters == 0 and following.stride == 1
+        return self._words("separable", following.filters) if plain else super().label_with(following)  # type: ignore[attr-defined]  # a convolution
+
+    def _words(self, name: str, count: int) -> str:
+        filters = f", {count}" if count else ""
         stride = "" if sides(self.stride) == (1, 1) else f" /{max(sides(self.stride))}"
         dilation = f" dilated {self.dilation}" if self.dilation > 1 else ""
         return f"{name} {'×'.join(map(str, sides(self.kernel)))}{filters}{stride}{dilation}"
