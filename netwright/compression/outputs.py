@@ -25,8 +25,6 @@ def output_layers(module: nn.Module, example: torch.Tensor) -> set[str]:
                     owners[id(parameter)] = path
     with torch.enable_grad():
         result = twin(example)
-    while isinstance(result, (tuple, list)):
-        result = result[0]
     found: set[str] = set()
     waiting, visited = [result.grad_fn], set()
     while waiting:

@@ -108,7 +108,10 @@ def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor,
 
 
 def outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """What a network computes in evaluation mode; a tuple's first entry counts. The module is not changed."""
+    """What a network computes in evaluation mode. The module is not changed.
+
+    Raises CompressionError when that is not one tensor.
+    """
     training = module.training
     module.eval()
     try:
@@ -116,10 +119,12 @@ def outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
             result = module(inputs)
     finally:
         module.train(training)
-    while isinstance(result, (tuple, list)):
-        result = result[0]
     if not isinstance(result, torch.Tensor):
-        raise CompressionError(f"the network gives a {type(result).__name__}; a tensor is expected")
+        many = f" of {len(result)}" if isinstance(result, (tuple, list, dict)) else ""
+        raise CompressionError(
+            f"the network gives a {type(result).__name__}{many}, and one tensor is expected; "
+            "wrap it in a module that gives what the task scores"
+        )
     return result
 
 

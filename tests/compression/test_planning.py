@@ -6,12 +6,15 @@ import dataclasses
 
 import pytest
 import torch
+from compression_nets import Net
 from torch import nn
 
+from netwright.compression.context import make_context
 from netwright.compression.model import Model
 from netwright.compression.planning import coded_size, plan_passes, skeleton_size
 from netwright.compression.recipe import Recipe
 from netwright.compression.store import model_identity
+from netwright.core.errors import CompressionError
 from netwright.evaluation.profile import profile
 from netwright.export.coding.archive import encode
 from netwright.export.to_onnx import export_onnx
@@ -97,3 +100,13 @@ def test_the_bytes_beside_the_parameters_are_foretold(context_of, name: str) -> 
 def test_the_plan_counts_them(context_of) -> None:
     plan, net, *_ = planned(PASSES[:1], "plain_cnn", context_of)
     assert plan[0].figures["coded_bytes"] == coded_size(net) + skeleton_size(net)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "named"), [(lambda x: (x, x), "tuple of 2"), (lambda x: {"logits": x}, "dict of 1"), (list, "list of 16")]
+)
+def test_a_network_with_more_than_one_result_is_refused(wrap, named: str, context_of, tmp_path) -> None:
+    net, context = context_of("mlp")
+    several = Net(lambda s, x: wrap(s.inner(x)), inner=net)
+    with pytest.raises(CompressionError, match=f"gives a {named}.*wrap it in a module"):
+        make_context(context.task, several, workspace=tmp_path, training=context.training)
