@@ -36,11 +36,16 @@ def _search_line(facts: Mapping[str, Any]) -> str:
     parts = [f"{counts['done']} done"]
     parts += [f"{counts[state]} {state}" for state in ("stopped", "infeasible", "failed", "running") if counts[state]]
     for metric, value in facts.get("best", {}).items():
-        shown = readable(float(f"{value:.4g}")) if value is not None else "-"
+        shown = _rounded(value) if value is not None else "-"
         parts.append(f"best {metric} {shown}")
     if "front" in facts:
         parts.append(f"front {len(facts['front'])}")
     return ", ".join(parts)
+
+
+def _rounded(value: float) -> str:
+    """Four figures, but whole numbers in full, as in tables."""
+    return readable(value if float(value).is_integer() else float(f"{value:.4g}"))
 
 
 def _ended(facts: Mapping[str, Any]) -> int:
@@ -70,7 +75,8 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
     value, latency = row.get(score), row.get("latency_ms")
     parts = [f"{row.get('stage', '')}:"]
     parts.append(f"{score} {value:.4f}" if value is not None else f"{score} -")
-    parts.append(f"{latency:.3f} ms" if latency is not None else "latency -")
+    without = "latency NOISY" if (row.get("latency") or {}).get("noisy") else "latency -"
+    parts.append(f"{latency:.3f} ms" if latency is not None else without)
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
     if row.get("kept") is False:
         parts.append(f"(rolled back: {row.get('reason', '')})")

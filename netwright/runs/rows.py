@@ -18,10 +18,16 @@ CODED_WELL = 0.6
 def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, Any]:
     """The columns of a stage that scripts rely on, its speed-up, and whether it was kept.
 
-    `score` is what the task judges models by; where that is not accuracy, it is a column of its own.
+    `score` is what the task judges models by; where that is not accuracy, it is a column of its own. A latency whose
+    verdict is NOISY has its median here, with `latency_noisy`, as in `netwright bench`.
     """
     shown = {name: row.get(name) for name in dict.fromkeys([*COLUMNS[:2], score, *COLUMNS[2:]])}
+    latency = row.get("latency") or {}
+    if shown["latency_ms"] is None and latency.get("noisy"):
+        wall = (row.get("protocol") or {}).get("statistic", "wall") == "wall"
+        shown["latency_ms"] = latency.get("median_ms" if wall else "cpu_median_ms")
     extra = {
+        "latency_noisy": bool(latency.get("noisy")),
         "coded_bytes": row.get("coded_bytes"),
         "speed-up": row.get("speedup_text") or None,
         "kept": row.get("kept", True),
@@ -33,12 +39,15 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The columns of stages for people: those that say something.
 
-    Accuracy is left out where the task is judged by something else, coded bytes where coding would not save much.
+    Accuracy is left out where the task is judged by something else, coded bytes where coding would not save much,
+    the verdict NOISY where no latency has it.
     """
     names = dict.fromkeys(name for row in rows for name in row)
     silent = set()
     if all(row.get("accuracy") is None for row in rows):
         silent.add("accuracy")
+    if not any(row.get("latency_noisy") for row in rows):
+        silent.add("latency_noisy")
     if not any((row.get("coded_bytes") or math.inf) < CODED_WELL * (row.get("size_bytes") or 0) for row in rows):
         silent.add("coded_bytes")
     return [name for name in names if name not in silent]

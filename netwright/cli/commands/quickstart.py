@@ -41,6 +41,7 @@ def command(out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None
         "size_bytes",
         "peak_activation_bytes",
         "kept",
+        *(["latency_noisy"] if any(row["latency_noisy"] for row in result["stages"]) else []),
     ]
     print_table(result["stages"], columns=columns, title="\nFrom the search's winner to the deployed model")
     print("\n" + result["summary"])

@@ -36,6 +36,7 @@ def list_runs(root: Path, as_json: bool) -> None:
 def show(run: Path, as_json: bool) -> None:
     """Show what is recorded of RUN: its state, its trials by state, its front, its compression stages."""
     from netwright import api
+    from netwright.runs.rows import table_columns
     from netwright.runs.view import open_run
 
     view = open_run(run)
@@ -47,4 +48,4 @@ def show(run: Path, as_json: bool) -> None:
     print(f"{view.path}: {view.state}; trials: {counts}")
     print_table(summary["front"], title="\nFront")
     if summary["stages"]:
-        print_table(summary["stages"], title="\nCompression")
+        print_table(summary["stages"], columns=table_columns(summary["stages"]), title="\nCompression")
