@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         quickstart,
         report,
         resume,
+        resume_run,
         run,
         search,
         sensitivity,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "search": "netwright.api",
     "resume": "netwright.api",
+    "resume_run": "netwright.api",
     "compress": "netwright.api",
     "compress_model": "netwright.api",
     "plan_compression": "netwright.api",
@@ -66,6 +68,7 @@ __all__ = [
     "quickstart",
     "report",
     "resume",
+    "resume_run",
     "run",
     "search",
     "sensitivity",

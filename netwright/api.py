@@ -213,6 +213,12 @@ def run(
     return compress(view.path, listener=listener)
 
 
+def resume_run(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
+    """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
+    view = resume(run, overrides=overrides, listener=listener)
+    return compress(view.path, listener=listener)
+
+
 def quickstart(
     *, out: str | Path | None = None, overrides: Sequence[str] = (), listener: Listener = silent
 ) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import click
 
 OK, INTERNAL, USER = 0, 1, 2
 
+STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
+
 HELP = """Find a neural network that fits a task and a device, make it smaller, prove that it runs.
 
 \b
@@ -91,7 +93,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), USER, as_json)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("stopped by the user", USER, as_json)
+        return _fail(STOPPED, USER, as_json)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 -- nobody reads any more; keep the exit quiet
         return OK

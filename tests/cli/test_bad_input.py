@@ -18,6 +18,10 @@ TINY = str(ROOT / "recipes" / "digits-tiny.yaml")
 MISTAKES = [
     (["serach", "x.yaml"], "no command is called 'serach'; did you mean 'search'?"),
     (["search"], "give a recipe to start a search"),
+    (["run"], "give a recipe to start a run, or --resume RUN"),
+    (["run", TINY, "--resume", "x"], "give a recipe to start a run, or --resume RUN"),
+    (["run", "--resume", "nowhere"], "nowhere is not a run folder"),
+    (["run", TINY, "--executor", "spark"], "no executor is called 'spark'"),
     (["search", "absent.yaml"], "absent.yaml: no such file"),
     (["search", TINY, "--trails", "3"], "No such option"),
     (["search", TINY, "--set", "search.trails=3"], "search.trails: unknown field; did you mean 'trials'?"),

@@ -60,6 +60,15 @@ def test_runs_show_counts_trials_by_state(quickstart: Path, capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out)[0]["run"] == str(quickstart)
 
 
+def test_a_run_that_was_cut_short_goes_on_to_its_bundle(quickstart: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (quickstart / "report.html").unlink()
+    assert run(["run", "--resume", str(quickstart), "--json"]) == 0
+    found = document(capsys)
+    assert Path(found["report"]).is_file()
+    assert found["trials"]["asked"] == 3
+    assert found["state"] == "exported"
+
+
 def test_bench_prints_the_figures_of_the_protocol(quickstart: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(quickstart / "bundle" / "model.onnx")
     assert run(["bench", model, "--json"]) == 0
