@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 from netwright.core.shapes import Shape
@@ -37,7 +37,7 @@ CONCATENATION = Concat(any_order=True)
 """A cell is read by convolutions and by the classifier, so that its nodes may be numbered in any order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wiring:
     """A cell: the two sides of every node, and the states whose concatenation is its result.
 
@@ -46,6 +46,14 @@ class Wiring:
 
     nodes: tuple[tuple[Side, Side], ...]
     concat: tuple[int, ...]
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.nodes, self.concat))
+
+    def __hash__(self) -> int:
+        """That of its parts, worked out once: every cell of a network is looked up by it."""
+        return self._hash
 
 
 def loose_ends(nodes: tuple[tuple[Side, Side], ...]) -> tuple[int, ...]:
@@ -89,14 +97,12 @@ def cell_body(
         if number == 3:
             known = (*known[:2], _operations(states[2].shape, filters, 1, style))
         terms = []
-        for side, (operation, source) in zip(("left", "right"), node, strict=True):
-            name, x, table = f"{number}-{side}/{operation}", states[source], known[min(source, 2)]
-            if operation in table:
-                term = net.embed(table[operation], x, name=name)
-            else:
-                own = stride if source < 2 else 1
-                term = net.use(cell_operation, x, name=name, operation=operation, stride=own, **settings)
-                table[operation] = net.block_of(term)
+        for (operation, source), side in zip(node, ("left", "right"), strict=True):
+            x, table, name = states[source], known[source if source < 2 else 2], f"{number}-{side}/{operation}"
+            if operation not in table:
+                own = {"operation": operation, "stride": stride if source < 2 else 1}
+                table[operation] = net.block(cell_operation, x, name=name, **own, **settings)
+            term = net.embed(table[operation], x, name=name)
             if drop_path and operation not in ("none", "skip_connect"):
                 term = net.add(DropPath(probability=drop_path), term, name=f"{number}-{side}/drop_path")
             terms.append(term)
@@ -106,7 +112,8 @@ def cell_body(
     for state in wiring.concat:
         part = states[state]
         if part.shape != shape:
-            part = net.use(_brought_to, part, name=f"concat{state}", shape=shape, style=style)
+            half = part.shape[1:] != shape[1:]
+            part = net.use(_brought_to, part, name=f"concat{state}", filters=filters, half=half, style=style)
         parts.append(part)
     return net.add(CONCATENATION, *parts)
 
@@ -168,9 +175,9 @@ def auxiliary_head(net: GraphBuilder, x: Tensor, *, classes: int, stride: int, l
     return net.chain(y, Activation(), Flatten(), Linear(features=classes))
 
 
-def _brought_to(net: GraphBuilder, x: Tensor, *, shape: tuple[int, int, int], style: StyleName) -> Tensor:
+def _brought_to(net: GraphBuilder, x: Tensor, *, filters: int, half: bool, style: StyleName) -> Tensor:
     """A state of another size or number of filters than the nodes, made fit to stand beside them."""
-    if x.shape[1:] != shape[1:]:
-        return factorized_reduction(net, x, filters=shape[0], style=style, relu=False)
-    y = net.add(Conv2d(filters=shape[0], kernel=1), x, name="conv")
+    if half:
+        return factorized_reduction(net, x, filters=filters, style=style, relu=False)
+    y = net.add(Conv2d(filters=filters, kernel=1), x, name="conv")
     return net.add(BatchNorm(epsilon=STYLES[style].epsilon), y, name="norm")

@@ -42,7 +42,7 @@ class Chooser(ABC):
 
     def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
         """One of the options."""
-        value = self._answer(name, _categorical(tuple(options), tuple(map(type, options))))
+        value = self._answer(name, _choice(options))
         assert not isinstance(value, tuple)
         return value
 
@@ -104,3 +104,20 @@ def _categorical(options: tuple[Scalar, ...], kinds: tuple[type, ...]) -> Catego
     """The choice among these options; `kinds` tells 1 from True and 1.0, which Python calls equal."""
     del kinds
     return Categorical(options)
+
+
+_CHOICES: dict[int, tuple[Sequence[Scalar], Categorical]] = {}
+"""Choices by the identity of their tuple of options, which is held so that no other can take its place."""
+
+
+def _choice(options: Sequence[Scalar]) -> Categorical:
+    """The choice among these options, found at once for a tuple that was seen before."""
+    held = _CHOICES.get(id(options))
+    if held is not None:
+        return held[1]
+    found = _categorical(tuple(options), tuple(map(type, options)))
+    if type(options) is tuple:
+        if len(_CHOICES) > 4096:
+            _CHOICES.clear()
+        _CHOICES[id(options)] = options, found
+    return found

@@ -126,18 +126,18 @@ class GraphBuilder:
 
         Raises ShapeError, with the place in the network, when the inputs cannot be served.
         """
-        if operation.inputs is not None and len(inputs) != operation.inputs:
-            raise SpaceError(f"{self._place(operation, name)}: takes {operation.inputs} inputs, came {len(inputs)}")
-        shapes = [tensor.shape for tensor in inputs]
+        shapes = tuple([tensor.shape for tensor in inputs])
+        shape, params, macs = operation.known.get(shapes) or self._known(operation, shapes, name)
+        place = weights and (weights if weights[0] == "/" else "/".join([*self._scopes, weights]))
+        return self._append(Layer(self._scopes, name, operation, self._numbers(inputs), shape, place, params, macs))
+
+    def _known(self, operation: Operation, shapes: tuple[Shape, ...], name: str) -> tuple[Shape, int, int]:
+        if operation.inputs is not None and len(shapes) != operation.inputs:
+            raise SpaceError(f"{self._place(operation, name)}: takes {operation.inputs} inputs, came {len(shapes)}")
         try:
-            shape = operation.output_shape(shapes)
-            if min(shape, default=1) < 1:
-                raise ShapeError(f"nothing is left of the input {shapes[0]}; it becomes {shape}")
+            return known(operation, shapes)
         except ShapeError as error:
             raise ShapeError(f"at {self._place(operation, name)}: {error}") from None
-        place = weights and (weights if weights[0] == "/" else "/".join([*self._scopes, weights]))
-        params, macs = operation.params(shapes), operation.macs(shapes)
-        return self._append(Layer(self._scopes, name, operation, self._numbers(inputs), shape, place, params, macs))
 
     def chain(self, tensor: Tensor, *operations: Operation) -> Tensor:
         """Add operations one after another."""
@@ -152,28 +152,33 @@ class GraphBuilder:
         so that equal blocks are worked out once. `name` is the scope, by default the function's name.
         """
         name = name or block.__name__.strip("_")
+        return self.embed(self.block(block, *inputs, name=name, **settings), *inputs, name=name)
+
+    def block(self, block: Block, *inputs: Tensor, name: str, **settings: Hashable) -> Outline:
+        """What `use` would add, to `embed` it in one place or more."""
         shapes = (inputs[0].shape,) if len(inputs) == 1 else tuple([tensor.shape for tensor in inputs])
         try:
-            outline = _outline_of(block, shapes, tuple(settings.items()))
+            return _outline_of(block, shapes, tuple(settings.items()))
         except ShapeError as error:
             place = "/".join([*self._scopes, name])
             raise ShapeError(re.sub(r"^at ", f"at {place}/", str(error))) from None
-        return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
 
     def use_like(self, like: Tensor, block: Block, *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
         """Add a block that gave `like` before, now with settings that differ in sizes alone, such as filters.
 
-        Sizes must not decide which of its operations matter. Its identity then follows from that of the earlier one,
-        which saves most of the work of describing a network of one cell in several widths.
+        Sizes must not decide which of its operations matter, and reach its own blocks as settings of the same name.
+        Its identity then follows from that of the earlier one, and its operations are those of the earlier one in
+        another size: most of the work of describing a network of one cell in several widths is saved.
         """
-        made = self.use(block, *inputs, name=name, **settings)
-        first = self._call(like)
-        self._items[-1] = self._call(made)._replace(like=first.like or first.block)
+        first = self._call(like).like or self._call(like).block
+        shapes, wanted = tuple([tensor.shape for tensor in inputs]), tuple(settings.items())
+        outline = first.notes.get((shapes, wanted))
+        if outline is None:
+            outline = _resized(first, shapes, wanted) or self.block(block, *inputs, name=name, **settings)
+            first.notes[shapes, wanted] = outline
+        made = self.embed(outline, *inputs, name=name or block.__name__.strip("_"))
+        self._items[-1] = self._call(made)._replace(like=first)
         return made
-
-    def block_of(self, made: Tensor) -> Outline:
-        """What a block added, to `embed` it again."""
-        return self._call(made).block
 
     def _call(self, made: Tensor) -> Call:
         item = self._items[self._numbers([made])[0] - len(self.inputs)]
@@ -216,22 +221,62 @@ class GraphBuilder:
         return Tensor(self._count - 1, item.shape, self._mark)
 
     def _numbers(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
-        mark, numbers = self._mark, []
-        for number, _, owner in tensors:
-            if owner is not mark:
+        mark = self._mark
+        for tensor in tensors:
+            if tensor[2] is not mark:
                 raise SpaceError("a block may use only the tensors it is given, and gives back one of its own")
-            numbers.append(number)
-        return tuple(numbers)
+        return (tensors[0][0],) if len(tensors) == 1 else tuple([tensor[0] for tensor in tensors])
 
     def _place(self, operation: Operation, name: str) -> str:
         return "/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()])
+
+
+def known(operation: Operation, shapes: tuple[Shape, ...]) -> tuple[Shape, int, int]:
+    """What comes out, parameters and multiply-accumulates, kept with the operation; raises ShapeError."""
+    shape = operation.output_shape(shapes)
+    if min(shape, default=1) < 1:
+        raise ShapeError(f"nothing is left of the input {shapes[0]}; it becomes {shape}")
+    found = operation.known[shapes] = shape, operation.params(shapes), operation.macs(shapes)
+    return found
 
 
 @lru_cache(maxsize=1024)
 def _outline_of(block: Block, shapes: tuple[Shape, ...], settings: tuple[tuple[str, Hashable], ...]) -> Outline:
     """What a block adds for inputs of these shapes."""
     net = GraphBuilder(*shapes)
-    return net.outline(block(net, *net.inputs, **dict(settings)))
+    outline = net.outline(block(net, *net.inputs, **dict(settings)))
+    outline.notes["made by"] = block, settings
+    return outline
+
+
+def _resized(outline: Outline, shapes: tuple[Shape, ...], settings: tuple[tuple[str, Hashable], ...]) -> Outline | None:
+    """A block for inputs of other shapes and with settings that differ in sizes alone, without running its function.
+
+    None when a layer of its own may depend on a size: then the function has to say.
+    """
+    if "made by" not in outline.notes:
+        return None
+    changes = tuple([(old, new) for old, new in zip(outline.notes["made by"][1], settings, strict=True) if old != new])
+    values = list(shapes)
+    items: list[Layer | Call] = []
+    for item in outline.items:
+        given = tuple([values[number] for number in item.inputs])
+        if isinstance(item, Layer):
+            if item.operation.family != "wiring":
+                return None
+            shape, params, macs = item.operation.known.get(given) or known(item.operation, given)
+            items.append(item._replace(shape=shape, params=params, macs=macs))
+        else:
+            block = item.block.notes.get((given, changes))
+            if block is None:
+                if "made by" not in item.block.notes:
+                    return None
+                function, own = item.block.notes["made by"]
+                own = tuple([next((new for old, new in changes if old == pair), pair) for pair in own])
+                block = item.block.notes[given, changes] = _outline_of(function, given, own)
+            items.append(Call(item.scopes, item.name, block, item.inputs, block.output_shape, item.times))
+        values.append(items[-1].shape)
+    return Outline(shapes, tuple(items), outline.output)
 
 
 def flatten(outline: Outline) -> LayerGraph:

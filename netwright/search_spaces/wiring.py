@@ -7,7 +7,7 @@ such as conv(a) + pool(a) + b and conv(a) + pool(b) + a, where a and b are alike
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -36,9 +36,12 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
     """A hash of a network that depends on how its tensors are wired and not on their numbers.
 
     `inputs` are the hashes of the tensors that come in from outside. Colours are refined from the inputs to the
-    output and back until no more of them differ (Weisfeiler & Leman, 1968).
+    output and back until no more of them differ (Weisfeiler & Leman, 1968). Empty when layers that are alike are each
+    read in one place alone: which of them is read where is then a matter of numbering.
     """
     reads, keys, result = _merged(wires, output)
+    if _read_once(reads, keys, result):
+        return ""
     readers: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for number, (ordered, sources) in reads.items():
         for place, source in enumerate(sources):
@@ -62,6 +65,14 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
             return _hash(*marks, *sorted(f"{keys[number]} {number == result} {look}" for number, look in looks.items()))
         colours.update(ranks)
         known = count
+
+
+def _read_once(reads: Mapping[int, Read], keys: Mapping[int, str], result: int) -> bool:
+    """Whether every tensor that has its like is read once; being the result counts as that."""
+    times = Counter([source for _, sources in reads.values() for source in sources])
+    times[result] += 1
+    alike = Counter([keys[number] for number in reads])
+    return not any(times[number] > 1 for number in reads if alike[keys[number]] > 1)
 
 
 def _ranks(looks: Mapping[int, Any]) -> dict[int, int]:

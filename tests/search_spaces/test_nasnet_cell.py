@@ -14,10 +14,12 @@ from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.cell_genotypes import read_genotype
 from netwright.search_spaces.cell_operations import cell_operation, factorized_reduction
+from netwright.search_spaces.cell_skeleton import cell_body
 from netwright.search_spaces.chooser import RejectedDecisionsError
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.cost import cost
 from netwright.search_spaces.graph import GraphBuilder
+from netwright.search_spaces.outline import Call, Layer, Outline
 from netwright.search_spaces.spaces.nasnet_cell import NasnetCell
 
 CIFAR = Shapes((3, 32, 32), 10)
@@ -314,3 +316,27 @@ def test_cells_that_differ_in_the_numbers_of_their_nodes_are_one_network(skeleto
 def test_cells_that_give_out_other_nodes_are_other_networks():
     keys = {TWO_NODES.identity(with_normal(NORMAL, concat), CIFAR) for concat in [(2, 3), (2,), (3,), (1, 2), (0, 2)]}
     assert len(keys) == 5
+
+
+def test_a_cell_in_another_width_has_the_operations_that_its_function_would_write():
+    def layers(outline: Outline) -> list[tuple[object, ...]]:
+        found: list[tuple[object, ...]] = [outline.input_shapes, (outline.output,)]
+        for item in outline.items:
+            found.append(item[:2] + item[3:] if isinstance(item, Layer) else (*item[:2], *item[3:6]))
+            found += [(item.operation,)] if isinstance(item, Layer) else layers(item.block)
+        return found
+
+    rng, resized = random.Random(3), 0
+    for settings in ({}, {"skeleton": "nasnet", "filters": (10,)}, {"stem": "imagenet", "stages": 2}):
+        space = NasnetCell(**settings)
+        shapes = Shapes((3, 75, 64), 10) if "stem" in settings else Shapes((3, 33, 32), 10)
+        for _ in range(10):
+            for item in space.outline(space.sample(rng), shapes).items:
+                if not isinstance(item, Call) or item.like in (None, item.block):
+                    continue
+                (written,) = [key[1] for key, made in item.like.notes.items() if made is item.block]
+                net = GraphBuilder(*item.block.input_shapes)
+                output = cell_body(net, *net.inputs, **dict(written))
+                assert layers(item.block) == layers(net.outline(output))
+                resized += 1
+    assert resized > 50

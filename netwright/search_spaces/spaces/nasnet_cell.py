@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
@@ -167,7 +168,7 @@ class NasnetCell(SearchSpace):
         for state in range(2, 2 + int(choose.one_of(f"{kind}/nodes", self.nodes))):
             sides = []
             for side in ("left", "right"):
-                source = choose.one_of(f"{kind}/{state}/{side}/input", tuple(range(state)))
+                source = choose.one_of(f"{kind}/{state}/{side}/input", _earlier(state))
                 operation = choose.one_of(f"{kind}/{state}/{side}/operation", self.operations)
                 sides.append((operation, source))
             nodes.append(tuple(sides))
@@ -267,6 +268,12 @@ class NasnetCell(SearchSpace):
             for cell in range(plan.cells - replaced):
                 places.append(Place(f"stage{stage + 1}/cell{cell + 1}", plan.normal, filters, 1))
         return places
+
+
+@cache
+def _earlier(state: int) -> tuple[int, ...]:
+    """The states that a node may read."""
+    return tuple(range(state))
 
 
 def _cell_genotype(wiring: Wiring) -> CellGenotype:
