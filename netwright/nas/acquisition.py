@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+import moocore
 import numpy as np
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[np.float64]
 
 STEPS, TURN = 17, 5
-"""So many quantiles stand for a distribution; for two of them the second is `TURN` steps on, which spreads pairs."""
+"""So many quantiles stand for a distribution; each further objective is `TURN` steps on, which spreads them."""
+FEWER, TURN_FEWER = 7, 3
+"""The same for more than two objectives, whose volumes take longer."""
+MOST_AXES = 5
+"""Volumes in more dimensions take too long."""
 BEHIND = 0.1
 """How far the corner lies behind the worst values, as a share of what the values span."""
 
@@ -30,30 +35,50 @@ def expected_improvement(mean: Array, spread: Array, best: float) -> Array:
     return found
 
 
-def expected_area_gain(mean: Array, spread: Array, scales: Sequence[Scale], losses: Array) -> Array:
-    """The share of area each would add to the front of measured `losses`, in the objectives' own units.
+def expected_volume_gain(mean: Array, spread: Array, scales: Sequence[Scale], losses: Array) -> Array:
+    """The share of hypervolume each would add to the front of measured `losses`, in the objectives' own units.
 
-    For two objectives. Scores become losses by `scales`; where a spread is 0 the loss is known. The corner is the
-    worst of `losses`, moved out by a tenth of what they span. `mean` and `spread` have two columns.
+    For two to five objectives. Scores become losses by `scales`; where a spread is 0 the loss is known. The corner is
+    the worst of `losses`, moved out by a tenth of what they span. `mean` and `spread` have a column per objective.
     """
     low, high = losses.min(axis=0), losses.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
-    front, corner = lower_front((losses - low) / span), np.full(2, 1.0 + BEHIND)
+    measured, axes = (losses - low) / span, losses.shape[1]
+    front = lower_front(measured) if axes == 2 else measured[moocore.is_nondominated(measured)]
+    corner = np.full(axes, 1.0 + BEHIND)
+    steps = _steps(spread)
     total = np.zeros(len(mean))
-    for first, second in _steps(spread):
-        drawn = mean + spread * np.array([first, second])
+    for step in steps:
+        drawn = mean + spread * step
         points = np.stack([scale.loss(drawn[:, place]) for place, scale in enumerate(scales)], axis=1)
-        total += area_gain((points - low) / span, front, corner)
-    return total / STEPS
+        unit = (points - low) / span
+        total += area_gain(unit, front, corner) if axes == 2 else volume_gain(unit, front, corner)
+    return total / len(steps)
 
 
-def _steps(spread: Array) -> list[tuple[float, float]]:
-    """Pairs of standard normal quantiles, spread evenly over what is uncertain."""
+def _steps(spread: Array) -> Array:
+    """Standard normal quantiles [steps, objectives], spread evenly over what is uncertain."""
     from scipy.special import ndtri
 
-    steps = ndtri((np.arange(STEPS) + 0.5) / STEPS)
-    turned = steps[(np.arange(STEPS) * TURN) % STEPS] if (spread > 0).all() else steps
-    return list(zip(steps.tolist(), turned.tolist(), strict=True))
+    count, turn = (STEPS, TURN) if spread.shape[1] == 2 else (FEWER, TURN_FEWER)
+    quantiles = ndtri((np.arange(count) + 0.5) / count)
+    uncertain = np.cumsum((spread > 0).any(axis=0)) - 1
+    columns = [quantiles[(np.arange(count) * turn ** max(int(place), 0)) % count] for place in uncertain]
+    return np.stack(columns, axis=1)
+
+
+def volume_gain(points: Array, front: Array, corner: Array) -> Array:
+    """The volume that each point adds to what a front dominates up to a corner, in any number of dimensions."""
+    found = np.zeros(len(points))
+    dominated = np.any(np.all(front[None, :, :] <= points[:, None, :], axis=2), axis=1)
+    behind = dominated | np.any(points >= corner, axis=1)
+    for place in np.flatnonzero(~behind):
+        # what the front leaves of the point's own box, which the front cut to that box measures
+        cut = np.maximum(front, points[place])
+        inside = cut[(cut < corner).all(axis=1)]
+        taken = moocore.hypervolume(inside, ref=corner) if len(inside) else 0.0
+        found[place] = np.prod(corner - points[place]) - taken
+    return found
 
 
 def area_gain(points: Array, front: Array, corner: Array) -> Array:

@@ -71,7 +71,7 @@ def gains(
     """What each architecture promises; `known` has losses that need no model, by objective."""
     import numpy as np
 
-    from netwright.nas.acquisition import chebyshev_gain, expected_area_gain, expected_improvement
+    from netwright.nas.acquisition import MOST_AXES, chebyshev_gain, expected_improvement, expected_volume_gain
 
     if acquisition == "thompson":
         mean = model.draw(keys, np.random.default_rng(rng.getrandbits(32)), known=known)
@@ -87,9 +87,9 @@ def gains(
         gain = best - mean[:, 0]  # not cut off at 0, so that there is a best one when none is expected to improve
     elif count == 1:
         gain = expected_improvement(mean[:, 0], spread[:, 0], best)
-    elif count == 2:
+    elif count <= MOST_AXES:
         losses = model.losses[model.keeping] if model.keeping.any() else model.losses
-        gain = expected_area_gain(mean, spread, [model.scale(place) for place in range(count)], losses)
-    if count > 2 or (count == 2 and not gain.any()):
+        gain = expected_volume_gain(mean, spread, [model.scale(place) for place in range(count)], losses)
+    if count > MOST_AXES or (count > 1 and not gain.any()):
         gain = chebyshev_gain(mean, spread, model.values, np.random.default_rng(rng.getrandbits(32)))
     return [float(one) for one in gain]

@@ -7,8 +7,15 @@ import random
 import numpy as np
 import pytest
 
+from netwright.analysis.front import volume
 from netwright.core.records import Objective, TrialState
-from netwright.nas.acquisition import area_gain, expected_area_gain, expected_improvement, lower_front
+from netwright.nas.acquisition import (
+    area_gain,
+    expected_improvement,
+    expected_volume_gain,
+    lower_front,
+    volume_gain,
+)
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.scalar import random_weights, scalarised
 from netwright.nas.surrogate import MOST, Scale, Surrogate, normal_scores
@@ -101,7 +108,7 @@ def test_the_expected_gain_of_area_agrees_with_the_gain_where_all_is_certain():
     scales = [Scale.of(axis, normal_scores(axis.tolist())) for axis in losses.T]
     points = np.array([[-1.0, 5.0], [0.5, 4.0], [2.0, 20.0]])
     mean = np.stack([scale.score(axis) for scale, axis in zip(scales, points.T, strict=True)], axis=1)
-    found = expected_area_gain(mean, np.zeros((3, 2)), scales, losses)
+    found = expected_volume_gain(mean, np.zeros((3, 2)), scales, losses)
     unit = points / np.array([1.0, 10.0])
     assert found == pytest.approx(area_gain(unit, np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1.1, 1.1])))
     assert found[2] == 0
@@ -111,7 +118,7 @@ def test_what_is_uncertain_may_gain_where_its_mean_does_not():
     losses = np.array([[0.0, 1.0], [0.4, 0.5], [1.0, 0.0]])
     scales = [Scale.of(axis, normal_scores(axis.tolist())) for axis in losses.T]
     mean = np.stack([scale.score(np.array([0.5, 0.5])) for scale in scales], axis=1)
-    found = expected_area_gain(mean, np.array([[1e-9, 1e-9], [1.0, 1.0]]), scales, losses)
+    found = expected_volume_gain(mean, np.array([[1e-9, 1e-9], [1.0, 1.0]]), scales, losses)
     assert found[0] == pytest.approx(0.0, abs=1e-6)
     assert found[1] > 0.01
 
@@ -141,3 +148,13 @@ def test_weights_and_the_largest_weighted_objective():
     trials = [done(0, {"a": 0}, {"quality": 1.0, "size": 30.0}), done(1, {"a": 1}, {"quality": 0.0, "size": 10.0})]
     assert scalarised(gather(trials, [QUALITY, SIZE]), (0.8, 0.2)) == pytest.approx([0.2 + 0.01, 0.8 + 0.04])
     assert scalarised(gather(trials, [QUALITY, BOUNDED]), (0.8, 0.2))[0] > 2
+
+
+def test_the_volume_gained_is_that_of_the_front_with_the_point_less_that_without() -> None:
+    rng = np.random.default_rng(4)
+    for axes in (2, 3, 4):
+        corner, measured, points = np.full(axes, 1.1), rng.random((12, axes)), rng.random((20, axes)) * 1.3
+        before = volume(measured, corner.tolist())
+        wanted = [volume(np.vstack([measured, point]), corner.tolist()) - before for point in points]
+        assert volume_gain(points, measured, corner) == pytest.approx(np.array(wanted), abs=1e-12)
+        assert (volume_gain(points, measured, corner) > 0).any()

@@ -27,9 +27,9 @@ class Predictor(Strategy):
 
     As BANANAS (White et al., 2021): mutations of the best are compared by a predictor that knows how sure it is.
     By default that is a Gaussian process over the decisions, which needs no training of its own; with `model:
-    ensemble`, `encoding: path` and `acquisition: its` it is that paper's. One objective: expected improvement. Two:
-    expected gain of hypervolume; more: random weights (Chebyshev); at times the best of one alone. Costs that are
-    known before training are not predicted but taken as they are.
+    ensemble`, `encoding: path` and `acquisition: its` it is that paper's. One objective: expected improvement. Up
+    to five: expected gain of hypervolume; more: random weights (Chebyshev); at times the best of one alone. Costs that
+    are known before training are not predicted but taken as they are.
     """
 
     startup: int = Field(default=10, ge=2, description="trials drawn at random before the predictor is used")
