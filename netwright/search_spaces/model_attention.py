@@ -102,18 +102,35 @@ def _normed(layer: nn.TransformerEncoderLayer, number: int, path: str, x: Tensor
     return _put_layer(layer.get_submodule(f"norm{number}"), f"{path}/norm{number}", x, put)
 
 
-def _attended(layer: nn.TransformerEncoderLayer, path: str, x: Tensor, put: Put) -> Tensor:
-    attention = layer.self_attn
-    expect(attention.batch_first, "a transformer layer with batch_first=True")
-    expect(attention.in_proj_bias is not None, "attention with biases")
-    operation = SelfAttention(width=attention.embed_dim, heads=attention.num_heads)
+def attention(
+    layer: nn.MultiheadAttention, path: str, arguments: Sequence[Any], named: Mapping[str, Any], put: Put
+) -> Tensor:
+    """What a layer of torch's attention gives when it is called as `layer(x, x, x)`."""
+    given = dict(zip(("query", "key", "value"), arguments, strict=False)) | dict(named)
+    x = given.get("query")
+    alike = isinstance(x, Tensor) and x == given.get("key") == given.get("value")
+    expect(alike and len(arguments) <= 3, "attention of a sequence to itself, called with it three times")
+    masks = [name for name in ("key_padding_mask", "attn_mask") if given.get(name) is not None]
+    expect(not masks and not given.get("is_causal"), "attention without masks")
+    assert isinstance(x, Tensor)
+    return _attention(layer, path, x, put)
+
+
+def _attention(layer: nn.MultiheadAttention, path: str, x: Tensor, put: Put) -> Tensor:
+    expect(layer.batch_first, "attention with batch_first=True")
+    plain = layer.in_proj_bias is not None and layer.bias_k is None and not layer.add_zero_attn
+    expect(plain and layer.in_proj_weight is not None, "attention with biases, of values as wide as its keys")
     state = {
-        "qkv.weight": attention.in_proj_weight,
-        "qkv.bias": attention.in_proj_bias,
-        "out.weight": attention.out_proj.weight,
-        "out.bias": attention.out_proj.bias,
+        "qkv.weight": layer.in_proj_weight,
+        "qkv.bias": layer.in_proj_bias,
+        "out.weight": layer.out_proj.weight,
+        "out.bias": layer.out_proj.bias,
     }
-    y = put(f"{path}/self_attn", operation, [x], state)
+    return put(path, SelfAttention(width=layer.embed_dim, heads=layer.num_heads), [x], state)
+
+
+def _attended(layer: nn.TransformerEncoderLayer, path: str, x: Tensor, put: Put) -> Tensor:
+    y = _attention(layer.self_attn, f"{path}/self_attn", x, put)
     return _put_layer(layer.dropout1, f"{path}/dropout1", y, put)
 
 

@@ -17,6 +17,7 @@ from netwright.search_spaces.model_layers import (
     pool,
     resize,
     same,
+    softmax,
 )
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.activation import Activation
@@ -212,5 +213,7 @@ CALLS: Mapping[str, Reader] = {
     "interpolate": _interpolate,
     "pad": _pad,
     "stochastic_depth": _stochastic_depth,
+    "softmax": lambda call: softmax(call.get(1, "dim"), len(call.before) + 1, log=False),
+    "log_softmax": lambda call: softmax(call.get(1, "dim"), len(call.before) + 1, log=True),
     "pixel_shuffle": lambda call: PixelShuffle(factor=call.get(1, "upscale_factor")),
 }

@@ -28,6 +28,7 @@ from netwright.search_spaces.operations.pad2d import Pad2d
 from netwright.search_spaces.operations.pixel_shuffle import PixelShuffle
 from netwright.search_spaces.operations.pool2d import Pool2d
 from netwright.search_spaces.operations.resize import Resize
+from netwright.search_spaces.operations.softmax import Softmax
 
 LOGGER = logging.getLogger(__name__)
 
@@ -200,6 +201,14 @@ def _upsample(layer: nn.Upsample) -> Operation:
     return resize(layer.size, layer.scale_factor, layer.mode, layer.align_corners)
 
 
+def softmax(axis: int | None, rank: int | None, *, log: bool) -> Operation:
+    """Softmax over channels or features; `rank` counts the axes with the batch, None where it is not known."""
+    last = axis == -1 or (rank is not None and axis == rank - 1)
+    fits = axis == 1 if rank in (2, 4) else last if rank == 3 else axis in (1, -1)
+    expect(fits or (rank == 2 and last), f"a softmax over classes, channels or features, came the axis {axis}")
+    return Softmax(log=log)
+
+
 def _pair(values: tuple[int, ...]) -> int | tuple[int, int]:
     height, width = values
     return height if height == width else (height, width)
@@ -225,5 +234,7 @@ LAYERS: Mapping[type[nn.Module], Reader] = {
     nn.ZeroPad2d: _pad,
     nn.Upsample: _upsample,
     nn.UpsamplingNearest2d: _upsample,
+    nn.Softmax: lambda layer: softmax(layer.dim, None, log=False),
+    nn.LogSoftmax: lambda layer: softmax(layer.dim, None, log=True),
     nn.PixelShuffle: lambda layer: PixelShuffle(factor=layer.upscale_factor),
 }

@@ -7,6 +7,7 @@ in `forward` become operations under the name of the module that calls them.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.graph import INPUT, GraphBuilder, LayerGraph, Tensor
 from netwright.search_spaces.model_attention import (
     Turned,
+    attention,
     is_flattened,
     transformer,
     turned_back,
@@ -61,7 +63,7 @@ def read_model(model: nn.Module, example: torch.Tensor) -> ReadModel:
         with torch.inference_mode():
             expected = seen.run(inputs)
     except Exception as error:
-        raise SpaceError(f"the network does not run on the example {tuple(example.shape)}: {error}") from error
+        raise SpaceError(f"the network does not run on the example {tuple(example.shape)}: {_first_line(error)}") from error
     reading = _Reading(traced, seen.results, tuple(inputs.shape[1:]))
     read = ReadModel(reading.graph(), reading.state)
     _prove(read, reading, inputs, expected, seen.results)
@@ -120,12 +122,17 @@ def _usual_shapes(model: nn.Module) -> list[Shape]:
 
 def _traced(model: nn.Module) -> fx.GraphModule:
     try:
-        return fx.symbolic_trace(model)
+        traced = fx.symbolic_trace(model)
     except Exception as error:
         raise SpaceError(
             f"the network cannot be traced: {error}; expected a forward(x) of one input whose steps do not depend "
             "on the values of tensors"
         ) from error
+    for node in reversed(traced.graph.nodes):
+        # `x, (h, c) = lstm(x)` takes apart what nobody reads
+        if node.target is operator.getitem and not node.users:
+            traced.graph.erase_node(node)
+    return traced
 
 
 class _Recorder(fx.Interpreter):
@@ -244,6 +251,8 @@ class _Reading:
                 name = self._first_or_unused(path)
                 tensors.append(self._net.add(layer, tensors[-1], name=name, weights=f"/{path}"))
             return LayersRead.of(module, layers, tensors[1:])
+        if isinstance(module, nn.MultiheadAttention):
+            return Pair(attention(module, place, arguments, named, self._put))
         expect(len(arguments) == 1 and not named, "a layer of one input")
         if isinstance(module, (nn.TransformerEncoder, nn.TransformerEncoderLayer)):
             return transformer(module, place, arguments[0], self._put)
@@ -338,6 +347,11 @@ def _flat(values: Any) -> list[Any]:
     if isinstance(values, (list, tuple)) and not isinstance(values, Tensor):
         return [item for value in values for item in _flat(value)]
     return [values]
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the traces that torch adds to it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _name(node: fx.Node) -> str:

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from netwright.core.errors import SpaceError
 from netwright.search_spaces.channels import places
@@ -41,8 +42,8 @@ def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
     ("model", "words"),
     [
         (
-            Forward(lambda net, x: net.last(net.conv(x)), last=nn.Softmax(1)),
-            r"the layer 'last' \(Softmax\) cannot be read: expected one of the layers",
+            Forward(lambda net, x: net.last(net.conv(x)), last=nn.Hardtanh()),
+            r"the layer 'last' \(Hardtanh\) cannot be read: expected one of the layers",
         ),
         (
             Forward(lambda net, x: net.conv(x) + 1),
@@ -112,3 +113,54 @@ def _zeroed(space: FromModel, model: nn.Module, kept: dict[str, tuple[int, ...]]
                 mask[places(axes[0], kept)] = 1
                 tensor.data.mul_(mask.reshape(-1, *[1] * (tensor.dim() - 1)))
     return zeroed
+
+
+class Attending(nn.Module):
+    """A block as people write it: torch's attention called with its input three times."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(16)
+        self.attention = nn.MultiheadAttention(16, 4, **{"batch_first": True, **settings})
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        y = self.norm(x)
+        found, _ = self.attention(y, y, y, need_weights=False)
+        return functional.log_softmax(self.head((x + found).mean(dim=1)), dim=1)
+
+
+class Unpacking(nn.Module):
+    """The usual way of calling an LSTM: its states are named and not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 16, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(nn.Linear(32, 4), nn.Softmax(dim=-1))
+
+    def forward(self, x):
+        out, (_hidden, _cells) = self.lstm(x)
+        return self.head(out[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(Attending(), (9, 16)), (Unpacking(), (12, 6))], ids=["attention", "LSTM"]
+)
+def test_networks_as_people_write_them_are_read(model, shape):
+    inputs = torch.randn(8, *shape, generator=torch.Generator().manual_seed(2))
+    space = space_from_model(model, inputs)
+    whole = space.inherit(largest(space))
+    same(whole(inputs), outputs(model, inputs))
+    decisions = narrower(space, 1)
+    smaller = space.inherit(decisions)
+    assert not smaller.training
+    assert sum(p.numel() for p in smaller.parameters()) == space.cost(decisions, space.shapes).params
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"batch_first": False}, "batch_first=True"), ({"add_zero_attn": True}, "attention with biases")],
+)
+def test_attention_of_another_kind_is_refused_with_its_name(settings, expected):
+    with pytest.raises(SpaceError, match=rf"the layer 'attention' \(MultiheadAttention\) cannot be read: .*{expected}"):
+        space_from_model(Attending(**settings), torch.randn(4, 4, 16))

@@ -99,13 +99,13 @@ class FromModel(SearchSpace):
         return inherit(self, decisions, shapes, state)
 
     def inherit(self, decisions: Decisions, shapes: Shapes | None = None) -> fx.GraphModule:
-        """The network of these decisions as a plain module with its part of the weights.
+        """The network of these decisions as a plain module with its part of the weights, in evaluation mode.
 
         Raises SpaceError when the network has no trained weights.
         """
         if self.trained_state() is None:
             raise SpaceError("there are no weights to inherit: the space has no trained network, give it `weights`")
-        return self.build(decisions, shapes or self.shapes)
+        return self.build(decisions, shapes or self.shapes).eval()
 
     def identity(self, decisions: Decisions, shapes: Shapes) -> str:
         """A hash of the architecture and of the weights that it inherits."""
