@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from netwright.nas.benchmarking.goals import Goals
     from netwright.nas.benchmarking.scoring import Scale
     from netwright.nas.benchmarking.table import BenchmarkTable
+    from netwright.nas.promotion import Promotion
     from netwright.nas.stopper import Stopper
 
 EVERY_S = 5.0
+NOBODY = "none"
 
 
 @click.group(name="benchmark", epilog="Example: netwright benchmark strategies --table nasbench201 --dataset cifar100")
@@ -66,6 +68,11 @@ Examples:
 @click.option("--report", "reported", multiple=True, metavar="max:COLUMN", help="Judge an objective's choice by this.")
 @click.option("--fidelity", "fidelities", multiple=True, metavar="COLUMN@EPOCHS", help="The first objective, earlier.")
 @click.option("--stopper", metavar="NAME[:A=B,...]", help="Ends trials at a fidelity; see `netwright list stoppers`.")
+@click.option(
+    "--promotion",
+    metavar="NAME[:A=B,...]|none",
+    help="Who goes on from shorter trainings; default: predicted where --fidelity gives some, none to train in full.",
+)
 @click.option("--same", type=click.Choice(["row", "network"]), help="What counts as one architecture; default: a row.")
 @click.option(
     "--absent",
@@ -89,6 +96,7 @@ def strategies_command(
     budget_epochs: int | None,
     seeds: int,
     stopper: str | None,
+    promotion: str | None,
     workers: int | None,
     plot: Path | None,
     as_json: bool,
@@ -99,14 +107,16 @@ def strategies_command(
     A strategy is asked as in a real search; the table answers. An architecture is paid for once. Regret is counted
     from the table's best row; the hypervolume is a share of that of all rows, up to the worst value of every
     objective. A peer is another library's search by its own ask and tell, paying for whatever it asks;
-    +cache answers what it has paid for before for nothing.
+    +cache answers what it has paid for before for nothing. With --fidelity strategies begin with short trainings, and
+    the budget is as many epochs as so many whole ones take.
     """
     from netwright.nas.benchmarking.comparing import Contest, compare
     from netwright.nas.benchmarking.scoring import Scale, curve_rows, milestones, summary
 
-    table, goals = _table_and_goals(stopping=stopper is not None, **asked)
+    table, goals = _table_and_goals(shortening=stopper is not None or promotion not in (None, NOBODY), **asked)
     scale = Scale(table, goals)
-    contest = Contest(table, goals, budget, _stopper(stopper, goals), budget_epochs)
+    rule = _promotion(promotion, goals, stopping=stopper is not None)
+    contest = Contest(table, goals, budget, _stopper(stopper, goals), budget_epochs, rule)
     _check_epochs(goals, budget_epochs)
     about = _about(scale)
     contestants = _contestants(strategies, peers, table, goals)
@@ -138,7 +148,7 @@ def _table_and_goals(
     arch_column: str | None,
     same: Any,
     absent: Any,
-    stopping: bool,
+    shortening: bool,
     **sought: tuple[str, ...],
 ) -> tuple[BenchmarkTable, Goals]:
     """The table and what is sought on it, from the options."""
@@ -152,7 +162,7 @@ def _table_and_goals(
         if protocol and (sought["objectives"] or sought["reported"]):
             raise click.UsageError("a --protocol brings its own --objective and --report; leave them or it out")
         named = named_table(table)
-        if stopping and not sought["fidelities"]:
+        if shortening and not sought["fidelities"]:
             sought["fidelities"] = named.usual_fidelities(dataset=dataset, protocol=protocol)
         goals = named.goals(dataset=dataset, protocol=protocol, **sought)
         return named.read(goals, name=table, same=same, absent=absent), goals
@@ -193,6 +203,29 @@ def _stopper(text: str | None, goals: Goals) -> Stopper | None:
     stopper = build("stopper", {"kind": name, **settings})
     assert isinstance(stopper, Stopper)
     return stopper
+
+
+def _promotion(text: str | None, goals: Goals, *, stopping: bool) -> Promotion | None:
+    """Who goes on from the shorter trainings; None where every training is whole, or a stopper ends them."""
+    from netwright.core.plugins import build
+    from netwright.nas.benchmarking.contestant import with_settings
+    from netwright.nas.promotion import Promotion
+
+    column = goals.objectives[0].metric
+    if text is None and goals.fidelities and goals.epochs is None and not stopping:
+        print(f"shorter trainings are not used: say how long the whole one is, --fidelity {column}@N", file=sys.stderr)
+    usable = bool(goals.fidelities) and goals.epochs is not None
+    if text == NOBODY or (text is None and (stopping or not usable)):
+        return None
+    if stopping:
+        raise click.UsageError("--promotion and --stopper both say who goes on; give one of them")
+    if not usable:
+        needed = f"--fidelity COLUMN@EPOCHS for shorter trainings, and --fidelity {column}@EPOCHS for the whole one"
+        raise click.UsageError(f"--promotion needs {needed}")
+    name, settings = with_settings(text or "predicted")
+    found = build("promotion", {"kind": name, **settings})
+    assert isinstance(found, Promotion)
+    return found
 
 
 def _check_epochs(goals: Goals, budget: int | None) -> None:
@@ -260,7 +293,7 @@ def _readable(row: Mapping[str, Any]) -> dict[str, str]:
     """A row of the summary as a person reads it."""
     shown = {
         "strategy": row["strategy"],
-        "paid": f"{row['paid']:g}",
+        "paid": f"{round(row['paid'], 2):g}",
         "best": _plus_minus(row, "best", ".2f" if _is_coarse(row["best_mean"]) else ".5g"),
         "regret": _number(row["regret_mean"], ".3g"),
     }
@@ -271,6 +304,8 @@ def _readable(row: Mapping[str, Any]) -> dict[str, str]:
         shown["absent"] = f"{row['absent_mean']:.1f}"
     if row["refused_mean"]:
         shown["refused"] = f"{row['refused_mean']:.1f}"
+    if row["epochs_mean"] is not None and row["architectures_mean"] > row["paid"]:
+        shown |= {"tried": f"{row['architectures_mean']:.4g}", "in full": f"{row['in_full_mean']:.4g}"}
     if row["epochs_mean"] is not None:
         shown["epochs"] = f"{row['epochs_mean']:,.0f}"
     shown["ms per ask"] = _number(None if row["seconds_per_ask"] is None else 1e3 * row["seconds_per_ask"], ".3g")
