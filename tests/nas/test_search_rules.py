@@ -169,6 +169,25 @@ def test_a_warm_start_tries_what_is_given_then_goes_on(tmp_path):
     assert trials[4].origin == f"neighbour of trial {best.number}"
 
 
+def test_a_warm_start_from_a_run_folder_tries_its_best_first(tmp_path):
+    from netwright.runs.record import StudyRecord
+
+    space, rng = Knapsack(), random.Random(6)
+    trials = [done(n, d, knapsack_value(d)) for n, d in enumerate(space.sample(rng) for _ in range(8))]
+    record = StudyRecord(tmp_path / "run.db")
+    record.take_over()
+    for trial in trials:
+        record.add_finished(trial)
+    record.close()
+    rule = WarmStart(file=tmp_path, most=3, then=strategy("random_search"))
+    best = sorted(trials, key=lambda t: t.value("quality"), reverse=True)
+    found = search(rule, space, [QUALITY], knapsack_value, budget=4, seed=0)
+    assert [t.value("quality") for t in found[:3]] == [t.value("quality") for t in best[:3]]
+    assert [t.origin for t in found] == ["given 1 of 3", "given 2 of 3", "given 3 of 3", "random"]
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        WarmStart(file=tmp_path / "..").ask(space, [], [QUALITY], rng)
+
+
 def test_a_warm_start_carries_over_what_the_space_allows():
     rule = WarmStart(architectures=({"a0": "z", "a1": "not an option", "unheard": 3},))
     decisions = rule.ask(Knapsack(), [], [QUALITY], random.Random(0)).decisions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from netwright.core.errors import ConfigurationError, Mistake, SpaceError
 from netwright.core.plugins import build
 from netwright.core.records import Objective, Trial
+from netwright.nas.earlier_run import RECORD, finished
 from netwright.nas.evidence import key_of, read
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
@@ -31,12 +33,14 @@ class WarmStart(Strategy):
     """Tries given architectures first, in their order, then goes on with another strategy, which learns from them.
 
     An architecture of another space is carried over: decisions that this space allows are kept, others are drawn.
-    A file has one architecture a line in JSON: decisions, a genotype, or an object with `decisions`, such as the
-    trials of a previous run.
+    A file has one architecture a line in JSON: decisions, a genotype, or an object with `decisions`. The folder of an
+    earlier run gives its finished trials, best first by the objectives of this search.
     """
 
     architectures: tuple[Given, ...] = Field(default=(), description="decisions, or genotypes of the space")
-    file: Path | None = Field(default=None, description="more of them, one JSON value a line; read when a search asks")
+    file: Path | None = Field(
+        default=None, description="more of them: one JSON value a line, or a run folder; read when a search asks"
+    )
     most: int | None = Field(default=None, ge=1, description="try so many of them; default: all")
     then: Annotated[SerializeAsAny[Strategy], BeforeValidator(_strategy)] = Field(
         default="evolution", validate_default=True, description="the strategy that goes on"
@@ -50,7 +54,7 @@ class WarmStart(Strategy):
         rng: random.Random,
     ) -> Proposal:
         known = read(space, trials).known
-        given = [*self.architectures, *(_read(self.file) if self.file else ())][: self.most]
+        given = [*self.architectures, *(_read(self.file, tuple(objectives)) if self.file else ())][: self.most]
         # every trial passes one by, or a known network written otherwise would be proposed for ever
         for place in range(len(trials), len(given)):
             decisions = _carried_over(space, given[place], rng)
@@ -69,10 +73,12 @@ def _carried_over(space: SearchSpace, given: Given, rng: random.Random) -> dict[
         return None
 
 
-def _read(path: Path) -> tuple[Given, ...]:
+def _read(path: Path, objectives: tuple[Objective, ...]) -> tuple[Given, ...]:
     try:
+        if path.is_dir():
+            return finished(path, (path / RECORD).stat().st_mtime_ns, objectives)
         return _parsed(path, path.stat().st_mtime_ns)
-    except OSError as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise ConfigurationError([Mistake("file", f"cannot be read: {error}")], source=str(path)) from None
 
 
