@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from netwright.core.errors import ConfigurationError, DataError, Mistake
+from netwright.core.errors import ConfigurationError, DataError, Mistake, NetwrightError
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shapes
@@ -155,13 +155,34 @@ class Task(Plugin):
         return dict(kind.answers.scores(outputs, targets, settings))
 
 
+def _loaded(task: Task) -> Arrays:
+    """What `load` gives; whatever goes wrong in a task of somebody's own is told as theirs to mend."""
+    try:
+        arrays = task.load()
+    except NetwrightError:
+        raise
+    except Exception as error:
+        if type(task).__module__.startswith("netwright."):
+            raise
+        raise DataError(f"{name_of(task)}.load failed: {type(error).__name__}: {error}") from error
+    if not isinstance(arrays, Arrays):
+        came = type(arrays).__name__
+        raise DataError(f"{name_of(task)}.load gave a {came}; return Arrays(train=(inputs, targets))")
+    for part, pair in arrays.parts().items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise DataError(
+                f"{name_of(task)}.load gave no pair of inputs and targets as {part}; give (inputs, targets)"
+            )
+    return arrays
+
+
 @lru_cache(maxsize=4)
 def _data(cls: type[Task], settings: str) -> TaskData:
     task = cls.model_validate_json(settings)
     if task.validation_fraction + task.test_fraction >= 0.9:
         raise ConfigurationError([Mistake("validation_fraction", "leaves less than a tenth to train on")])
     data = prepared(
-        task.load(),
+        _loaded(task),
         where=task.where(),
         validation_fraction=task.validation_fraction,
         test_fraction=task.test_fraction,
