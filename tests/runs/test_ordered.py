@@ -20,7 +20,15 @@ RUNGS = (
     "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: pareto_asha, eta: 2}}",
     "search.trials=7",
 )
-CASES = {"stopper": PLAIN, "rungs": RUNGS}
+PREDICTED = (
+    "search.training={batch_size: 64, learning_rate: 0.01}",
+    "search.strategy={kind: predictor, startup: 3}",
+    "objectives=[accuracy]",
+    "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: predicted, startup: 3}}",
+    "search.trials=7",
+)
+"""One objective, a model of both rungs."""
+CASES = {"stopper": PLAIN, "rungs": RUNGS, "predicted": PREDICTED}
 
 
 def searched(path: Path, case: str, *, executor: str, workers: int, killed: int = 0) -> list[tuple[object, ...]]:
@@ -43,7 +51,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[obje
 
 def test_the_search_is_worth_comparing(alone: dict[str, list[tuple[object, ...]]]) -> None:
     for record in alone.values():
-        assert any("mutation" in str(trial[7]) for trial in record)
+        assert any("mutation" in str(trial[7]) or "predictor" in str(trial[7]) for trial in record)
         assert {trial[3] for trial in record} >= {"done", "stopped"}
 
 
