@@ -1,7 +1,7 @@
 """Latency of a network that was never run: look-ups added up, and corrected by what whole networks took.
 
-Look-up tables per operation: Cai et al., "ProxylessNAS", ICLR 2019. Their sum is off by what lies between operations;
-the correction, a ridge regression drawn towards the sum, is our own.
+Look-up tables per operation: Cai et al., "ProxylessNAS", ICLR 2019. Their sum is off by what lies between operations:
+fusions across units, caches. Whole networks say by which factor; it leaves the order of the sums as it is.
 """
 
 from __future__ import annotations
@@ -17,29 +17,25 @@ import numpy as np
 
 from netwright.core.errors import NetwrightError
 from netwright.core.seeds import derive_seed
-from netwright.evaluation.latency_table import Correction, LatencyTable, read_table, stamp_of
+from netwright.evaluation.latency_table import LatencyTable, read_table, stamp_of
 from netwright.evaluation.latency_units import Unit, units_of
-from netwright.search_spaces.cost import peak_activation_bytes
 from netwright.search_spaces.graph import LayerGraph
 
-FEATURES = ("lookup_ms", "units", "macs", "moved_bytes", "peak_activation_bytes", "params")
 LEAST_NETWORKS = 8
 """With fewer whole networks the sum of the look-ups is the prediction."""
 LEAST_OF_KIND = 4
 """With fewer units of one kind, sizes of a new one are judged by units of all kinds."""
-RIDGES = tuple(float(x) for x in np.logspace(-4, 4, 17))
 FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A network's predicted latency; `lookup_ms` is the sum before the correction, with the call itself."""
+    """A network's predicted latency; `lookup_ms` is the sum before the factor, with the call itself."""
 
     latency_ms: float
     lookup_ms: float
     units: int
     extrapolated: int
-    features: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -66,28 +62,10 @@ class LatencyPredictor:
 
     def predict(self, graph: LayerGraph) -> Prediction:
         """The latency of a network, and of how many of its units it is only a guess."""
-        found = self.summed(graph)
-        if self.table.correction is None:
-            return found
-        value = float(np.dot(self.table.correction.weights, found.features))
-        # a linear map may leave the range of what it was fitted to; no network is faster than its call
-        value = max(value, 0.2 * found.lookup_ms, self.table.call_ms)
-        return Prediction(value, found.lookup_ms, found.units, found.extrapolated, found.features)
-
-    def summed(self, graph: LayerGraph) -> Prediction:
-        """The sum of the look-ups without the correction."""
         units = units_of(graph)
         guesses = [unit for unit in units if unit.key not in self._known]
         lookup = self.table.call_ms + sum(self._known.get(u.key) or 0.0 for u in units) + sum(map(self.guess, guesses))
-        features = (
-            lookup,
-            float(len(units)),
-            float(sum(unit.macs for unit in units)),
-            float(sum(unit.moved_bytes for unit in units)),
-            float(peak_activation_bytes(graph)),
-            float(sum(unit.params for unit in units)),
-        )
-        return Prediction(lookup, lookup, len(units), len(guesses), features)
+        return Prediction((self.table.factor or 1.0) * lookup, lookup, len(units), len(guesses))
 
     def guess(self, unit: Unit) -> float:
         """The latency in ms of a unit that is not in the table, from its sizes and units of its kind."""
@@ -143,43 +121,24 @@ def _sizes(unit: Unit) -> tuple[float, float, float, float]:
     return (1.0, float(unit.macs), float(unit.moved_bytes), float(unit.params))
 
 
-def fit_correction(features: np.ndarray, latencies_ms: np.ndarray) -> Correction:
-    """The linear map [networks, features] -> ms with the least relative error, drawn towards the plain sum.
+def fit_factor(lookups_ms: np.ndarray, latencies_ms: np.ndarray) -> float:
+    """What the sums of look-ups are to be multiplied by: the median of the ratios, which a few wrong times do not move.
 
-    Ridge regression whose penalty is on the difference to "the sum of the look-ups, unchanged". Its strength is the
-    greatest whose leave-one-out error is within one standard error of the least (Breiman et al., 1984), so that with
-    little evidence, or with noise, the map is the plain sum.
+    Maps with more weights (of MACs, bytes moved, units) had smaller errors on the networks they were fitted to and
+    ranked others worse, as a few dozen networks do not determine them.
     """
-    rows = features / latencies_ms[:, None]
-    scale = np.maximum(np.sqrt((rows**2).mean(axis=0)), 1e-12)
-    rows = rows / scale
-    prior = np.zeros(rows.shape[1])
-    prior[0] = scale[0]
-    target = 1.0 - rows @ prior
-    tried: list[tuple[np.ndarray, np.ndarray]] = []
-    for ridge in RIDGES:
-        inverse = np.linalg.inv(rows.T @ rows + ridge * np.eye(rows.shape[1]))
-        weights = inverse @ rows.T @ target
-        leverage = np.einsum("ij,jk,ik->i", rows, inverse, rows)
-        tried.append((weights, ((target - rows @ weights) / np.maximum(1 - leverage, 1e-6)) ** 2))
-    best = min((errors for _, errors in tried), key=np.mean)
-    # the standard error of an exact fit is zero, and rounding must not decide
-    most = best.mean() + best.std(ddof=1) / np.sqrt(len(best)) + 1e-12
-    chosen = max(place for place, (_, errors) in enumerate(tried) if errors.mean() <= most)
-    found = (prior + tried[chosen][0]) / scale
-    return Correction(features=FEATURES, weights=tuple(float(w) for w in found), ridge=RIDGES[chosen])
+    return float(np.median(latencies_ms / lookups_ms))
 
 
-def held_out(features: np.ndarray, latencies_ms: np.ndarray, *, seed: int) -> np.ndarray:
-    """What is predicted of each network by a correction fitted to the networks of the other folds, [networks] in ms."""
+def held_out(lookups_ms: np.ndarray, latencies_ms: np.ndarray, *, seed: int) -> np.ndarray:
+    """What is predicted of each network with a factor fitted to the networks of the other folds, [networks] in ms."""
     count = len(latencies_ms)
     order = np.random.default_rng(derive_seed(seed, "folds")).permutation(count)
     found = np.empty(count)
     for fold in range(min(FOLDS, count)):
         out = order[fold::FOLDS]
         rest = np.setdiff1d(order, out)
-        weights = np.array(fit_correction(features[rest], latencies_ms[rest]).weights)
-        found[out] = np.maximum(features[out] @ weights, 0.2 * features[out, 0])
+        found[out] = fit_factor(lookups_ms[rest], latencies_ms[rest]) * lookups_ms[out]
     return found
 
 
@@ -198,7 +157,7 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
 
 
 def corrected(table: LatencyTable) -> LatencyTable:
-    """The table with its correction fitted to its networks, and the errors on networks that were held out.
+    """The table with the factor of its networks, and the errors on networks that were held out.
 
     Networks whose time was NOISY are left out while enough others remain.
     """
@@ -211,24 +170,18 @@ def corrected(table: LatencyTable) -> LatencyTable:
     used = quiet if len(quiet) >= LEAST_NETWORKS else list(range(len(table.networks)))
     accuracy["used"] = len(used)
     if len(used) < LEAST_NETWORKS:
-        return table.model_copy(update={"accuracy": accuracy, "correction": None})
-    features = np.array([table.networks[place].features for place in used])
+        return table.model_copy(update={"accuracy": accuracy, "factor": None})
+    lookups = np.array([table.networks[place].lookup_ms for place in used])
     measured = np.array([table.networks[place].latency_ms for place in used])
-    predicted = held_out(features, measured, seed=table.seed)
-    macs = features[:, FEATURES.index("macs")]
+    predicted = held_out(lookups, measured, seed=table.seed)
     accuracy["held_out"] = agreement(predicted, measured)
-    accuracy["sum_of_lookups"] = agreement(features[:, 0], measured)
-    accuracy["macs_alone"] = _ranks(macs, measured)
+    accuracy["sum_of_lookups"] = agreement(lookups, measured)
+    accuracy["macs_alone"] = _ranks(np.array([float(table.networks[place].macs) for place in used]), measured)
     networks = list(table.networks)
     for place, value in zip(used, predicted, strict=True):
         networks[place] = networks[place].model_copy(update={"held_out_ms": float(value)})
-    return table.model_copy(
-        update={
-            "accuracy": accuracy,
-            "correction": fit_correction(features, measured),
-            "networks": tuple(networks),
-        }
-    )
+    factor = fit_factor(lookups, measured)
+    return table.model_copy(update={"accuracy": accuracy, "factor": factor, "networks": tuple(networks)})
 
 
 def _ranks(values: np.ndarray, measured: np.ndarray) -> Mapping[str, Any]:

@@ -45,20 +45,13 @@ class NetworkTime(Settings):
     """One whole network: what it was, what it took, and what was predicted of it without having seen it."""
 
     decisions: dict[str, Any] = Field(description="the architecture")
-    features: tuple[float, ...] = Field(description="what the correction reads, in the order of `FEATURES`")
+    lookup_ms: float = Field(gt=0, description="the sum of its look-ups, with the call")
+    macs: int = Field(ge=0, description="multiply-accumulates, the baseline for ranking")
     latency_ms: float = Field(gt=0, description="measured")
     spread_ms: float | None = Field(default=None, description="inter-quartile range")
     noisy: bool = Field(default=False, description="whether the spread was too wide in every session")
     extrapolated: int = Field(default=0, ge=0, description="units that are not in the table")
-    held_out_ms: float | None = Field(default=None, description="predicted by a correction fitted without it")
-
-
-class Correction(Settings):
-    """A linear map from a network's features to its latency; see `latency_predictor.fit_correction`."""
-
-    features: tuple[str, ...] = Field(description="their names, in order")
-    weights: tuple[float, ...] = Field(description="ms per unit of each feature")
-    ridge: float = Field(ge=0, description="the penalty chosen by leave-one-out")
+    held_out_ms: float | None = Field(default=None, description="predicted with a factor fitted without it")
 
 
 class LatencyTable(Settings):
@@ -78,7 +71,11 @@ class LatencyTable(Settings):
     entries: tuple[Entry, ...] = Field(default=(), description="the look-up table")
     failed: tuple[dict[str, str], ...] = Field(default=(), description="units that could not be measured, and why")
     networks: tuple[NetworkTime, ...] = Field(default=(), description="whole networks")
-    correction: Correction | None = Field(default=None, description="none: the sum of the look-ups is the prediction")
+    factor: float | None = Field(
+        default=None,
+        gt=0,
+        description="of the sum of the look-ups, from whole networks; none: the sum is the prediction",
+    )
     accuracy: dict[str, Any] = Field(default_factory=dict, description="errors on networks that were held out")
 
     @property

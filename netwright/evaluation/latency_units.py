@@ -12,6 +12,7 @@ from typing import Any
 from netwright.core.errors import NetwrightError
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.shapes import Shape
+from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.graph import LayerGraph, consumers, node_shapes
 from netwright.search_spaces.operation import Operation
 
@@ -85,11 +86,12 @@ class Unit:
 
 
 def units_of(graph: LayerGraph) -> list[Unit]:
-    """The units of a network in order.
+    """The units of a network in order; of operations that cannot matter a runtime runs none.
 
     A convolution or linear layer takes along the normalisation and the activation behind it when nothing else
     reads what is between them. Operations that give out their input unchanged are none.
     """
+    graph = simplify(graph)
     readers = consumers(graph)
     nodes = {node.name: node for node in graph.nodes}
     inside: set[str] = set()

@@ -45,7 +45,7 @@ class Building(Settings):
 
     samples: int = Field(default=200, ge=1, description="networks whose units are collected")
     operations: int = Field(default=300, ge=1, description="units to time at most, the most frequent first")
-    networks: int = Field(default=30, ge=0, description="whole networks to time, for the correction; others than these")
+    networks: int = Field(default=30, ge=0, description="whole networks to time, for the factor; others than these")
     threads: int = Field(default=1, ge=1, description="threads of the runtime")
     seconds: float = Field(default=0.3, gt=0, description="sampling time of each unit; ten times so for a network")
     seed: int = Field(default=0, description="of the sampling")
@@ -290,8 +290,10 @@ def _with_networks(table: LatencyTable, networks: Sequence[Mapping[str, Any]]) -
     for network in networks:
         if "reason" in network:
             continue
-        summed = predictor.summed(graph_of(network["decisions"]))
-        rows.append({**network, "features": summed.features, "extrapolated": summed.extrapolated})
+        graph = graph_of(network["decisions"])
+        found = predictor.predict(graph)
+        summed = {"lookup_ms": found.lookup_ms, "extrapolated": found.extrapolated}
+        rows.append({**network, **summed, "macs": sum(unit.macs for unit in units_of(graph))})
     return table.model_copy(update={"networks": tuple(NetworkTime.parse(row) for row in rows)})
 
 

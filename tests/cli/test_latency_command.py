@@ -170,7 +170,7 @@ def test_a_stopped_build_goes_on_and_measures_nothing_twice(tmp_path: Path) -> N
         key: entry["latency_ms"] for key, entry in quiet.items()
     }.items()
     assert len(table.entries) == len(kept)
-    assert table.correction is None
+    assert table.factor is None
 
 
 def test_a_csv_is_imported_and_predicts_as_another_machine(tmp_path: Path, speak: Speak) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from netwright.evaluation.latency_table import LatencyTable
 
 WAYS = {
-    "held_out": "look-ups, corrected (held out)",
+    "held_out": "look-ups times a factor (held out)",
     "sum_of_lookups": "sum of the look-ups",
     "macs_alone": "MACs alone",
 }
@@ -60,7 +60,7 @@ def summary(table: LatencyTable) -> dict[str, Any]:
         "networks": len(table.networks),
         "noisy_networks": sum(network.noisy for network in table.networks),
         "extrapolated_units_of_networks": sum(network.extrapolated for network in table.networks),
-        "correction": table.correction,
+        "factor": table.factor,
         "accuracy": table.accuracy,
         "kinds": kinds(table),
     }
@@ -102,6 +102,6 @@ def print_summary(table: LatencyTable) -> None:
         used = table.accuracy["used"]
         print_table(rows, columns=columns, title=f"\nWhole networks ({used}; errors relative to the measured time)")
     elif table.protocol.get("threads"):
-        print("\ntoo few whole networks for a correction: predictions are the sums of the look-ups, errors unknown")
+        print("\ntoo few whole networks for a factor: predictions are the sums of the look-ups, errors unknown")
     if (error := table.accuracy.get("unknown_unit_median_error")) is not None:
         print(f"a unit that is not in the table is judged by its sizes, with a median error of {100 * error:.0f} %")

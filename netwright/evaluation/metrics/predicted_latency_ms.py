@@ -41,7 +41,7 @@ class PredictedLatencyMs(Metric):
             threads=table.protocol.get("threads"),
             statistic=table.protocol.get("statistic"),
             lookup_ms=found.lookup_ms,
-            corrected=table.correction is not None,
+            factor=table.factor,
             units=found.units,
             extrapolated=found.extrapolated,
             median_error=table.accuracy.get("held_out", {}).get("median_error"),
