@@ -16,11 +16,17 @@ from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.resize import Resize
 
 
-def merge(net: GraphBuilder, *tensors: Tensor, how: Literal["sum", "concat"] = "sum", name: str = "merge") -> Tensor:
+def merge(
+    net: GraphBuilder,
+    *tensors: Tensor,
+    how: Literal["sum", "concat"] = "sum",
+    name: str = "merge",
+    any_order: bool = False,
+) -> Tensor:
     """Several tensors as one: their sum, or side by side, whatever their shapes.
 
-    All take the height and width of the last one, for a sum its channels too; see `match`. Raises
-    ShapeError when some are images and others are not.
+    All take the height and width of the last one, for a sum its channels too; see `match`. `any_order` is that of
+    `Concat`. Raises ShapeError when some are images and others are not.
     """
     like = tensors[-1]
     fitted = []
@@ -28,7 +34,7 @@ def merge(net: GraphBuilder, *tensors: Tensor, how: Literal["sum", "concat"] = "
         channels = 0 if how == "sum" else tensor.shape[0 if len(tensor.shape) == 3 else -1]
         with net.scope(f"{name}{number}"):
             fitted.append(match(net, tensor, like, channels=channels))
-    operation = Add() if how == "sum" else Concat(features_last=len(like.shape) == 2)
+    operation = Add() if how == "sum" else Concat(features_last=len(like.shape) == 2, any_order=any_order)
     return net.add(operation, *fitted, like, name=name)
 
 

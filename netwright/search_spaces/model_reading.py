@@ -63,7 +63,9 @@ def read_model(model: nn.Module, example: torch.Tensor) -> ReadModel:
         with torch.inference_mode():
             expected = seen.run(inputs)
     except Exception as error:
-        raise SpaceError(f"the network does not run on the example {tuple(example.shape)}: {_first_line(error)}") from error
+        raise SpaceError(
+            f"the network does not run on the example {tuple(example.shape)}: {_first_line(error)}"
+        ) from error
     reading = _Reading(traced, seen.results, tuple(inputs.shape[1:]))
     read = ReadModel(reading.graph(), reading.state)
     _prove(read, reading, inputs, expected, seen.results)

@@ -1,9 +1,13 @@
-"""Conformance of every search space: what all other parts rely on, whichever space is used."""
+"""Conformance of every search space: what all other parts rely on, whichever space is used.
+
+NETWRIGHT_SPACES="my_module:MySpace" tries spaces of your own instead.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import re
 import subprocess
@@ -25,7 +29,7 @@ from netwright.search_spaces.drawing import draw_svg
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.space import SearchSpace
 
-SPACES = names("space")
+SPACES = os.environ.get("NETWRIGHT_SPACES", "").split() or names("space")
 seeds = st.integers(0, 2**31)
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 fewer = settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
