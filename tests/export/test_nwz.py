@@ -61,6 +61,31 @@ def test_the_loader_writes_the_very_file(folder: Path, tmp_path: Path) -> None:
     assert "SHA-256 checked" in told.stdout
 
 
+def test_the_loader_does_not_write_over_the_archive(folder: Path) -> None:
+    before = (folder / "model.nwz").read_bytes()
+    done = _run(folder, str(folder / "model.nwz"))
+    assert done.returncode == 1
+    assert "ending in .onnx; nothing was written" in done.stderr
+    assert (folder / "model.nwz").read_bytes() == before
+
+
+def test_the_loader_says_in_a_line_that_an_archive_is_damaged(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "load_nwz.py").write_text((folder / "load_nwz.py").read_text())
+    for kept, reason in (
+        (100, "the archive is damaged"),
+        (3, "this is not an archive of this kind"),
+        (None, "No such file"),
+    ):
+        if kept is not None:
+            (tmp_path / "model.nwz").write_bytes((folder / "model.nwz").read_bytes()[:kept])
+        else:
+            (tmp_path / "model.nwz").unlink()
+        told = _run(tmp_path)
+        assert told.returncode == 1
+        assert reason in told.stderr
+        assert len(told.stderr.strip().splitlines()) == 1
+
+
 def test_a_finished_file_is_taken_as_it_is(exported: Exported, tmp_path: Path) -> None:
     path = build("format", "nwz").from_onnx(exported.file("convnet"), tmp_path / "m.nwz")
     assert read_archive(path) == exported.file("convnet").read_bytes()
@@ -71,7 +96,7 @@ def test_the_loader_is_short_beside_its_decoder() -> None:
     text = loader_text("model.nwz")
     assert "netwright" not in text
     compile(text, "load_nwz.py", "exec")
-    assert len(text.partition("ARCHIVE = ")[2].splitlines()) < 30
+    assert sum(bool(line.strip()) for line in text.partition("ARCHIVE = ")[2].splitlines()) < 30
 
 
 def test_a_damaged_archive_is_named_and_not_run(folder: Path, exported: Exported, tmp_path: Path) -> None:

@@ -37,10 +37,15 @@ def outputs(inputs: np.ndarray, archive: Path = ARCHIVE) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        np.save(sys.argv[2], outputs(np.load(sys.argv[1])))
-    elif len(sys.argv) == 2:
-        Path(sys.argv[1]).write_bytes(decode(ARCHIVE.read_bytes()))
-    else:
-        size = len(decode(ARCHIVE.read_bytes()))
-        print(f"{ARCHIVE.name}: {ARCHIVE.stat().st_size:,} bytes that hold an ONNX file of {size:,}; SHA-256 checked")
+    try:
+        content = decode(ARCHIVE.read_bytes())
+        if len(sys.argv) == 3:
+            np.save(sys.argv[2], outputs(np.load(sys.argv[1])))
+        elif len(sys.argv) == 2:
+            if not sys.argv[1].endswith(".onnx"):
+                sys.exit(f"{sys.argv[1]}: name the file to write, ending in .onnx; nothing was written")
+            Path(sys.argv[1]).write_bytes(content)
+        else:
+            print(f"{ARCHIVE.name}: {ARCHIVE.stat().st_size:,} bytes, ONNX file of {len(content):,}; SHA-256 checked")
+    except (OSError, ValueError) as error:
+        sys.exit(f"{ARCHIVE.name}: {error}")
