@@ -190,8 +190,8 @@ class StaticQuantizer:
 def _methods() -> dict[str, Any]:
     from onnxruntime.quantization import CalibrationMethod
 
-    named = {"entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
-    return {"minmax": CalibrationMethod.MinMax, "mse": CalibrationMethod.MinMax, **named}
+    plain = dict.fromkeys(("minmax", "mse", "entropy"), CalibrationMethod.MinMax)
+    return {**plain, "percentile": CalibrationMethod.Percentile}
 
 
 def _grids(path: Path, levels: int) -> dict[str, list[dict[str, Any]]]:

@@ -16,7 +16,7 @@ from netwright.export.bias_correction import dequantized
 from netwright.export.equalization import equalized
 from netwright.export.onnx_runtime import Session
 from netwright.export.quantization import prepared, quantize_dynamic
-from netwright.export.quantization_ranges import Calibration, best_range
+from netwright.export.quantization_ranges import ERRORS, Calibration, best_range
 from netwright.export.quantization_static import Scheme, Static, StaticQuantizer, quantize_static, schemes
 from netwright.export.weight_grid import exact_steps, integers, steps_of
 
@@ -172,6 +172,21 @@ def test_the_range_of_least_error_leaves_a_lonely_outlier_out() -> None:
     assert low == 0.0
     assert 4.0 <= high < 5.0
     assert best_range(np.ones(2048), -1.0, 1.0) == (-1.0, 1.0)
+
+
+def test_entropy_clips_outliers_and_is_not_drawn_to_the_zeros_of_a_relu(exported: Exported, tmp_path: Path) -> None:
+    source, data = exported.file("convnet"), samples(64, 1, 12, 12)
+    data[0, 0, 0, 0] = 60.0
+    found = {}
+    for method in ("minmax", "entropy"):
+        quantize_static(source, tmp_path / "q.onnx", calibration=data, settings=Static(method=method))
+        held = {one.name: one for one in onnx.load(str(tmp_path / "q.onnx")).graph.initializer}
+        found[method] = numpy_helper.to_array(held["input_scale"]).item()
+    assert found["entropy"] < 0.5 * found["minmax"]
+    values = np.maximum(np.random.default_rng(0).standard_normal(100_000), 0)
+    counts = np.histogram(values, bins=2048, range=(0, values.max()))[0].astype(float)
+    high = best_range(counts, 0.0, float(values.max()), error=ERRORS["entropy"])[1]
+    assert high > 3
 
 
 @pytest.mark.parametrize("reduce_range", [False, True])
