@@ -87,13 +87,13 @@ def _synthetic_control(folder: Path) -> Case:
         arrays = {key: stored[f"SyntheticControl/{key}"] for key in ("x_train", "y_train", "x_test", "y_test")}
     path = folder / "synthetic-control.npz"
     np.savez(path, allow_pickle=False, **arrays)
-    training = Training(epochs=40, batch_size=32, learning_rate=0.005, gradient_clip=1.0)
+    training = Training(epochs=100, batch_size=16, learning_rate=0.005, gradient_clip=1.0)
     return Case(
         "synthetic-control",
         SequenceClassification.parse({"path": path}),
         128,
         training,
-        training.model_copy(update={"epochs": 10, "learning_rate": 0.002}),
+        training.model_copy(update={"epochs": 30, "learning_rate": 0.002}),
     )
 
 
