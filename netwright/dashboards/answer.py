@@ -82,7 +82,8 @@ def _proof(view: RunView, file: str) -> str:
         if agreement is not None
         else ""
     )
-    apart = f"is at most {difference:.2g} off its outputs" if difference is not None else ""
+    its = "its" if same else "the trained network's"
+    apart = f"is at most {difference:.2g} off {its} outputs" if difference is not None else ""
     return f"Compared{samples}, the exported file {_and([part for part in (same, apart) if part])}."
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from netwright.analysis.frames import metrics_of
 from netwright.core.records import Objective
-from netwright.dashboards.figures import BLUE, GL_FROM, GREEN, GREY, ORANGE, PURPLE, VERMILLION, scatter
+from netwright.dashboards.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, scatter
 from netwright.dashboards.labels import column, hover, plain, rounded
 from netwright.dashboards.panel import Row
 from netwright.runs.view import RunView
@@ -36,7 +36,7 @@ def group_traces(rows: Sequence[Row], x: str, y: str, view: RunView) -> list[dic
             custom="number",
             name=group,
             mode="markers",
-            marker=style if len(rows) < GL_FROM or group == FRONT else {**style, "size": 4, "opacity": 0.6},
+            marker=style if len(rows) < CROWDED or group == FRONT else {**style, "size": 4, "opacity": 0.6},
             hovertemplate=f"{template}<extra>{group}</extra>",
         )
         for group, style in _STYLES.items()
@@ -57,6 +57,8 @@ def group_traces(rows: Sequence[Row], x: str, y: str, view: RunView) -> list[dic
     return traces
 
 
+CROWDED = 500
+"""From so many trials on the points of the crowd are smaller, so that the front stands out."""
 EDGE = (FRONT, FEASIBLE)
 """The groups whose trials may lie on the edge of a plane: finished and within the bounds."""
 

@@ -97,7 +97,6 @@ def _searched(view: RunView) -> list[Card]:
                 "value": rounded(best.value(objective.metric)),
                 "kind": shown.kind,
                 "unit": shown.unit,
-                "note": f"trial {best.number}, best within the bounds",
             }
         )
     size = len(pareto_front(view.trials, view.objectives))

@@ -127,7 +127,7 @@ def value_text(key: str, value: float, *, units: Mapping[str, str] | None = None
 def worded(text: str) -> str:
     """A sentence of the record with the names of metrics as a person calls them: `latency (ms) at most 0.5`."""
     for key, (label, _, unit) in _KNOWN.items():
-        if "_" in key or key in ("macs", "params"):
+        if key not in ("accuracy", "loss", "number", "epoch", "seconds", "hypervolume"):
             text = re.sub(rf"\b{key}\b", f"{label} ({unit})" if unit not in ("", "%") else label, text)
     return text
 

@@ -58,6 +58,7 @@ def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[s
             "path": str(view.path),
             "asked": view.asked,
             "wanted": view.wanted,
+            "compressed": bool(view.stages),
             "counts": {str(state): count for state, count in view.counts.items() if count},
         },
         "answer": answer(view),

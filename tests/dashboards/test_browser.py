@@ -203,6 +203,39 @@ def test_text_stands_out_from_its_ground(report: Any, scheme: str) -> None:
             assert contrast(colour, ground) >= 4.5, (scheme, name, colour, ground)
 
 
+def test_paper_is_white_whatever_the_screen(report: Any) -> None:
+    draw_all(report)
+    report.emulate_media(color_scheme="dark")
+    inks = "['--ink', '--card'].map(nw.css).join(' ')"
+    plot = "document.querySelector('#front .plot').layout.font.color"
+    dark = report.evaluate(inks)
+    report.evaluate("dispatchEvent(new Event('beforeprint'))")
+    report.wait_for_function(f"{plot} === nw.css('--ink')")
+    printed = report.evaluate(inks)
+    report.evaluate("dispatchEvent(new Event('afterprint'))")
+    report.wait_for_function(f"{plot} === nw.css('--ink')")
+    assert report.evaluate(inks) == dark != printed
+    report.emulate_media(color_scheme="light")
+    assert report.evaluate(inks) == printed
+
+
+def test_a_try_of_a_recipe_is_no_trial_when_it_is_clicked(report: Any) -> None:
+    draw_all(report)
+    report.evaluate("document.querySelector('#solver .plot').emit('plotly_click', { points: [{ customdata: 1 }] })")
+    assert "#trial=" not in report.url
+    assert report.locator("#trial").is_hidden()
+
+
+def test_a_model_that_became_slower_says_so_and_not_in_green(chromium: Any, tmp_path: Path) -> None:
+    last = full_run().stages[-1]
+    slower = {**last, "speedup": 0.8, "latency": {**last["latency"], "speedup_low": 0.75, "speedup_high": 0.85}}
+    view = replace(full_run(), stages=[*full_run().stages[:-1], slower])
+    with opened_report(chromium, view, tmp_path) as watch:
+        card = watch.page.locator("#headline .card", has_text="Latency")
+        assert "1.25× slower" in card.locator(".factor.worse").inner_text()
+        assert "1.18× to 1.33×" in card.inner_text()
+
+
 @pytest.mark.parametrize("case", ["no trials", "one trial", "without values"])
 def test_report_of_an_odd_run_is_never_blank(chromium: Any, tmp_path: Path, case: str) -> None:
     with opened_report(chromium, VIEWS[case](), tmp_path) as watch:

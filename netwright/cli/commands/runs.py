@@ -36,6 +36,7 @@ def list_runs(root: Path, as_json: bool) -> None:
 def show(run: Path, as_json: bool) -> None:
     """Show what is recorded of RUN: its state, its trials by state, its front, its compression stages."""
     from netwright import api
+    from netwright.dashboards.answer import answer
     from netwright.runs.rows import table_columns
     from netwright.runs.view import open_run
 
@@ -45,7 +46,13 @@ def show(run: Path, as_json: bool) -> None:
         print_json(summary)
         return
     counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items() if count)
-    print(f"{view.path}: {view.state}; trials: {counts}")
-    print_table(summary["front"], title="\nFront")
+    print(f"{view.path}: {view.state}" + (f"; trials: {counts}" if counts else ""))
+    said = answer(view)
+    print(" ".join(part for part in (said["text"], said["proof"]) if part))
+    for name in ("file", "command"):
+        if said[name]:
+            print(f"{'next' if name == 'command' else name}: {said[name]}")
+    if summary["front"]:
+        print_table(summary["front"], title="\nFront")
     if summary["stages"]:
         print_table(summary["stages"], columns=table_columns(summary["stages"]), title="\nCompression")

@@ -15,11 +15,13 @@ nw.card = (card) => {
   const before = "before" in card ? nw.el("span", { class: "before" }, `${nw.text(card.before, card.kind, card.unit)} → `) : null;
   const factor = nw.factorText(card.factor, card.better);
   const range = nw.rangeText(card.low, card.high, card.kind, card.unit);
-  const paired = nw.rangeText(card.factor_low, card.factor_high, "factor");
+  const worse = card.factor < 1;
+  const ends = worse ? [1 / card.factor_high, 1 / card.factor_low] : [card.factor_low, card.factor_high];
+  const paired = card.factor_low === undefined ? "" : nw.rangeText(...ends, "factor");
   return nw.el("div", { class: "card" },
     nw.el("h3", {}, card.label),
-    nw.el("p", { class: "value" }, before, nw.el("b", {}, value), unit ? ` ${unit}` : "", card.of ? ` of ${card.of.toLocaleString("en")}` : ""),
-    factor ? nw.el("p", { class: "factor" }, factor) : null,
+    nw.el("p", { class: "value" }, before, nw.el("b", { class: value.length > 6 ? "lengthy" : null }, value), unit ? ` ${unit}` : "", card.of ? ` of ${card.of.toLocaleString("en")}` : ""),
+    factor ? nw.el("p", { class: worse ? "factor worse" : "factor" }, factor) : null,
     paired ? nw.el("p", { class: "note" }, `95 %: ${paired}`) : null,
     range ? nw.el("p", { class: "note" }, `95 %: ${range}`) : null,
     card.note ? nw.el("p", { class: "note" }, card.note) : null);
@@ -29,7 +31,7 @@ nw.showHead = () => {
   const { run } = nw.page;
   document.getElementById("name").textContent = run.name;
   const counts = Object.entries(run.counts).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
-  document.getElementById("status").textContent = [run.state, `${run.asked.toLocaleString("en")} of ${run.wanted.toLocaleString("en")} trials`, counts].filter(Boolean).join(" · ");
+  document.getElementById("status").textContent = [run.state, run.asked || !run.compressed ? `${run.asked.toLocaleString("en")} of ${run.wanted.toLocaleString("en")} trials` : "", counts].filter(Boolean).join(" · ");
   document.getElementById("headline").replaceChildren(...nw.page.cards.map(nw.card));
   const { text, proof, file, command } = nw.page.answer;
   document.getElementById("answer").replaceChildren(
@@ -73,8 +75,6 @@ nw.drawWaiting = ({ all = false } = {}) => {
   if (nw.waiting.length) nw.idle(() => nw.drawWaiting());
 };
 
-window.addEventListener("beforeprint", () => nw.drawWaiting({ all: true }));
-
 nw.plotBox = (panel, state) => {
   const box = nw.el("div", { class: "plot", style: `min-height:${panel.figure.layout.height}px` });
   box.drawNow = () => { box.near = true; return nw.draw(box, nw.panel(panel.name), state); };
@@ -90,6 +90,7 @@ nw.showPanel = (panel) => {
   const section = document.getElementById(panel.name);
   const state = nw.stateOf(panel);
   section.hidden = !panel.rows.length;
+  section.classList.toggle("table-only", !panel.figure);
   const head = [nw.el("h2", { id: `${panel.name}-title` }, panel.title), panel.note ? nw.el("p", { class: "lead" }, panel.note) : null];
   if (!panel.rows.length) {
     state.box = null;
@@ -172,12 +173,15 @@ nw.follow = async () => {
 addEventListener("hashchange", nw.showTrial);
 addEventListener("popstate", nw.showTrial);
 addEventListener("keydown", (event) => { if (event.key === "Escape" && !document.getElementById("trial").hidden) nw.closeTrial(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const state of Object.values(nw.states)) if (state.box?.near) state.box.drawNow();
-});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => nw.redrawAll());
+// Paper is white: every plot is drawn for it, and for the screen again afterwards.
+nw.redrawAll = () => { for (const state of Object.values(nw.states)) if (state.box?.near) state.box.drawNow(); };
 addEventListener("beforeprint", () => {
-  for (const state of Object.values(nw.states)) if (state.box) state.box.drawNow();
+  document.documentElement.classList.add("printing");
+  nw.drawWaiting({ all: true });
+  nw.redrawAll();
 });
+addEventListener("afterprint", () => { document.documentElement.classList.remove("printing"); nw.redrawAll(); });
 
 if (nw.live) {
   nw.follow();

@@ -61,7 +61,8 @@ nw.explorer = (panel, state, redraw) => {
       onchange: () => { state.log = { ...state.log, [letter]: log.checked }; again(); } });
     return nw.el("span", { class: "axis" }, nw.el("label", {}, `${name} `, choice), nw.el("label", {}, log, " log"));
   };
-  const groups = [...new Set(panel.rows.map((row) => row[panel.keys.indexOf("group")]))].sort();
+  const present = new Set(panel.rows.map((row) => row[panel.keys.indexOf("group")]));
+  const groups = panel.figure.data.map((trace) => trace.name).filter((name) => present.has(name)).reverse();
   const boxes = groups.map((group) => {
     const box = nw.el("input", { type: "checkbox", checked: !state.hidden?.has(group), onchange: () => {
       state.hidden ??= new Set();

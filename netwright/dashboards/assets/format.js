@@ -22,7 +22,7 @@ nw.ABSENT = "–";
 nw.significant = (value, digits) => {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-4 || size >= 1e7) return value.toExponential(digits - 1).replace("e+", "e");
+  if (size < 1e-4 || size >= 1e7) return value.toExponential(digits - 1).replace(/\.?0*e\+?/, "e");
   return value.toLocaleString("en", { maximumSignificantDigits: digits });
 };
 
@@ -57,7 +57,7 @@ nw.parts = (value, kind, unit = "") => {
 
 nw.count = (value, word) => `${value.toLocaleString("en")} ${word}${value === 1 ? "" : "s"}`;
 
-nw.text = (value, kind, unit) => nw.parts(value, kind, unit).filter(Boolean).join(" ");
+nw.text = (value, kind, unit) => nw.parts(value, kind, unit).filter(Boolean).join("\u00a0");
 
 // "3.4× smaller", or "1.2× larger" when the factor is below one; nothing when there is no change.
 nw.WORSE = { smaller: "larger", faster: "slower" };

@@ -113,6 +113,7 @@ nw.draw = (box, panel, state) => {
     hovertemplate: state.axes ? nw.hoverFor(trace.hovertemplate, layout, axes) : trace.hovertemplate,
   }));
   for (const trace of data) if (trace.meta && !trace.x.length) trace.showlegend = false;
+  for (const trace of data) if (trace.marker?.color === "#444444") trace.marker = { ...trace.marker, color: nw.css("--ink") };
   for (const trace of data) if (trace.error_y) trace.error_y = { ...trace.error_y, color: nw.css("--soft") };
   let shown = axes ? nw.withAxes(layout, data, axes, state.log) : layout;
   if (narrow) shown = { ...shown, margin: { ...shown.margin, l: 48, r: 8 }, legend: { ...shown.legend, font: { size: 11 } } };
@@ -129,7 +130,9 @@ nw.draw = (box, panel, state) => {
     box.dataset.clicks = "yes";
     box.on("plotly_click", (event) => {
       const number = event.points[0].customdata;
-      if (Number.isInteger(number)) location.hash = `#trial=${number}`;
+      // A point of another kind, such as a try of a recipe, has a number too, but is no trial.
+      const trials = nw.panel(panel.name).columns.some((column) => column.kind === "trial");
+      if (trials && Number.isInteger(number)) location.hash = `#trial=${number}`;
     });
     if (choices) {
       box.on("plotly_selected", (event) => {

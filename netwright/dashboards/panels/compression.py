@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from netwright.analysis.tradeoff import COSTS, number, tradeoff
 from netwright.dashboards.figures import CYCLE, VERMILLION, layout
-from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded
+from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -42,8 +42,10 @@ class Compression(Panel):
             {
                 **{key: rounded(value) if isinstance(value, float) else value for key, value in row.items()},
                 "latency_ms_note": row["latency_ms_note"].removeprefix("NOISY: "),
-                "latency_ms_absent": "noisy" if row["latency_ms_noisy"] else "",
+                "latency_ms_absent": _hint(stage) if row["latency_ms_noisy"] else "",
                 "p95_ms": None if row["latency_ms_noisy"] else rounded(_p95(stage), 4),
+                "latency_ms_remark": _remark(row, stage),
+                "reason": worded(row["reason"]),
                 "label": _label(row),
                 "verdict": "kept" if row["kept"] else "rolled back",
             }
@@ -55,16 +57,14 @@ class Compression(Panel):
         # A speed-up taken pair by pair is the better figure: the ratio of two medians stands in where there is none.
         paired = any(row["speedup"] or row["latency_ms_note"] for row in rows)
         ratio: dict[str, Any] = {} if paired else {"factor": "latency_ms_factor", "better": "faster"}
-        latency = column("latency_ms", spread="latency_ms_spread", remark="latency_ms_note", **ratio)
+        latency = column("latency_ms", spread="latency_ms_spread", remark="latency_ms_remark", **ratio)
         latency = replace(latency, label="latency (p50)", absent="latency_ms_absent")
         others = [column(c, factor=f"{c}_factor", better="smaller") for c in ORDER if c != "latency_ms"]
-        tail = [column("p95_ms")] if any(row["p95_ms"] is not None for row in rows) else []
         return [
             Column(key="stage", label="stage", remark="reason"),
             Column(key="verdict", label="verdict", kind="state"),
             column(score, units=view.units, low=f"{score}_low", high=f"{score}_high", change=f"{score}_change"),
             latency,
-            *tail,
             Column(key="speedup", label="speed-up", kind="factor", low="speedup_low", high="speedup_high"),
             *others,
         ]
@@ -92,6 +92,19 @@ class Compression(Panel):
 
 def _p95(stage: Mapping[str, Any]) -> float | int | None:
     return number((stage.get("latency") or {}).get("p95_ms"))
+
+
+def _hint(stage: Mapping[str, Any]) -> str:
+    """What stands in place of a latency that is no result."""
+    median = number((stage.get("latency") or {}).get("median_ms"))
+    return "noisy" if median is None else f"noisy, about {median:.2g} ms"
+
+
+def _remark(row: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+    """What stands below a latency: its 95th percentile, and why there is no speed-up."""
+    p95 = None if row["latency_ms_noisy"] else _p95(stage)
+    told = [f"p95 {p95:.3g} ms"] if p95 is not None else []
+    return "; ".join([*told, row["latency_ms_note"].removeprefix("NOISY: ")] if row["latency_ms_note"] else told)
 
 
 def _label(row: dict[str, Any]) -> str:

@@ -33,10 +33,9 @@ class Front(Panel):
     title: ClassVar[str] = "Pareto front"
     order: ClassVar[int] = 10
     help: ClassVar[str] = (
-        "No finished trial within the bounds beats a trial on the front in every objective. "
-        "The line joins the best of what is shown by the two metrics chosen. Click a point for its measurements, its "
-        "drawing, the command that exports it, and to compare it with another; draw a box (box select) to see only "
-        "what is in it."
+        "No trial within the bounds beats one on the front in every objective; the line joins the best of what is "
+        "shown by the two metrics chosen. Click a point for its measurements, drawing and export command, and to "
+        "compare it; draw a box (box select) to keep only what is in it."
     )
     empty: ClassVar[str] = "No trial has been recorded yet. Start the search, or wait for its first trial to finish."
     sort_by: ClassVar[str] = "rank"

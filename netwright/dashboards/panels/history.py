@@ -40,7 +40,7 @@ class History(Panel):
             return "No finished trial keeps the bounds yet, so there is no front to measure."
         pairs = zip(view.objectives, point, strict=True)
         named = ", ".join(value_text(o.metric, value, units=view.units) for o, value in pairs)
-        return f"Hypervolume is measured up to {named}."
+        return f"Hypervolume is the volume between the front and the corner at {named}."
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
         if all(not row["front_size"] for row in rows):

@@ -79,7 +79,7 @@ class Layers(Panel):
             "ticktext": [name if len(name) <= 28 else f"…{name[-27:]}" for name in names],
             "automargin": True,
         }
-        across = {"title": {"text": "share of the whole network"}, "tickformat": ".0%"}
+        across = {"title": {"text": "share of the network"}, "tickformat": ".0%"}
         return {
             "data": data,
             "layout": layout(height=130 + 30 * len(rows), xaxis=across, yaxis=up, barmode="group", bargap=0.3),

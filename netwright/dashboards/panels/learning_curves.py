@@ -25,7 +25,7 @@ class LearningCurves(Panel):
     title: ClassVar[str] = "Learning curves"
     order: ClassVar[int] = 60
     help: ClassVar[str] = (
-        "Curves that still rise at their end were stopped before they had learnt all they could. "
+        "Curves that still get better at their end were stopped before they had learnt all they could. "
         f"At most {MOST} trials of the front are drawn; grey lines are quantiles over all trials."
     )
     empty: ClassVar[str] = (

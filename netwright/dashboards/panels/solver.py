@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from netwright.analysis.tradeoff import number
 from netwright.core.records import Objective
 from netwright.dashboards.figures import BLUE, GREY, ORANGE, VERMILLION, layout, scatter
-from netwright.dashboards.labels import Column, axis, bounds_text, column, rounded
+from netwright.dashboards.labels import Column, axis, bounds_text, column, hover, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -93,6 +93,7 @@ class Solver(Panel):
         x, y = view.solver["plane"][0], view.solver["plane"][-1]
         if not any(row[x] is not None and row[y] is not None for row in rows):
             return None
+        at = "<br>".join(hover(key, place, units=view.units) for key, place in ((x, "x"), (y, "y")))
         data = [
             scatter(
                 rows,
@@ -103,7 +104,7 @@ class Solver(Panel):
                 mode="markers",
                 name=group,
                 marker={"color": colour, "symbol": symbol, "size": size},
-                hovertemplate=f"try %{{customdata}}<br>{x} %{{x:.5~g}}<br>{y} %{{y:.5~g}}<extra>{group}</extra>",
+                hovertemplate=f"try %{{customdata}}<br>{at}<extra>{group}</extra>",
             )
             for group, (colour, symbol, size) in STYLE.items()
         ]
@@ -117,7 +118,7 @@ class Solver(Panel):
                     "x": [rounded(original[x])],
                     "y": [rounded(original[y])],
                     "marker": {"symbol": "diamond-open", "size": 12, "color": GREY},
-                    "hovertemplate": f"the input<br>{x} %{{x:.5~g}}<br>{y} %{{y:.5~g}}<extra></extra>",
+                    "hovertemplate": f"the input<br>{at}<extra></extra>",
                 }
             )
         return {
