@@ -50,8 +50,41 @@ def test_the_document_of_one_objective(letters: str, capsys: pytest.CaptureFixtu
         assert row["curve"][-1]["regret"] == pytest.approx(row["regret_mean"])
 
 
-def test_what_answers_for_an_absent_architecture_can_be_said(letters: str, capsys: pytest.CaptureFixture[str]) -> None:
+SHORT = ["--fidelity", "early@10", "--fidelity", "quality@100"]
+
+
+def test_shorter_trainings_are_used_within_the_epochs_of_the_budget(
+    letters: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--table", letters, *SPACE, "--objective", "max:quality", "--budget", "10", "--seeds", "1"]
+    asked += ["--strategy", "predictor"]
+    (found,) = answer(capsys, *asked, *SHORT)["strategies"]
+    assert 9 < found["paid"] <= 10
+    assert found["architectures_mean"] > 15
+    assert found["in_full_mean"] < 10
+    assert (found["repeats_paid"], found["epochs_mean"]) == (0, pytest.approx(100 * found["paid"]))
+    (whole,) = answer(capsys, *asked, *SHORT, "--promotion", "none")["strategies"]
+    assert (whole["paid"], whole["architectures_mean"], whole["in_full_mean"]) == (10, 10, 10)
+    (other,) = answer(capsys, *asked, *SHORT, "--promotion", "asha:eta=4")["strategies"]
+    assert other["architectures_mean"] > found["in_full_mean"]
+
+
+def test_shorter_trainings_beside_a_whole_one_of_unknown_length_are_not_used(
+    letters: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--table", letters, *SPACE, "--objective", "max:quality", "--budget", "5", "--seeds", "1", *SHORT[:2]]
+    assert run(["benchmark", "strategies", *asked, "--strategy", "random_search", "--workers", "1", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "say how long the whole one is, --fidelity quality@N" in said.err
+    assert json.loads(said.out)["strategies"][0]["paid"] == 5
+
+
+def test_a_search_is_announced_and_what_answers_for_an_absent_architecture_can_be_said(
+    letters: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = ["--objective", "max:quality", "--budget", "5", "--seeds", "1", "--strategy", "random_search"]
+    assert run(["benchmark", "strategies", "--table", letters, *SPACE, *asked, "--workers", "1"]) == 0
+    assert capsys.readouterr().err.startswith("[0/1] searches\n")  # a first search may take minutes
     usual = answer(capsys, "--table", letters, *SPACE, *asked)
     other = answer(capsys, "--table", letters, *SPACE, *asked, "--absent", "nearest")
     assert (usual["table"]["absent"], other["table"]["absent"]) == ("failed", "nearest")
@@ -170,6 +203,12 @@ MISTAKES = [
     (["--table", "T", *SPACE, "--objective", "max:quality", "--strategy", "evolution:popul=3"], "unknown field"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--peer", "optuna:tp"], "did you mean 'tpe'?"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--stopper", "median"], "--stopper needs --fidelity"),
+    (["--table", "T", *SPACE, "--objective", "max:quality", "--promotion", "asha"], "--promotion needs --fidelity"),
+    (["--table", "T", *SPACE, "--objective", "max:quality", *SHORT, "--promotion", "ash"], "did you mean 'asha'?"),
+    (
+        ["--table", "T", *SPACE, "--objective", "max:quality", *SHORT, "--promotion", "asha", "--stopper", "median"],
+        "both say who goes on",
+    ),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--fidelity", "early"], "expected COLUMN@EPOCHS"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--budget-epochs", "9"], "--fidelity quality@EPOCHS"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--dataset", "cifar10"], "are for named tables"),

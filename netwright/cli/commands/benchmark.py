@@ -381,7 +381,9 @@ def _lines() -> Callable[[Event], None]:
         nonlocal last
         now = time.monotonic()
         done, wanted = int(str(event.facts["done"])), int(str(event.facts["wanted"]))
-        if now - last >= EVERY_S:
+        if done == 0:
+            print(f"[0/{wanted}] searches", file=sys.stderr, flush=True)
+        elif now - last >= EVERY_S:
             last = now
             left = (now - began) / done * (wanted - done)
             print(f"[{done}/{wanted}] searches, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -74,6 +74,7 @@ def compare(
     contest.table.prepare()
     jobs = [(place, seed) for seed in range(len(seeds)) for place in range(len(contestants))]
     found: dict[tuple[int, int], TableSearch] = {}
+    listener(Event("benchmark.search", {"done": 0, "wanted": len(jobs), "strategy": ""}))
     for job, search in _done(contest, contestants, seeds, jobs, workers):
         found[job] = search
         facts = {"done": len(found), "wanted": len(jobs), "strategy": contestants[job[0]].name}
