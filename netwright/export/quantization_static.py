@@ -31,6 +31,7 @@ from netwright.export.quantization import (
 from netwright.export.quantization_ranges import Calibration, save_ranges
 from netwright.export.weight_grid import exact_steps
 
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
 _COMPARED = 64
 """Calibration samples that an int8 file's outputs are compared on."""
 _CLEARLY = 0.8
@@ -133,7 +134,7 @@ class StaticQuantizer:
         """Write the int8 copy in the best scheme; raises ExportError as `quantize_static` does."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with told(self.source):
-            left = excluded_nodes(self.path, exclude)
+            left = [*excluded_nodes(self.path, exclude), *index_makers(self.path)]
             candidates = schemes(this_machine(), self.settings)
             made: list[tuple[float, int, Path]] = []
             for number, scheme in enumerate(candidates):
@@ -185,6 +186,25 @@ class StaticQuantizer:
             extra_options={"TensorQuantOverrides": _grids(source, levels) if signed else {}},
             calibration_cache_path=str(self.ranges),
         )
+
+
+def index_makers(path: Path) -> list[str]:
+    """Nodes whose floats become whole numbers, such as places in an embedding: a little rounding makes them others.
+
+    They are followed back from each cast to integers to the input, or to the next layer with weights.
+    """
+    graph = onnx.load(str(path)).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    whole = {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.UINT8, onnx.TensorProto.INT8}
+    waiting = [node.input[0] for node in graph.node if node.op_type == "Cast" and attribute(node, "to", 0) in whole]
+    found: dict[str, None] = {}
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in found or node.op_type in _WEIGHTED:
+            continue
+        found[node.name] = None
+        waiting += node.input
+    return list(found)
 
 
 def _methods() -> dict[str, Any]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from export_networks import Exported, samples
 from onnx import numpy_helper
+from torch import nn
 
 from netwright.core.errors import ExportError
 from netwright.evaluation.machine import Machine, this_machine
@@ -18,6 +20,7 @@ from netwright.export.onnx_runtime import Session
 from netwright.export.quantization import prepared, quantize_dynamic
 from netwright.export.quantization_ranges import ERRORS, Calibration, best_range
 from netwright.export.quantization_static import Scheme, Static, StaticQuantizer, quantize_static, schemes
+from netwright.export.to_onnx import export_onnx
 from netwright.export.weight_grid import exact_steps, integers, steps_of
 
 
@@ -187,6 +190,29 @@ def test_entropy_clips_outliers_and_is_not_drawn_to_the_zeros_of_a_relu(exported
     counts = np.histogram(values, bins=2048, range=(0, values.max()))[0].astype(float)
     high = best_range(counts, 0.0, float(values.max()), error=ERRORS["entropy"])[1]
     assert high > 3
+
+
+class Looked(nn.Module):
+    """Values become places in an embedding by arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(64, 16)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        places = ((inputs.clamp(-3, 3) + 3) / 6 * 63).long()
+        outputs: torch.Tensor = self.head(torch.relu(self.table(places).mean(1)))
+        return outputs
+
+
+def test_places_in_an_embedding_are_not_rounded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = samples(64, 20)
+    source = export_onnx(Looked().eval(), tmp_path / "float.onnx", example=data[:16]).path
+    found = quantize_static(source, tmp_path / "q.onnx", calibration=data)
+    assert found.coverage_macs == 1.0
+    assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
 
 
 @pytest.mark.parametrize("reduce_range", [False, True])
