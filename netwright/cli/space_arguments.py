@@ -149,7 +149,10 @@ def read_decisions(space: SearchSpace, document: object) -> Decisions:
     try:
         return dict(space.trace(document).decisions)
     except SpaceError as error:
-        raise SpaceError(f"{error}; an architecture is {EXPECTED}, or the decisions alone") from None
+        try:
+            return space.from_genotype(document)  # a published one without its wrapping
+        except SpaceError:
+            raise SpaceError(f"{error}; an architecture is {EXPECTED}, or the decisions alone") from None
 
 
 def parse_shape(option: str, text: str) -> tuple[int, ...]:

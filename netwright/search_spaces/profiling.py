@@ -83,12 +83,14 @@ def profile(
     bounds: Sequence[Objective] = (),
     samples: int = 1000,
     rng: random.Random | None = None,
+    told: Callable[[Verdict, bool], None] | None = None,
 ) -> SpaceProfile:
     """Size, spread of every cost, share of architectures within the bounds, and whether each bound can be kept.
 
     A space of at most `samples` architectures is looked at in full. Any other is sampled, and the ends of each
     cost are then searched for, see `descend`: no proof that a bound cannot be kept, but good evidence. Bounds
-    are on params, macs or activation_bytes. Raises SpaceError when no architecture drawn can serve the input.
+    are on params, macs or activation_bytes. `told` hears of each bound's verdict, and whether it is proven, before the
+    other ends are searched for. Raises SpaceError when no architecture drawn can serve the input.
     """
     rng = rng or random.Random(0)
     size = size_of(space, rng=random.Random(rng.random()))
@@ -102,12 +104,17 @@ def profile(
         raise SpaceError(f"none of {len(population)} architectures can serve the input {shapes.input}: {reason}")
     exact = every is not None
     steps = 0 if exact else STEPS
-    ends = {
-        (metric, sign): descend(space, shapes, found, loss=_end(metric, sign), steps=steps)
-        for metric in METRICS
-        for sign in (1, -1)
-    }
-    judged = tuple(_verdict(bound, ends[bound.metric, -1 if bound.direction == "maximize" else 1]) for bound in bounds)
+    ends: dict[tuple[str, int], Found] = {}
+    judged = []
+    for bound in bounds:
+        metric, sign = bound.metric, -1 if bound.direction == "maximize" else 1
+        ends[metric, sign] = descend(space, shapes, found, loss=_end(metric, sign), steps=steps)
+        judged.append(_verdict(bound, ends[metric, sign]))
+        if told is not None:
+            told(judged[-1], exact)
+    for metric, sign in ((metric, sign) for metric in METRICS for sign in (1, -1)):
+        if (metric, sign) not in ends:
+            ends[metric, sign] = descend(space, shapes, found, loss=_end(metric, sign), steps=steps)
     feasible = _feasible(found, bounds, len(population), exact=exact)
     if bounds and feasible.example is None and all(verdict.reachable for verdict in judged):
         costs, decisions = descend(space, shapes, found, loss=_violation(bounds), steps=steps)
@@ -119,7 +126,7 @@ def profile(
         spreads={metric: _spread(metric, found, ends) for metric in METRICS},
         refused=dict(refused.most_common()),
         feasible=feasible,
-        verdicts=judged,
+        verdicts=tuple(judged),
     )
 
 

@@ -95,6 +95,20 @@ def test_an_error_says_in_a_few_words_what_is_wrong_with_a_line(speak: Speak, li
     assert len(answer["error"]) < 600
 
 
+def test_a_published_genotype_may_stand_alone(speak: Speak) -> None:
+    cell = {"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}
+    given = f"{json.dumps(cell)}\n{json.dumps({'genotype': cell})}".encode()
+    alone, wrapped = lines(speak("cost", "nasbench101", *CIFAR, "--json", "-", stdin=given))
+    assert alone == wrapped
+    assert alone["params"] == 882_570
+
+
+def test_two_landmarks_are_enough_for_a_diff(speak: Speak) -> None:
+    short = speak("diff", "landmark:resnet-18", "landmark:resnet-34", "--json")
+    assert short == speak("diff", "landmark:resnet-18", "landmark:resnet-18", "landmark:resnet-34", "--json")
+    assert "Missing argument 'RIGHT'" in speak("diff", OWN, "{}", code=2)
+
+
 def test_the_example_of_the_help_works(speak: Speak) -> None:
     example = re.search(r"echo '(.*)'", speak("cost", "--help"))
     assert example

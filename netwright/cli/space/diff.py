@@ -29,27 +29,32 @@ KEPT = 40
     name="diff",
     epilog="""\b
 Examples:
-  netwright space diff landmark:resnet-50 landmark:resnet-50 landmark:resnet-101
+  netwright space diff landmark:resnet-50 landmark:resnet-101
   netwright space diff convnet first.json second.json --task digits
   netwright space diff mlp '{"depth": 1, ...}' best.json --json""",
 )
 @click.argument("space")
 @click.argument("left")
-@click.argument("right")
+@click.argument("right", required=False)
 @click.option("--layers", is_flag=True, help=f"List every layer that differs, not only the first {KEPT}.")
 @settings_option
 @shape_options
 @json_option
 def command(
-    space: str, left: str, right: str, layers: bool, overrides: tuple[str, ...], as_json: bool, **given: Any
+    space: str, left: str, right: str | None, layers: bool, overrides: tuple[str, ...], as_json: bool, **given: Any
 ) -> None:
     """Decisions, costs and layers that differ between the architectures LEFT and RIGHT of SPACE.
 
     Each is a JSON file of decisions, JSON text, a genotype, - for standard input, or landmark:NAME, which is
-    taken in its own space. Layers are told apart by their names.
+    taken in its own space. Layers are told apart by their names. Where SPACE is a landmark, it is the LEFT one if only
+    one more is given.
     """
     from netwright.search_spaces.difference import cost_changes, decision_changes, layer_changes
 
+    if right is None:
+        if not space.startswith("landmark:"):
+            raise click.UsageError("Missing argument 'RIGHT'.")
+        left, right = space, left
     chosen = chosen_space(space, overrides)
     shapes, where = chosen_shapes(chosen, **given)
     sides = [_side(chosen, text) for text in (left, right)]

@@ -67,7 +67,12 @@ def command(
     chosen = chosen_space(space, overrides)
     wanted = [parse_bound(text) for text in bounds] or _recipe_bounds(chosen)
     shapes, where = chosen_shapes(chosen, **given)
-    found = profile(chosen.space, shapes, bounds=wanted, samples=samples, rng=random.Random(seed))
+
+    def told(verdict: Verdict, exhaustive: bool) -> None:
+        if not as_json and not verdict.reachable:
+            print(_sentence(verdict, exhaustive=exhaustive), flush=True)
+
+    found = profile(chosen.space, shapes, bounds=wanted, samples=samples, rng=random.Random(seed), told=told)
     if as_json:
         print_json(_json(found, shape_text(shapes)))
     else:
@@ -88,9 +93,6 @@ def _recipe_bounds(chosen: Chosen) -> list[Objective]:
 
 
 def _print(found: SpaceProfile, what: str) -> None:
-    for verdict in found.verdicts:
-        if not verdict.reachable:
-            print(_sentence(verdict, exhaustive=found.exhaustive))
     print(what)
     print(f"size      {size_text(found.size)}")
     how = "all architectures" if found.exhaustive else f"{found.looked_at:,} drawn, ends searched for"
