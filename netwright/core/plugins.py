@@ -204,6 +204,8 @@ def _checked(kind: str, found: object, name: str) -> type[Plugin]:
     base = _base(kind)
     if not isinstance(found, type) or not issubclass(found, base):
         raise ConfigurationError([Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")])
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ConfigurationError([Mistake(kind, f"{name!r} does not define {', '.join(missing)}")])
     return found
 
 

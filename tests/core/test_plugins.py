@@ -64,12 +64,15 @@ def test_a_users_own_plugin_comes_by_dotted_path(monkeypatch: pytest.MonkeyPatch
     (tmp_path / "mine_for_test.py").write_text(
         "from netwright.nas.strategies.random_search import RandomSearch\n\n\n"
         "class Mine(RandomSearch):\n    pass\n\n\nx = 1\n"
+        "from netwright.search_spaces.space import SearchSpace\n\n\nclass Half(SearchSpace):\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     plugin = build("strategy", "mine_for_test:Mine")
     assert spec_of(plugin)["kind"] == "mine_for_test:Mine"
     with pytest.raises(ConfigurationError, match="is not a subclass of netwright"):
         build("strategy", "mine_for_test:x")
+    with pytest.raises(ConfigurationError, match="'mine_for_test:Half' does not define decide, lower"):
+        build("space", "mine_for_test:Half")
     with pytest.raises(ConfigurationError, match="cannot be imported"):
         build("strategy", "no_such_module_here:Mine")
 
