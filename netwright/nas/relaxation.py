@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,7 +85,7 @@ class RelaxedNetwork(nn.Module):
         }
         if not variants:
             raise SpaceError("there is nothing to choose in this space: every decision has one option")
-        nodes = _union(first, [graph for graphs in variants.values() for graph in graphs.values()])
+        nodes = _union(first, variants)
         terms, choices = _gated(first, variants)
         graph = _ordered(first, nodes, terms)
         with torch.random.fork_rng(devices=[]):
@@ -182,18 +182,19 @@ def _variants(space: SearchSpace, shapes: Shapes, base: Decisions, name: str) ->
     return {option: space.raw_graph({**base, name: option}, shapes) for option in options}
 
 
-def _union(first: LayerGraph, graphs: Sequence[LayerGraph]) -> dict[str, Node]:
+def _union(first: LayerGraph, variants: Mapping[str, Mapping[Value, LayerGraph]]) -> dict[str, Node]:
     """All layers of all graphs; a layer other than a sum must be the same wherever it is."""
     nodes = {node.name: node for node in first.nodes}
-    for graph in graphs:
+    for decision, graph in ((name, graph) for name, graphs in variants.items() for graph in graphs.values()):
+        rest = f"{decision!r}: give it one option, or use one_shot; {RULE}"
         for node in graph.nodes:
             known = nodes.setdefault(node.name, node)
             if (known.operation.key, known.shape) != (node.operation.key, node.shape):
-                raise SpaceError(f"the layer {node.name!r} depends on a decision; {RULE}")
+                raise SpaceError(f"the layer {node.name!r} depends on {rest}")
             if known.inputs != node.inputs and not isinstance(node.operation, Add):
-                raise SpaceError(f"what the layer {node.name!r} reads depends on a decision; {RULE}")
+                raise SpaceError(f"what the layer {node.name!r} reads depends on {rest}")
         if graph.output != first.output:
-            raise SpaceError(f"the place of the result depends on a decision; {RULE}")
+            raise SpaceError(f"the place of the result depends on {rest}")
     return nodes
 
 

@@ -102,7 +102,12 @@ def test_options_that_do_nothing_or_hand_on_are_told_from_the_graph():
 
 @pytest.mark.parametrize(
     ("space", "says"),
-    [("convnet", "use one_shot"), ("cells", r"depends on a decision|one_shot"), ("mobile", "use one_shot")],
+    [
+        ("convnet", "use one_shot"),
+        ("cells", "one_shot"),
+        ("mobile", "use one_shot"),
+        ({"kind": "cells", "depths": [1], "widths": [4, 8]}, "depends on 'width': give it one option"),
+    ],
 )
 def test_a_space_that_cannot_be_relaxed_says_which_decision_is_in_the_way(space, says):
     searched = build("space", space)
