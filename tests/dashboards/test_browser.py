@@ -334,10 +334,13 @@ def test_live_page_follows_the_run_and_a_click_on_the_front_shows_the_trial(chro
             page.locator("#trial .command code").inner_text() == "netwright export runs/digits --trial 8 --format onnx"
         )
         page.evaluate("Plotly.relayout(document.querySelector('#front .plot'), {'xaxis.range': [0.1, 0.7]})")
+        page.get_by_label("Value of the limit").press_sequentially("9")
         run.view = searching_run(13)
         page.wait_for_selector("#trials tbody tr:nth-child(13)", timeout=20_000)
         assert page.evaluate("document.querySelector('#front .plot').layout.xaxis.range") == [0.1, 0.7]
         assert page.locator("#trial").is_visible()
+        page.keyboard.type("5")
+        assert page.get_by_label("Value of the limit").input_value() == "95", "news does not disturb who is typing"
         assert {url[: len(address)] for url in watch.requests} == {address}
         assert watch.complaints == []
     context.close()

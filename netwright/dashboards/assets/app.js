@@ -86,29 +86,44 @@ nw.plotBox = (panel, state) => {
 
 nw.panel = (name) => nw.page.panels.find((panel) => panel.name === name);
 
+// The lasting parts of a panel's section. They are made anew only when the panel changes its kind, so that news of a
+// run never takes away what a person is typing or choosing.
+nw.frame = (panel, state, redraw) => {
+  const explored = nw.explores(panel);
+  const shape = JSON.stringify([Boolean(panel.figure), explored && [Object.keys(panel.figure.layout.meta.axes), nw.groups(panel)]]);
+  const section = document.getElementById(panel.name);
+  if (state.parts?.shape === shape && section.firstChild) return state.parts;
+  const [lead, drawing, twin] = [nw.el("p", { class: "lead" }), nw.el("div"), nw.el("div")];
+  const tools = explored ? nw.explorer(panel, state, redraw) : null;
+  section.replaceChildren(...[nw.el("h2", { id: `${panel.name}-title` }, panel.title), lead,
+    panel.help ? nw.el("p", { class: "help" }, panel.help) : null, tools?.node, state.box, drawing, twin].filter(Boolean));
+  state.parts = { shape, lead, drawing, twin, tools };
+  return state.parts;
+};
+
 nw.showPanel = (panel) => {
   const section = document.getElementById(panel.name);
   const state = nw.stateOf(panel);
   section.hidden = !panel.rows.length;
   section.classList.toggle("table-only", !panel.figure);
-  const head = [nw.el("h2", { id: `${panel.name}-title` }, panel.title), panel.note ? nw.el("p", { class: "lead" }, panel.note) : null];
   if (!panel.rows.length) {
-    state.box = null;
+    state.box = state.parts = null;
     section.replaceChildren();
     return;
   }
-  if (panel.figure && !state.box) state.box = nw.plotBox(panel, state);
   if (!panel.figure) state.box = null;
-  const redraw = () => nw.showPanel(nw.panel(panel.name));
+  else if (!state.box) state.box = nw.plotBox(panel, state);
+  const parts = nw.frame(panel, state, () => nw.showPanel(nw.panel(panel.name)));
+  parts.lead.textContent = panel.note;
+  parts.lead.hidden = !panel.note;
+  parts.tools?.refresh();
+  if (parts.drawn !== panel.drawing) parts.drawing.replaceChildren(...[panel.drawing && nw.svg(panel.drawing)].filter(Boolean));
+  parts.drawn = panel.drawing;
   const table = nw.table(panel, state);
-  const only = !panel.figure && !panel.drawing;
-  const open = section.querySelector("details")?.open ?? panel.table_open;
-  const twin = only || panel.table_open && !panel.figure ? table
-    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${nw.count(nw.explored(panel, state).length, "row")}`), table);
-  section.replaceChildren(...[...head,
-    panel.help ? nw.el("p", { class: "help" }, panel.help) : null,
-    panel.figure?.layout.meta?.directions ? nw.explorer(panel, state, redraw) : null, state.box,
-    panel.drawing ? nw.svg(panel.drawing) : null, twin].filter(Boolean));
+  const open = parts.twin.querySelector("details")?.open ?? panel.table_open;
+  const plain = !panel.figure && (!panel.drawing || panel.table_open);
+  parts.twin.replaceChildren(plain ? table
+    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${nw.count(nw.explored(panel, state).length, "row")}`), table));
   if (state.box?.near) state.box.drawNow();
 };
 

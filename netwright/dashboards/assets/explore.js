@@ -15,8 +15,15 @@ nw.kept = (panel, state) => {
     && limits.every(({ key, op, value }) => typeof row[place[key]] === "number" && nw.OPS[op](row[place[key]], value));
 };
 
+nw.explores = (panel) => Boolean(panel.figure?.layout.meta?.directions);
+
+nw.groups = (panel) => {
+  const present = new Set(panel.rows.map((row) => row[panel.keys.indexOf("group")]));
+  return panel.figure.data.map((trace) => trace.name).filter((name) => present.has(name)).reverse();
+};
+
 nw.explored = (panel, state) => {
-  if (!panel.figure?.layout.meta?.directions || !(state.limits?.length || state.hidden?.size)) return panel.rows;
+  if (!nw.explores(panel) || !(state.limits?.length || state.hidden?.size)) return panel.rows;
   return panel.rows.filter(nw.kept(panel, state));
 };
 
@@ -45,51 +52,61 @@ nw.typed = (panel, key, text) => {
   return panel.columns.find((c) => c.key === key)?.kind === "share" ? value / 100 : value;
 };
 
-nw.explorer = (panel, state, redraw) => {
+nw.axisTools = (panel, state, letter, name, again) => {
   const { meta } = panel.figure.layout;
-  const metrics = Object.keys(meta.axes);
-  const again = () => { state.page = 0; redraw(); };
-  const option = (key, current) => nw.el("option", { value: key, selected: key === current }, nw.plain(meta.axes[key].title.text));
-  const axis = (name, letter) => {
-    const current = state.axes?.[letter] || meta[letter];
-    const choice = nw.el("select", { onchange: () => {
-      state.axes = { x: meta.x, y: meta.y, ...state.axes, [letter]: choice.value };
-      if (state.log) delete state.log[letter];
-      again();
-    } }, metrics.map((key) => option(key, current)));
-    const log = nw.el("input", { type: "checkbox", "data-log": letter,
-      onchange: () => { state.log = { ...state.log, [letter]: log.checked }; again(); } });
-    return nw.el("span", { class: "axis" }, nw.el("label", {}, `${name} `, choice), nw.el("label", {}, log, " log"));
-  };
-  const present = new Set(panel.rows.map((row) => row[panel.keys.indexOf("group")]));
-  const groups = panel.figure.data.map((trace) => trace.name).filter((name) => present.has(name)).reverse();
-  const boxes = groups.map((group) => {
-    const box = nw.el("input", { type: "checkbox", checked: !state.hidden?.has(group), onchange: () => {
-      state.hidden ??= new Set();
-      state.hidden[box.checked ? "delete" : "add"](group);
-      again();
-    } });
-    return nw.el("label", {}, box, ` ${group}`);
-  });
-  const drop = (limit) => { state.limits = state.limits.filter((one) => one !== limit); again(); };
-  const chips = (state.limits || []).map((limit) => nw.el("span", { class: "chip" }, nw.limitText(panel, limit),
-    nw.el("button", { type: "button", "aria-label": `Remove the limit ${nw.limitText(panel, limit)}`, onclick: () => drop(limit) }, "×")));
-  const key = nw.el("select", { "aria-label": "Metric of the limit" }, metrics.map((one) => option(one, meta.y)));
+  const choice = nw.el("select", { onchange: () => {
+    state.axes = { x: meta.x, y: meta.y, ...state.axes, [letter]: choice.value };
+    if (state.log) delete state.log[letter];
+    again();
+  } }, nw.metricOptions(panel, state.axes?.[letter] || meta[letter]));
+  const log = nw.el("input", { type: "checkbox", "data-log": letter,
+    onchange: () => { state.log = { ...state.log, [letter]: log.checked }; again(); } });
+  return nw.el("span", { class: "axis" }, nw.el("label", {}, `${name} `, choice), nw.el("label", {}, log, " log"));
+};
+
+nw.metricOptions = (panel, current) => Object.entries(panel.figure.layout.meta.axes).map(([key, axis]) =>
+  nw.el("option", { value: key, selected: key === current }, nw.plain(axis.title.text)));
+
+nw.limitForm = (panel, state, again) => {
+  const key = nw.el("select", { "aria-label": "Metric of the limit" }, nw.metricOptions(panel, panel.figure.layout.meta.y));
   const op = nw.el("select", { "aria-label": "Kind of limit" }, Object.keys(nw.OPS).map((one) => nw.el("option", {}, one)));
   const value = nw.el("input", { type: "number", step: "any", required: true, "aria-label": "Value of the limit", placeholder: "value" });
-  const form = nw.el("form", { onsubmit: (event) => {
+  return nw.el("form", { onsubmit: (event) => {
     event.preventDefault();
     state.limits = [...(state.limits || []), { key: key.value, op: op.value, value: nw.typed(panel, key.value, value.value) }];
+    value.value = "";
     again();
   } }, nw.el("span", {}, "Only "), key, op, value, nw.el("button", { type: "submit" }, "Add limit"));
-  const shown = nw.explored(panel, state).length;
-  const narrowed = state.limits?.length || state.hidden?.size;
-  const clear = nw.el("button", { type: "button", onclick: () => { state.limits = []; state.hidden = new Set(); again(); } }, "Show all");
-  return nw.el("div", { class: "axes explorer" },
-    metrics.length > 2 ? [axis("Across", "x"), axis("Up", "y")] : null,
-    groups.length > 1 ? nw.el("fieldset", {}, nw.el("legend", {}, "Show"), boxes) : null,
-    form, chips,
-    narrowed ? nw.el("span", { class: "count" }, `${shown.toLocaleString("en")} of ${panel.rows.length.toLocaleString("en")} trials shown `, clear) : null);
+};
+
+// The tools above the plot: `node` stays as it is while a run goes on, `refresh` brings limits and counts up to date.
+nw.explorer = (panel, state, redraw) => {
+  const again = () => { state.page = 0; redraw(); };
+  const boxes = nw.groups(panel).map((group) => nw.el("label", {}, nw.el("input", { type: "checkbox", "data-group": group,
+    onchange: (event) => {
+      state.hidden ??= new Set();
+      state.hidden[event.target.checked ? "delete" : "add"](group);
+      again();
+    } }), ` ${group}`));
+  const form = nw.limitForm(panel, state, again);
+  const chips = nw.el("span", { class: "chips" });
+  const drop = (limit) => { state.limits = state.limits.filter((one) => one !== limit); again(); form.querySelector("input").focus(); };
+  const chip = (limit) => nw.el("span", { class: "chip" }, nw.limitText(panel, limit),
+    nw.el("button", { type: "button", "aria-label": `Remove the limit ${nw.limitText(panel, limit)}`, onclick: () => drop(limit) }, "×"));
+  const clear = () => nw.el("button", { type: "button",
+    onclick: () => { state.limits = []; state.hidden = new Set(); again(); form.querySelector("input").focus(); } }, "Show all");
+  const node = nw.el("div", { class: "axes explorer" },
+    Object.keys(panel.figure.layout.meta.axes).length > 2
+      ? [nw.axisTools(panel, state, "x", "Across", again), nw.axisTools(panel, state, "y", "Up", again)] : null,
+    boxes.length > 1 ? nw.el("fieldset", {}, nw.el("legend", {}, "Show"), boxes) : null, form, chips);
+  const refresh = () => {
+    for (const box of node.querySelectorAll("[data-group]")) box.checked = !state.hidden?.has(box.dataset.group);
+    const shown = nw.explored(panel, state).length;
+    const count = state.limits?.length || state.hidden?.size
+      ? nw.el("span", { class: "count" }, `${shown.toLocaleString("en")} of ${panel.rows.length.toLocaleString("en")} trials shown `, clear()) : null;
+    chips.replaceChildren(...[...(state.limits || []).map(chip), count].filter(Boolean));
+  };
+  return { node, refresh };
 };
 
 // A box drawn in the plot becomes limits on both axes.
