@@ -151,6 +151,15 @@ class Surrogate:
                 drawn.append(model.draw(rows, rng))
         return np.stack(drawn, axis=1)
 
+    def slopes(self, place: int) -> list[float]:
+        """For each fidelity above the first, what a unit of one objective's score is worth there, in order."""
+        found: list[float] = []
+        model: object = self.models[place]
+        while isinstance(model, Cascade):
+            found.append(model.slope)
+            model = model.below
+        return found[::-1]
+
     def scale(self, place: int) -> Scale:
         """How losses of one objective and their scores hang together."""
         return Scale.of(self.losses[:, place], self.values[:, place])

@@ -17,16 +17,18 @@ from netwright.nas.rung_evidence import by_rung
 
 CANDIDATES, EXPLORE = 100, 0.1
 FEWEST, MOST = 10, 30
+FLAT, SURE = 0.2, 8
+"""A rung is skipped where a unit of its score is worth less than this at the next, by at least so many results."""
 
 
 class Predicted(Promotion):
     """Promotes who promises most at the last rung, by a model that learns from all rungs together.
 
     An architecture goes on when none that is untried promises more, so that a low fidelity counts for as much as it
-    turns out to tell: where it tells little nearly all go on, where it tells much only those that should beat the
-    best. At least 1/`eta` of those at the first rung go on in any case; once all have begun, until 1/`eta` of every
-    rung have. The model is that of `predictor` on a cascade of fidelities (Kennedy & O'Hagan, 2000). With several
-    objectives it is `pareto_asha` with `second: hypervolume`.
+    turns out to tell: where it tells much only those go on that should beat the best, where it tells little nearly all,
+    and new ones begin above it. At least 1/`eta` of those at the first rung go on in any case; once all have begun,
+    until 1/`eta` of every rung have. The model is that of `predictor` on a cascade of fidelities (Kennedy & O'Hagan,
+    2000). With several objectives it is `pareto_asha` with `second: hypervolume`.
     """
 
     startup: int | None = Field(
@@ -50,8 +52,7 @@ class Predicted(Promotion):
             return None
         if ladder.may_ask and self._behind(ladder):
             return Begin()
-        number, beaten = _best(ladder, paused, beside_untried=ladder.may_ask and not self._owed(ladder))
-        return Begin() if beaten else Promote(number)
+        return _best(ladder, paused, beside_untried=ladder.may_ask and not self._owed(ladder))
 
     def _startup(self, ladder: Ladder) -> int:
         return self.startup or min(max(round(2 * ladder.rungs[-1] / ladder.rungs[0]), FEWEST), MOST)
@@ -81,8 +82,8 @@ class Predicted(Promotion):
         return begun < self.share * longer
 
 
-def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) -> tuple[int, bool]:
-    """The number of the paused entrant that promises most, and whether an untried architecture promises more.
+def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) -> Begin | Promote:
+    """The paused entrant that promises most goes on; a new trial begins where an untried architecture promises more.
 
     The latter is looked for only where `beside_untried` asks for it.
     """
@@ -97,4 +98,14 @@ def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) ->
     untried = candidates_of(ladder.space, parents_of(rungs), tried, rng, count=count, explore=EXPLORE)
     gain = gains(model, [*(decisions[entrant.number] for entrant in paused), *untried], {}, rng, acquisition="gain")
     best = max(range(len(paused)), key=gain.__getitem__)
-    return paused[best].number, max(gain[len(paused) :], default=0.0) > gain[best]
+    if max(gain[len(paused) :], default=0.0) <= gain[best]:
+        return Promote(paused[best].number)
+    return Begin(_start(ladder, model.slopes(0)))
+
+
+def _start(ladder: Ladder, slopes: Sequence[float]) -> int:
+    """The lowest rung that tells something of the next, by the slope of each rung's scores over those below."""
+    for rung, slope in enumerate(slopes):
+        if slope >= FLAT or len(ladder.at(rung + 1)) < SURE:
+            return rung
+    return len(slopes)
