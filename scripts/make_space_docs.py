@@ -16,7 +16,7 @@ from netwright.core.plugins import build, name_of, names, summary
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.drawing import draw_svg
 from netwright.search_spaces.landmark import landmark_names, load_landmark
-from netwright.search_spaces.size import size_of
+from netwright.search_spaces.size import PRECISION, size_of
 from netwright.search_spaces.space import SearchSpace
 from netwright.search_spaces.svg import on_paper
 
@@ -57,7 +57,7 @@ def _spaces() -> str:
         space = space_of(name)
         counts = sorted({len(space.sample(random.Random(seed))) for seed in SEEDS})
         words = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        rows.append(f"| {_link(name)} | {size_of(space)} | {words} | {summary('space', name)} |")
+        rows.append(f"| {_link(name)} | {size_of(space, precision=PRECISION)} | {words} | {summary('space', name)} |")
     return "\n".join(rows) + "\n"
 
 

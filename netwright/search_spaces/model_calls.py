@@ -75,6 +75,10 @@ def call_operation(call: Call) -> Operation | None:
         wrong = [key for key, value in DEFAULTS.items() if call.named.get(key, value) != value]
         expect(not wrong and len(call.arguments) == 1, f"{name} with torch's default settings")
         return Activation(function=FUNCTIONS[name])
+    arithmetic = name in ("sub", "isub", "truediv", "itruediv", "div", "pow", "neg")
+    expect(
+        not arithmetic, f"no {name}: scale and shift inputs before the network, or by a BatchNorm2d as its first layer"
+    )
     read = CALLS.get(name)
     known = ", ".join(sorted([*CALLS, *FUNCTIONS]))
     expect(read is not None, f"layers as modules, or one of the functions {known}; came {name}")

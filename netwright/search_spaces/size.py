@@ -17,6 +17,8 @@ from netwright.search_spaces.space import SearchSpace
 
 COUNTED = 50_000
 WALKS = 1000
+PRECISION = 0.05
+"""The standard error, as a share of the estimate, that more walks are taken for where time allows."""
 DEEPEST = 1e300
 """A float holds no more; larger sizes are told by their logarithm."""
 

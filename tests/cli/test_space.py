@@ -171,6 +171,11 @@ def test_a_published_figure_that_differs_is_shown_with_its_difference(speak: Spe
     assert "23.8M           yes" in told
 
 
+def test_settings_are_shown_where_they_differ_from_the_defaults(speak: Speak) -> None:
+    assert "space          nasnet_cell  filters=[36]  cells=[6]\n" in speak("show", "landmark:darts-v2")
+    assert "space          mlp  with its default settings\n" in speak("show", "mlp")
+
+
 def test_more_walks_are_taken_where_an_estimate_would_be_rough(speak: Speak) -> None:
     found = json.loads(speak("size", "nasbench101", "--samples", "400", "--json"))
     assert found["walks"] > 400

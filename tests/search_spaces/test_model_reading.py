@@ -51,6 +51,10 @@ def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
         ),
         (Forward(lambda net, x: net.conv(x).permute(0, 2, 3, 1)), "the step 'permute' of forward cannot be read"),
         (Forward(lambda net, x: net.conv(x).mean(1)), "'mean' .* expected a mean or maximum over height and width"),
+        (
+            Forward(lambda net, x: net.conv((x - 0.5) / 0.2)),
+            "'sub' of forward .* scale and shift inputs before the network",
+        ),
         (Forward(lambda net, x: net.conv(x)[1:]), "'getitem' .* expected a tensor whose first axis is the batch"),
         (
             Forward(lambda net, x: net.conv(x)[:, 1:3]),

@@ -65,7 +65,10 @@ def command(
     if as_json:
         print_json(document)
         return
-    _print(document, f"{shape_text(shapes)} ({where})")
+    fields = type(chosen.space).model_fields
+    changed = {name: value for name, value in document["space"].items()
+               if name in fields and getattr(chosen.space, name) != fields[name].default}  # fmt: skip
+    _print(document, f"{shape_text(shapes)} ({where})", changed)
 
 
 def _picked(chosen: Chosen, text: str | None, seed: int) -> tuple[Decisions, str]:
@@ -136,12 +139,12 @@ def _counts(landmark: Landmark, *, params: int, macs: int) -> list[dict[str, Any
     ]
 
 
-def _print(document: dict[str, Any], shapes: str) -> None:
+def _print(document: dict[str, Any], shapes: str, changed: Mapping[str, Any]) -> None:
     if "title" in document:
         print(f"{document['title']}\n{document['source']}\n")
     else:
         print(f"{document['summary']}\n")
-    settings = [f"{name}={_short(value)}" for name, value in document["space"].items() if name != "kind"]
+    settings = [f"{name}={_short(value)}" for name, value in changed.items()] or ["with its default settings"]
     print(f"space          {document['space']['kind']}  {'  '.join(settings)}")
     print(f"input, output  {shapes}")
     print(f"architecture   {document['architecture']}, {len(document['decisions'])} decisions")

@@ -7,9 +7,6 @@ import click
 from netwright.cli.output import json_option, print_json
 from netwright.cli.space_arguments import chosen_space, seed_option, settings_option
 
-PRECISION = 0.05
-"""The standard error, as a share of the estimate, that more walks are taken for."""
-
 
 @click.command(
     name="size",
@@ -34,7 +31,7 @@ def command(space: str, limit: int, samples: int, seed: int, overrides: tuple[st
     """The number of sets of decisions of SPACE: counted, or estimated with its standard error."""
     import random
 
-    from netwright.search_spaces.size import size_of
+    from netwright.search_spaces.size import PRECISION, size_of
 
     chosen = chosen_space(space, overrides)
     size = size_of(chosen.space, rng=random.Random(seed), limit=limit, walks=samples, precision=PRECISION)
