@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netwright.core.progress import Listener, silent
 from netwright.core.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class SearchContext:
     `folder` is the strategy's own: what it keeps there (a trained supernet, scores) follows from its settings,
     the task and `seed` alone, so that deleting it costs time and changes no proposal. `device` is where it may
     train: cpu, cuda, or auto. `trials` is how many the search may try in all, where that is known; `rungs` are its
-    fidelities, where trials begin at a low one.
+    fidelities, where trials begin at a low one. `listener` hears of long work before a proposal.
     """
 
     task: Task
@@ -29,6 +30,7 @@ class SearchContext:
     device: str = "cpu"
     trials: int | None = None
     rungs: Sequence[float] = ()
+    listener: Listener = field(default=silent, compare=False)
 
     @property
     def shapes(self) -> Shapes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,14 @@ class Found:
 
 
 def search_by_gradients(
-    space: SearchSpace, task: Task, *, rule: GateRule, training: RelaxedTraining, seed: int, device: str = "cpu"
+    space: SearchSpace,
+    task: Task,
+    *,
+    rule: GateRule,
+    training: RelaxedTraining,
+    seed: int,
+    device: str = "cpu",
+    on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> Found:
     """The strengths of all options of a space's decisions; equal arguments give equal strengths.
 
@@ -53,6 +60,7 @@ def search_by_gradients(
         before = trainer.strengths_now()
         for epoch in range(1, training.epochs + 1):
             trainer.epoch(epoch)
+            on_epoch(epoch)
             after = trainer.strengths_now()
             if skip_share(trainer.network.choices, after) > training.most_skips:
                 return Found(_named(trainer.network.choices, before), epoch, collapsed=True)

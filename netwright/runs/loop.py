@@ -66,6 +66,7 @@ class SearchLoop:
                 specification.device,
                 trials=specification.search.trials,
                 rungs=() if fidelity is None else fidelity.rungs,
+                listener=listener,
             )
         )
         self._rungs = specification.search.rungs

@@ -20,6 +20,7 @@ from netwright.core.records import Objective, Trial
 from netwright.nas.context import SearchContext
 from netwright.nas.evidence import draw_new, key_of, read
 from netwright.nas.relaxed_training import RelaxedTraining
+from netwright.nas.reporting import Report
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
 
@@ -122,6 +123,7 @@ def _found(strategy: Differentiable, space: SearchSpace, context: SearchContext)
         found = search_by_gradients(
             space, context.task, rule=strategy.method, training=strategy.training, seed=context.seed,
             device=context.training_device(),
+            on_epoch=Report(context.listener, "differentiable: epoch", strategy.training.epochs),
         )  # fmt: skip
         kept = {"strengths": found.strengths, "epochs": found.epochs, "collapsed": found.collapsed}
         write_atomic(path, json.dumps(kept))

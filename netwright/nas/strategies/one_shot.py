@@ -20,6 +20,7 @@ from netwright.nas.context import SearchContext
 from netwright.nas.evidence import draw_new, gather, key_of, read
 from netwright.nas.nested import InnerStrategy
 from netwright.nas.ranking import ranking
+from netwright.nas.reporting import Report
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.nas.supernet_training import SupernetTraining
 from netwright.search_spaces.space import SearchSpace
@@ -126,11 +127,13 @@ class _Search:
         """Score architectures until there are enough, or none is left."""
         job = self._job
         before = len(self._trials)
+        report = Report(job.context.listener, "one_shot: architectures scored in the supernet,", job.strategy.pool)
         while len(self._trials) < job.strategy.pool:
             decisions = self._next()
             if decisions is None:
                 break
             self._trials.append(self._scored(decisions))
+            report(len(self._trials))
             if len(self._trials) % 20 == 0:
                 self._keep()
         if len(self._trials) > before:
@@ -188,6 +191,7 @@ def trained_supernet(strategy: OneShot, space: SearchSpace, context: SearchConte
     """The supernet of a search, from its folder or trained now; `cut(decisions)` gives a network with its weights."""
     from netwright.nas.weight_sharing import train_supernet
 
+    report = Report(context.listener, "one_shot: supernet, epoch", strategy.training.epochs)
     return train_supernet(
         space,
         context.task,
@@ -195,6 +199,7 @@ def trained_supernet(strategy: OneShot, space: SearchSpace, context: SearchConte
         seed=context.seed,
         checkpoint=strategy.folder(space, context) / "supernet.safetensors",
         device=context.training_device(),
+        on_epoch=lambda epoch, loss: report(epoch),
     )
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field, PrivateAttr
 
 from netwright.core.plugins import name_of
+from netwright.core.progress import silent
 from netwright.core.records import Objective, Trial
 from netwright.core.seeds import generator
 from netwright.evaluation.mixture import MixtureRule
@@ -17,6 +18,7 @@ from netwright.nas.evidence import draw_new, gather, key_of, read
 from netwright.nas.nested import InnerProxy, InnerStrategy
 from netwright.nas.proxy_scoring import Candidate, Scorer, as_trials, stand_in
 from netwright.nas.ranking import fronts, ranking
+from netwright.nas.reporting import Report
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.space import SearchSpace
 
@@ -77,8 +79,11 @@ class ZeroCost(Strategy):
         if self._context is not None:
             rng = generator(self._context.seed, "zero_cost pool")
         found: dict[str, Candidate] = {}
-        for _ in range(self.pool):
+        listener = silent if self._context is None else self._context.listener
+        report = Report(listener, "zero_cost: architectures scored,", self.pool)
+        for done in range(self.pool):
             candidate = scorer.candidate(space.sample(rng))
+            report(done + 1)
             if candidate is not None:
                 found.setdefault(candidate.identity, candidate)
         return list(found.values())
