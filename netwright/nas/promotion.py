@@ -132,6 +132,11 @@ class AsynchronousPromotion(Promotion):
         return Begin() if ladder.may_ask else None
 
 
+def first_looks(rungs: Sequence[float]) -> int:
+    """So many short trainings as two full ones cost, from 10 to 30: what a model of several rungs begins with."""
+    return min(max(round(2 * rungs[-1] / rungs[0]), 10), 30)
+
+
 class EntrantReader:
     """Reads trials as entrants; what was read of a trial is remembered for as long as the trial is the same."""
 

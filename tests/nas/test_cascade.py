@@ -12,6 +12,7 @@ from netwright.core.plugins import build
 from netwright.core.records import Measurement, Objective, Trial, TrialState
 from netwright.nas.benchmarking.promoting import search_promoting
 from netwright.nas.benchmarking.scoring import Scale, course, summary
+from netwright.nas.context import SearchContext
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.rung_evidence import by_rung
 from netwright.nas.surrogate import Surrogate
@@ -160,3 +161,15 @@ def test_local_search_climbs_with_promotions_too() -> None:
         seed=1,
     )
     assert max(table.columns["quality"][paid.row] for paid in found.paid if paid.whole) == 12
+
+
+def test_auto_takes_the_predictor_for_several_rungs_and_says_why(tmp_path) -> None:
+    context = SearchContext(build("task", "digits"), tmp_path, trials=60, rungs=(1.0, 3.0, 9.0))
+    auto = build("strategy", "auto").prepare(context)
+    trials: list[Trial] = []
+    for number in range(18):
+        proposal = auto.ask(Knapsack(), trials, [QUALITY], random.Random(number))
+        trials.append(done(number, proposal.decisions, knapsack_value(proposal.decisions)))
+    why = "auto: predictor, since a model learns from all rungs together: "
+    assert proposal.origin.startswith(f"{why}random")
+    assert auto.ask(Knapsack(), trials, [QUALITY], random.Random(0)).origin.startswith(f"{why}predictor, of")

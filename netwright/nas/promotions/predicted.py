@@ -10,13 +10,12 @@ from pydantic import Field
 
 from netwright.nas.evidence import PENDING, key_of
 from netwright.nas.promise import candidates_of, gains, parents_of
-from netwright.nas.promotion import Begin, Entrant, Ladder, Promote, Promotion
+from netwright.nas.promotion import Begin, Entrant, Ladder, Promote, Promotion, first_looks
 from netwright.nas.promotion_order import ordered
 from netwright.nas.promotions.pareto_asha import ParetoAsha
 from netwright.nas.rung_evidence import by_rung
 
 CANDIDATES, EXPLORE = 100, 0.1
-FEWEST, MOST = 10, 30
 FLAT, SURE = 0.2, 8
 """A rung is skipped where a unit of its score is worth less than this at the next, by at least so many results."""
 
@@ -55,7 +54,7 @@ class Predicted(Promotion):
         return _best(ladder, paused, beside_untried=ladder.may_ask and not self._owed(ladder))
 
     def _startup(self, ladder: Ladder) -> int:
-        return self.startup or min(max(round(2 * ladder.rungs[-1] / ladder.rungs[0]), FEWEST), MOST)
+        return self.startup or first_looks(ladder.rungs)
 
     def _first_up(self, ladder: Ladder, paused: Sequence[Entrant]) -> Begin | Promote | None:
         """Until somebody has been at the top, the best of the highest rung goes on; others begin meanwhile."""

@@ -13,6 +13,7 @@ from netwright.core.records import Objective, Trial
 from netwright.core.text import readable
 from netwright.nas.context import SearchContext
 from netwright.nas.evidence import Same, memo_key, space_of
+from netwright.nas.promotion import first_looks
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.size import size_of
 from netwright.search_spaces.space import SearchSpace
@@ -49,11 +50,18 @@ class Auto(Strategy):
         rng: random.Random,
     ) -> Proposal:
         name, why = self.choice(space, objectives, tried=len(trials))
-        strategy = build("strategy", name)
+        strategy = build("strategy", {"kind": name, **self._settings(name)})
         assert isinstance(strategy, Strategy)
         strategy = strategy.prepare(self._context) if self._context is not None else strategy.knowing(self._costs)
         proposal = strategy.ask(space, trials, objectives, rng)
         return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")
+
+    def _settings(self, name: str) -> dict[str, int]:
+        """A model of several rungs begins with more trials drawn at random, since they are short."""
+        rungs = () if self._context is None else self._context.rungs
+        if name != "predictor" or not rungs:
+            return {}
+        return {"startup": min(first_looks(rungs), max(10, (self.budget or 0) // 3))}
 
     def choice(self, space: SearchSpace, objectives: Sequence[Objective], *, tried: int = 0) -> tuple[str, str]:
         """The name of the strategy, and why, in a few words; `tried` counts the trials on record."""
