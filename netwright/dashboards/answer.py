@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from netwright.analysis.front import best_within_bounds
 from netwright.analysis.tradeoff import number
-from netwright.core.records import TrialState
-from netwright.dashboards.labels import worded
+from netwright.core.records import FINISHED, TrialState
+from netwright.dashboards.labels import shortened, worded
 from netwright.dashboards.panels.proof import tested_models
 from netwright.runs.view import RunView
 
@@ -89,9 +90,13 @@ def _proof(view: RunView, file: str) -> str:
 
 def _nothing(view: RunView) -> str:
     """Why there is no model to name yet."""
+    if not any(trial.state in FINISHED for trial in view.trials):
+        return "No trial has finished yet."
     counts = {state: view.counts.get(state, 0) for state in (TrialState.FAILED, TrialState.INFEASIBLE)}
     told = [f"{count:,} {state}" for state, count in counts.items() if count]
-    return "No finished trial keeps the bounds yet" + (f": {_and(told)}." if told else ".")
+    reasons = Counter(trial.reason for trial in view.trials if trial.state in counts and trial.reason)
+    why = "".join(f" Most often: {shortened(worded(reason))}." for reason, _ in reasons.most_common(1))
+    return "No finished trial keeps the bounds yet" + (f": {_and(told)}." if told else ".") + why
 
 
 def _and(parts: Sequence[str]) -> str:

@@ -132,6 +132,11 @@ def worded(text: str) -> str:
     return text
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """The text, cut where it is too long for a sentence; without the full stop that the sentence has itself."""
+    return text.removesuffix(".") if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def plain(text: object) -> str:
     """Text for a plotly figure, in which tags stand for themselves."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

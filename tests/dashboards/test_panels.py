@@ -204,6 +204,14 @@ def test_how_far_a_trial_was_trained_is_told_along_its_own_axis(
     assert shown.kind == ("number" if fidelity is None else "share")
 
 
+def test_answer_of_a_run_in_which_all_failed_says_why() -> None:
+    view = VIEWS["all failed"]()
+    assert answer(view)["text"].startswith(
+        "No finished trial keeps the bounds yet: 4 failed. Most often: the worker ended"
+    )
+    assert panel("history").rows(view) == panel("front").rows(view) == []
+
+
 @pytest.mark.parametrize("case", VIEWS)
 def test_answer_says_which_model_or_why_there_is_none(case: str) -> None:
     found = answer(VIEWS[case]())

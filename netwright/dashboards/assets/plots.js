@@ -117,6 +117,9 @@ nw.draw = (box, panel, state) => {
   for (const trace of data) if (trace.error_y) trace.error_y = { ...trace.error_y, color: nw.css("--soft") };
   let shown = axes ? nw.withAxes(layout, data, axes, state.log) : layout;
   if (narrow) shown = { ...shown, margin: { ...shown.margin, l: 48, r: 8 }, legend: { ...shown.legend, font: { size: 11 } } };
+  if (axes && !data.some((trace) => trace.x.length)) {
+    shown = { ...shown, annotations: [{ text: "No trial has both figures within these limits.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }] };
+  }
   const { meta, ...plain } = nw.themed(shown);
   for (const letter of axes ? ["x", "y"] : []) {
     const log = box.parentElement?.querySelector(`[data-log=${letter}]`);

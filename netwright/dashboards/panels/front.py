@@ -37,7 +37,10 @@ class Front(Panel):
         "shown by the two metrics chosen. Click a point for its measurements, drawing and export command, and to "
         "compare it; draw a box (box select) to keep only what is in it."
     )
-    empty: ClassVar[str] = "No trial has been recorded yet. Start the search, or wait for its first trial to finish."
+    empty: ClassVar[str] = (
+        "No trial has been measured yet. Start the search, or wait for its first trial to finish; the reasons of those "
+        "that failed are listed under Trials."
+    )
     sort_by: ClassVar[str] = "rank"
 
     def rows(self, view: RunView) -> list[Row]:
@@ -46,6 +49,8 @@ class Front(Panel):
         balanced = knee(view.trials, view.objectives) if len(front) > 2 else None
         winner = (view.winner or {}).get("trial")
         metrics = metrics_of(view.trials, view.objectives)
+        if not any(trial.value(metric) is not None for trial in view.trials for metric in metrics):
+            return []
         return [
             {
                 "number": trial.number,

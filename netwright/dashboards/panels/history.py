@@ -22,12 +22,14 @@ class History(Panel):
         "A flat end means that more trials found nothing better. The table lists the trials at which something changed."
     )
     empty: ClassVar[str] = (
-        "No trial has finished yet. The history begins with the first one that does; failed trials are listed "
-        "under Trials with their reason."
+        "No finished trial keeps the bounds yet, so there is no front to measure. The history begins with the first "
+        "one that does; the reasons of the others are listed under Trials."
     )
 
     def rows(self, view: RunView) -> list[Row]:
         found = turning_points(history(view.trials, view.objectives))
+        if not any(row["front_size"] for row in found):
+            return []
         return [{key: rounded(value) for key, value in row.items()} for row in found]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
@@ -36,15 +38,12 @@ class History(Panel):
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
         point = reference_point(view.trials, view.objectives)
-        if point is None:
-            return "No finished trial keeps the bounds yet, so there is no front to measure."
+        assert point is not None, "rows without a front are left out"
         pairs = zip(view.objectives, point, strict=True)
         named = ", ".join(value_text(o.metric, value, units=view.units) for o, value in pairs)
         return f"Hypervolume is the volume between the front and the corner at {named}."
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
-        if all(not row["front_size"] for row in rows):
-            return None
         keys = [*(f"best_{o.metric}" for o in view.objectives), "hypervolume", "front_size"]
         axes = {
             f"yaxis{i or ''}": {
