@@ -1,11 +1,12 @@
 """Learned iterations against plain ones: 500 unknowns of which one in ten is not zero, from 250 measurements.
 
-python benchmarks/sparse_recovery.py              about 10 minutes on one core
+python benchmarks/sparse_recovery.py              minutes on one core
 python benchmarks/sparse_recovery.py --steps 200  a shorter training
 
 The setting is that of Chen et al., 2018: a Gaussian matrix with columns of length 1, unknowns that are zero or
 normal (Bernoulli-Gaussian, 10 %), no noise; the error is 10 log10(E |x - x'|^2 / E |x|^2), in dB. The network is a
-point of the space `unfolded`: 16 iterations that begin as ISTA's.
+point of the space `unfolded`: 16 iterations with one learned matrix, that begin as ISTA's and go on from the last
+two results as FISTA's do.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def plain(a: torch.Tensor, y: torch.Tensor, *, threshold: float, momentum: bool)
     return last
 
 
-def learned(a: torch.Tensor, kind: str, *, steps: int, rate: float) -> torch.nn.Module:
+def learned(a: torch.Tensor, kind: str, *, tied: bool, momentum: bool, steps: int, rate: float) -> torch.nn.Module:
     """A network of the space, trained on vectors that are drawn anew in every step."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "problem.npz"
         np.savez(file, A=a.numpy())
-        settings = {"kinds": [kind], "ties": [False], "thresholds": ["each"], "momenta": [False]}
+        settings = {"kinds": [kind], "ties": [tied], "thresholds": ["each"], "momenta": [momentum]}
         space = build("space", {"kind": "unfolded", "iterations": [16, 16], "operator": f"{file}:A", **settings})
         assert isinstance(space, SearchSpace)
         decisions = next(space.enumerate())
@@ -87,9 +88,18 @@ def learned(a: torch.Tensor, kind: str, *, steps: int, rate: float) -> torch.nn.
 def main() -> None:
     """Print the error of every method on the same test vectors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=4000, help="steps of training")
+    parser.add_argument("--steps", type=int, default=800, help="steps of training")
     parser.add_argument("--kind", default="lista_cp", choices=("lista", "lista_cp"))
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--tied", action=argparse.BooleanOptionalAction, default=True, help="the same weights in all iterations"
+    )
+    parser.add_argument(
+        "--momentum",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on from the last two results, as FISTA",
+    )
     arguments = parser.parse_args()
     a = matrix()
     x = unknowns(TESTED, torch.Generator().manual_seed(2))
@@ -101,7 +111,8 @@ def main() -> None:
         best[name] = errors[threshold]
         print(f"{name:10} {best[name]:7.2f} dB  16 iterations, the best threshold of {len(errors)}: {threshold}")
     start = time.perf_counter()
-    model = learned(a, arguments.kind, steps=arguments.steps, rate=arguments.rate)
+    how = {"tied": arguments.tied, "momentum": arguments.momentum}
+    model = learned(a, arguments.kind, steps=arguments.steps, rate=arguments.rate, **how)
     with torch.inference_mode():
         found = error_db(model(y), x)
     seconds = time.perf_counter() - start
