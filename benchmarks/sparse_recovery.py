@@ -33,7 +33,8 @@ TESTED, BATCH = 1000, 64
 def matrix() -> torch.Tensor:
     """A Gaussian matrix with columns of length 1, (measurements, unknowns)."""
     drawn = torch.randn(MEASUREMENTS, UNKNOWNS, generator=torch.Generator().manual_seed(0))
-    return drawn / drawn.norm(dim=0)
+    lengths: torch.Tensor = drawn.norm(dim=0)
+    return drawn / lengths
 
 
 def unknowns(count: int, random: torch.Generator) -> torch.Tensor:
