@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 INDICES, LOOKED_UP = "_indices", "_from_codebook"
 """What the names of the indices of a weight, and of the nodes that look them up, end in."""
-_REPEATED = 4
-"""So many times more values than entries in its codebooks must a weight have."""
+_SHARE = 0.5
+"""Of a weight's bytes as floats: what indices and books may take."""
 _SIGNED = {8: TensorProto.INT8, 4: TensorProto.INT4, 2: TensorProto.INT2}
 _UNSIGNED = {8: TensorProto.UINT8, 4: TensorProto.UINT4, 2: TensorProto.UINT2}
 
@@ -34,18 +34,21 @@ class Codebook:
 
     @classmethod
     def of(cls, name: str, weights: npt.NDArray[Any], *, bits: int, by_row: bool) -> Codebook | None:
-        """The codebook that has every value of a weight, or None where so few bits cannot number them.
+        """The codebook that has every value of a weight, or None where so few bits cannot number them or the
+        values take too many bytes themselves.
 
         `by_row` allows one for each row of the first axis, where one for all does not do.
         """
         for rows in (1, len(weights)) if by_row else (1,):
             found = [np.unique(row, return_inverse=True) for row in weights.reshape(rows, -1)]
             size = max(len(values) for values, _ in found)
-            if size > 2**bits or _REPEATED * rows * size > weights.size:
+            if size > 2**bits:
                 continue
             books = np.stack([np.pad(values, (0, size - len(values)), mode="edge") for values, _ in found])
             indices = np.stack([numbers.reshape(-1) for _, numbers in found]).astype(np.uint8)
-            return cls(name, weights.shape, indices, books.astype(np.float32), bits)
+            made = cls(name, weights.shape, indices, books.astype(np.float32), bits)
+            if made.size_bytes <= _SHARE * 4 * weights.size:
+                return made
         return None
 
     @property

@@ -125,6 +125,14 @@ def test_a_codebook_for_every_channel_is_exact_too(context_of) -> None:
     assert _cost_of(done.file) == _cost_of(_plain(net, context))
 
 
+def test_a_small_layer_whose_norm_is_folded_in_keeps_its_three_values(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    with torch.no_grad():
+        net.one.weight.copy_(torch.tensor([-0.3, 0.0, 0.11])[torch.randint(0, 3, net.one.weight.shape)])
+    done = QuantizeWeights(bits=2, exclude=("two", "head")).apply(Model(net), context)
+    assert "changed the weights by 0.0000" in next(note.reason for note in done.notes if note.layer == "one")
+
+
 @pytest.mark.parametrize("three_axes", [False, True])
 def test_products_of_integers_run_in_the_runtime_and_count_alike(context_of, tmp_path, three_axes: bool) -> None:
     torch.manual_seed(0)
