@@ -65,7 +65,8 @@ class BundleContents:
     or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one per stage.
     `default` names the file that the loader runs unless told otherwise. `gives` says in words what comes out;
     `answers` is the source of a module that reads outputs and scores them (as `netwright.tasks.answers.classes`,
-    which stands in where nothing is given), with its `settings`.
+    which stands in where nothing is given), with its `settings`. `prepared` says what was done to inputs before they
+    were raw arrays, such as resizing.
     """
 
     name: str
@@ -73,6 +74,7 @@ class BundleContents:
     module: nn.Module
     preprocessing: Preprocessing
     classes: Sequence[str]
+    prepared: str = ""
     gives: str = ""
     answers: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -205,7 +207,12 @@ def _card(
             name: {"type": kind, "bytes": (folder / name).stat().st_size, "sha256": file_hash(folder / name)}
             for name, kind in models.items()
         },
-        "input": {"name": "input", "shape": list(shape), "type": "float32 after preprocessing.json"},
+        "input": {
+            "name": "input",
+            "shape": list(shape),
+            "type": "float32 after preprocessing.json",
+            "prepared": contents.prepared,
+        },
         "output": "output",
         "classes": list(contents.classes),
         "gives": _gives(contents),
@@ -256,6 +263,7 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
             "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
             *(ARCHIVED if contents.archive is not None else []),
             "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
+            *([f"Before that, {contents.prepared}: `load.py` expects it to be done."] if contents.prepared else []),
             "`card.json` has the measurements with their protocol, the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",
             *(["## Parity\n", *proofs, ""] if proofs else []),

@@ -132,6 +132,7 @@ def _contents(
         module=deployable.module,
         preprocessing=data.preprocessing,
         classes=data.classes,
+        prepared=task.prepared(),
         gives=task.targets().gives(task.shapes().output),
         answers=inspect.getsource(task.targets().answers),
         settings=data.answers,

@@ -83,6 +83,10 @@ class Task(Plugin):
         """How inputs are made ready, found in those of the training part."""
         return Preprocessing.of(inputs)
 
+    def prepared(self) -> str:
+        """What loading does to stored inputs to make them raw arrays, told to who runs the model; empty: nothing."""
+        return ""
+
     def where(self) -> str:
         """What messages call the source of the data, such as its path."""
         return name_of(self)

@@ -110,6 +110,27 @@ def test_the_loader_names_what_it_expected(folder: Path, tmp_path: Path) -> None
     assert "holds images; expected inputs and targets, or x_test and y_test" in done.stderr
 
 
+def test_names_of_classes_stand_for_their_numbers(folder: Path, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).integers(0, 4, len(RAW))
+    np.savez(tmp_path / "numbers.npz", inputs=RAW, targets=numbers)
+    np.savez(tmp_path / "names.npz", inputs=RAW, targets=np.array(list("abcd"))[numbers])
+    np.savez(tmp_path / "other.npz", inputs=RAW, targets=np.array(["e"] * len(RAW)))
+    by_number, by_name, other = (_run(folder, str(tmp_path / f"{n}.npz")) for n in ("numbers", "names", "other"))
+    assert by_number.returncode == by_name.returncode == 0
+    assert by_name.stdout.splitlines()[1] == by_number.stdout.splitlines()[1]
+    assert "'e' is no class of this model; its classes are a, b, c, d" in other.stderr
+
+
+def test_what_was_done_before_is_told_to_who_runs_the_model(contents: BundleContents, tmp_path: Path) -> None:
+    prepared = "images are resized to height 12 and width 12"
+    bundle = write_bundle(tmp_path / "bundle", replace(contents, prepared=prepared)).path
+    assert prepared in (bundle / "README.md").read_text(encoding="utf-8")
+    np.savez(tmp_path / "large.npz", inputs=RAW.repeat(2, axis=2), targets=np.zeros(len(RAW), int))
+    done = _run(bundle, str(tmp_path / "large.npz"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(f"not [300, 1, 24, 12]; {prepared}")
+
+
 def test_the_card_and_the_files_are_complete(folder: Path) -> None:
     assert set(verify_bundle(folder)) == {
         *("model.onnx", "model.int8.onnx", "weights.safetensors", "architecture.json"),

@@ -5,7 +5,7 @@ python load.py                                  what this folder is
 python load.py data.npz [--model NAME]          scores and latency on your data
 
 data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
-images as [N, H, W], [N, H, W, C] or [N, C, H, W], and raw targets, such as class numbers from 0. In a program:
+images as [N, H, W], [N, H, W, C] or [N, C, H, W], and raw targets, such as class numbers from 0 or names. In a program:
 
 from load import Model
 answers = Model("this/folder").predict(inputs)
@@ -48,7 +48,10 @@ class Model:
     def preprocess(self, inputs: np.ndarray) -> np.ndarray:
         """Raw inputs as the float32 batch that the network takes: (x * scale - mean) / std."""
         s = self.settings
-        batch = arrange(np.asarray(inputs), s["input_shape"]).astype(np.float32)
+        try:
+            batch = arrange(np.asarray(inputs), s["input_shape"]).astype(np.float32)
+        except ValueError as error:
+            raise ValueError("; ".join(filter(None, [str(error), self.card["input"].get("prepared")]))) from None
         shape = [1] * batch.ndim
         shape[s["axis"]] = -1
         batch *= np.float32(s["scale"])
@@ -80,6 +83,7 @@ def only_stores_integers(model: bytes) -> bool:
 
 def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
     """Raw inputs as [N, *shape]: the channel axis of images is added or moved to the front."""
+    given = list(x.shape)
     if len(shape) == 3 and x.ndim == 3 and shape[0] == 1:
         x = x[:, None]
     elif len(shape) == 3 and x.ndim == 4 and not fits(x, shape):
@@ -87,13 +91,23 @@ def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
     elif len(shape) == 2 and x.ndim == 2 and shape[1] == 1:
         x = x[:, :, None]
     if not fits(x, shape):
-        raise ValueError(f"inputs must be [N, {', '.join(map(str, shape))}], or images with channels last")
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"inputs must be [N, {wanted}], or images with channels last, not {given}")
     return np.ascontiguousarray(x)
 
 
 def fits(x: np.ndarray, shape: list[int | None]) -> bool:
     """Whether x is [N, *shape]; None in shape is any size."""
     return x.ndim == len(shape) + 1 and all(w in (None, h) for w, h in zip(shape, x.shape[1:], strict=True))
+
+
+def numbered(targets: np.ndarray, classes: list[str]) -> np.ndarray:
+    """Targets as they are, but names of classes as their numbers."""
+    if targets.dtype.kind != "U":
+        return targets
+    if unknown := sorted(set(targets.ravel().tolist()) - set(classes)):
+        sys.exit(f"{unknown[0]!r} is no class of this model; its classes are {', '.join(classes)}")
+    return np.asarray(np.vectorize(classes.index)(targets))
 
 
 def main() -> None:
@@ -112,6 +126,7 @@ def main() -> None:
         if any(name not in data for name in names):
             sys.exit(f"{chosen.data} holds {', '.join(data.files)}; expected inputs and targets, or x_test and y_test")
         inputs, targets = (data[name] for name in names)
+    targets = numbered(targets, model.card["classes"])
     print(summary(scores(model.outputs(inputs), targets, model.card["answers"]), len(targets)))
     one = model.preprocess(inputs[:1])
     times = []

@@ -76,6 +76,12 @@ class ImageClassification(Task):
     def where(self) -> str:
         return str(self.path)
 
+    def prepared(self) -> str:
+        if self.size is None:
+            return ""
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return f"images are resized to height {height} and width {width} (bilinear with anti-aliasing, as by Pillow)"
+
     def load(self) -> Arrays:
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
