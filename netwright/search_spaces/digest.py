@@ -7,7 +7,7 @@ block: a network of many equal cells costs little more to describe than one of t
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -57,12 +57,18 @@ class Tie(NamedTuple):
 class Digest:
     """What an outline comes to when its inputs follow a pattern.
 
+    It knows the shapes of the outline's tensors and not the outline, which keeps it in its notes: a circle would have
+    to be found by the garbage collector.
+
     `output` is a tensor's number: below the number of inputs the result is that input, ZERO it is zero.
     `counts` says whether anything in it has weights or is random, so that once and twice differ; `own` parameters
     are those not shared from the top.
     """
 
-    outline: Outline
+    shapes: tuple[Shape, ...]
+    sizes: tuple[int, ...]
+    shape: Shape
+    """What the outline gives out."""
     pattern: Pattern
     kept: Sequence[Kept]
     output: int
@@ -81,7 +87,7 @@ class Digest:
     def key(self) -> str:
         """A hash of what is computed from the inputs, made when it is first asked for."""
         if not self.hashed:
-            self.hashed, _ = _keyed(self.outline, self.kept, self.output, self.pattern)
+            self.hashed, _ = _keyed(self.shapes, self.shape, self.kept, self.output, self.pattern)
         return self.hashed
 
     @property
@@ -116,7 +122,8 @@ def _digest_like(item: Call, pattern: Pattern) -> Digest:
             return digest_of(block, pattern)
         kept.append(Kept(number, part, inputs, read, inner, times, zeros))
     own, macs = _counts(block, kept)
-    found = Digest(block, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.makes_zeros)
+    seen = block.shapes, block.sizes, block.output_shape
+    found = Digest(*seen, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.makes_zeros)
     block.notes[pattern] = found
     return found
 
@@ -131,7 +138,7 @@ def written_digest_of(outline: Outline) -> Digest:
 
 def cost_of(digest: Digest) -> Cost:
     """Parameters, multiply-accumulates and peak activation memory of one inference at batch 1."""
-    held = digest.outline.sizes[0]
+    held = digest.sizes[0]
     high, _ = _peak(digest, FIRST)
     return Cost(params=digest.params, macs=digest.macs, peak_activation_bytes=held + max(high, 0))
 
@@ -154,17 +161,20 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
             counts = counts or item.operation.random or item.params > 0
             tied = tied or bool(item.weights)
     # shared weights are told apart by hashes; without them these may never be needed
-    key, ties = _keyed(outline, kept, output, pattern) if tied else ("", [])
+    key, ties = _keyed(outline.shapes, outline.output_shape, kept, output, pattern) if tied else ("", [])
     top = [tie for tie in ties if tie.place[0] == "/"]
-    return Digest(outline, pattern, kept, output, counts, own, macs, top, tuple(sorted(reads)), makes_zeros, {}, key)
+    seen = outline.shapes, outline.sizes, outline.output_shape
+    return Digest(*seen, pattern, kept, output, counts, own, macs, top, tuple(sorted(reads)), makes_zeros, {}, key)
 
 
-def _keyed(outline: Outline, kept: Sequence[Kept], output: int, pattern: Pattern) -> tuple[str, list[Tie]]:
+def _keyed(
+    shapes: Sequence[Shape], shape: Shape, kept: Sequence[Kept], output: int, pattern: Pattern
+) -> tuple[str, list[Tie]]:
     """A hash of what is computed, and the layers that share weights."""
-    hashes, weighted, ties = _hashes(outline, kept, pattern)
-    parts = [hashes[output] if output != ZERO else _hash("zero", str(outline.output_shape))]
+    hashes, weighted, ties = _hashes(shapes, kept, pattern)
+    parts = [hashes[output] if output != ZERO else _hash("zero", str(shape))]
     parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
-    if any(count > 1 for count in weighted.values()):
+    if max(weighted.values(), default=0) > 1:
         # layers that are alike: the hashes so far do not say which of them is read where
         parts.append(wiring_key([_wire(entry, hashes) for entry in kept], output, hashes))
     if ties:
@@ -187,7 +197,8 @@ def _written(outline: Outline) -> Digest:
                 ties.append(Tie(item.weights, "", item.params))
     own, macs = _counts(outline, kept)
     pattern = tuple(range(arity))
-    return Digest(outline, pattern, kept, outline.output, True, own, macs, ties, pattern, False)
+    seen = outline.shapes, outline.sizes, outline.output_shape
+    return Digest(*seen, pattern, kept, outline.output, True, own, macs, ties, pattern, False)
 
 
 def _counts(outline: Outline, kept: Sequence[Kept]) -> tuple[int, int]:
@@ -285,13 +296,14 @@ def _needed(folded: Sequence[Kept], output: int) -> list[Kept]:
     return kept
 
 
-def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[dict[int, str], Counter[str], list[Tie]]:
+def _hashes(
+    shapes: Sequence[Shape], kept: Sequence[Kept], pattern: Pattern
+) -> tuple[dict[int, str], dict[str, int], list[Tie]]:
     """A hash of every tensor, how often each weighted one is made, and the layers that share weights."""
-    hashes = {n: f"input {n} {outline.input_shapes[n]}" for n in pattern if n != ZERO}
+    hashes = {n: f"input {n} {shapes[n]}" for n in pattern if n != ZERO}
     terms: dict[int, list[str]] = {}
-    weighted: Counter[str] = Counter()
+    weighted: dict[str, int] = {}
     ties: list[Tie] = []
-    shapes = outline.shapes
     for number, item, given, read, digest, times, _ in kept:
         if ZERO in read:
             places = range(len(given)) if digest is None else digest.reads
@@ -307,7 +319,7 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
                 own = _hash(key, *inputs)
                 inputs = [own]
                 if digest.counts:
-                    weighted[own] += 1
+                    weighted[own] = weighted.get(own, 0) + 1
                 for tie in digest.ties:
                     ties.append(Tie(tie.place, _hash(tie.key, own), tie.params))
         else:
@@ -318,7 +330,7 @@ def _hashes(outline: Outline, kept: Sequence[Kept], pattern: Pattern) -> tuple[d
                 terms[number] = inputs
             own = _hash(operation.key, *(sorted(inputs) if operation.commutative else inputs))
             if operation.random or item.params:
-                weighted[own] += 1
+                weighted[own] = weighted.get(own, 0) + 1
             if item.weights:
                 ties.append(Tie(item.weights, own, item.params))
         hashes[number] = own
@@ -362,16 +374,20 @@ def _peak(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
 
 
 def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
-    arity = len(digest.outline.input_shapes)
-    size = digest.outline.sizes
+    arity = len(digest.pattern)
+    size = digest.sizes
     last: dict[int, int] = {}
     for entry in digest.kept:
         for tensor in entry[3]:
             last[tensor] = entry[0]
     last.pop(digest.output, None)
+    ends: dict[int, list[int]] = {}
+    for tensor, number in last.items():
+        if tensor >= arity or tensor in dying:
+            ends.setdefault(number, []).append(tensor)
     alive = peak = 0
-    for number, _, inputs, read, inner, times, zeros in digest.kept:
-        ending = {n for n in read if last.get(n) == number and (n >= arity or n in dying)}
+    for number, _, inputs, _, inner, times, zeros in digest.kept:
+        ending = ends.get(number, ())
         if inner is None:
             alive += size[number]
             peak = max(peak, alive + zeros)

@@ -170,15 +170,15 @@ class GraphBuilder:
         Its identity then follows from that of the earlier one, and its operations are those of the earlier one in
         another size: most of the work of describing a network of one cell in several widths is saved.
         """
-        first = self._call(like).like or self._call(like).block
+        call = self._call(like)
+        first = call.like or call.block
         shapes, wanted = tuple([tensor.shape for tensor in inputs]), tuple(settings.items())
         outline = first.notes.get((shapes, wanted))
         if outline is None:
             outline = _resized(first, shapes, wanted) or self.block(block, *inputs, name=name, **settings)
             first.notes[shapes, wanted] = outline
-        made = self.embed(outline, *inputs, name=name or block.__name__.strip("_"))
-        self._items[-1] = self._call(made)._replace(like=first)
-        return made
+        scope = name or block.__name__.strip("_")
+        return self._append(Call(self._scopes, scope, outline, self._numbers(inputs), outline.output_shape, 1, first))
 
     def _call(self, made: Tensor) -> Call:
         item = self._items[self._numbers([made])[0] - len(self.inputs)]
@@ -240,7 +240,7 @@ def known(operation: Operation, shapes: tuple[Shape, ...]) -> tuple[Shape, int, 
     return found
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _outline_of(block: Block, shapes: tuple[Shape, ...], settings: tuple[tuple[str, Hashable], ...]) -> Outline:
     """What a block adds for inputs of these shapes."""
     net = GraphBuilder(*shapes)
@@ -265,7 +265,7 @@ def _resized(outline: Outline, shapes: tuple[Shape, ...], settings: tuple[tuple[
             if item.operation.family != "wiring":
                 return None
             shape, params, macs = item.operation.known.get(given) or known(item.operation, given)
-            items.append(item._replace(shape=shape, params=params, macs=macs))
+            items.append(Layer(item.scopes, item.name, item.operation, item.inputs, shape, item.weights, params, macs))
         else:
             block = item.block.notes.get((given, changes))
             if block is None:

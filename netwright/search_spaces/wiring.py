@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Read: TypeAlias = tuple[bool, list[int]]
 """Whether the order means something, and the tensors that are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """A tensor's number, a hash of how it is made, the tensors that it is made of.
 
     `ordered` says whether the order of those means something, `summed` whether a sum among them is part of this
@@ -69,10 +67,16 @@ def wiring_key(wires: Iterable[Wire], output: int, inputs: Mapping[int, str]) ->
 
 def _read_once(reads: Mapping[int, Read], keys: Mapping[int, str], result: int) -> bool:
     """Whether every tensor that has its like is read once; being the result counts as that."""
-    times = Counter([source for _, sources in reads.values() for source in sources])
-    times[result] += 1
+    several = {number for number, times in Counter(_sources(reads, result)).items() if times > 1}
     alike = Counter([keys[number] for number in reads])
-    return not any(times[number] > 1 for number in reads if alike[keys[number]] > 1)
+    return not any(alike[keys[number]] > 1 for number in several if number in reads)
+
+
+def _sources(reads: Mapping[int, Read], result: int) -> list[int]:
+    found = [result]
+    for _, sources in reads.values():
+        found += sources
+    return found
 
 
 def _ranks(looks: Mapping[int, Any]) -> dict[int, int]:

@@ -40,7 +40,7 @@ def outputs(space: SearchSpace, decisions: Decisions):
 
     graph = simplify(space.raw_graph(decisions, SHAPES))
     digest = digest_of(outline_of(graph))
-    hashes, weighted, _ = _hashes(digest.outline, digest.kept, (0,))
+    hashes, weighted, _ = _hashes(digest.shapes, digest.kept, (0,))
     role = {graph.nodes[entry.number - 1].name: hashes[entry.number] for entry in digest.kept}
     from netwright.search_spaces.compiler import compile_graph
 
