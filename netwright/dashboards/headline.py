@@ -42,7 +42,7 @@ def _latency(first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
         return {key: value for key, value in card.items() if key != "factor"} | {"note": _why(last)}
     if last["speedup"] is None:
         return card | {"better": "faster"}
-    return card | {key: rounded(last[f"speedup{end}"], 4) for key, end in _SPEED.items()} | {"better": "faster"}
+    return card | {key: rounded(last[f"speedup{end}"], 6) for key, end in _SPEED.items()} | {"better": "faster"}
 
 
 def _why(last: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def _cost(key: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
     card: Card = {"label": shown.label, "value": rounded(last[key]), "kind": shown.kind, "unit": shown.unit}
     if last is first:
         return card
-    factor = rounded(last[f"{key}_factor"], 4)
+    factor = rounded(last[f"{key}_factor"], 6)
     return card | {"before": rounded(first[key]), "factor": factor, "better": "smaller"}
 
 
