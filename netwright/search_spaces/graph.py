@@ -262,7 +262,7 @@ def _resized(outline: Outline, shapes: tuple[Shape, ...], settings: tuple[tuple[
     for item in outline.items:
         given = tuple([values[number] for number in item.inputs])
         if isinstance(item, Layer):
-            if item.operation.family != "wiring":
+            if not item.operation.sizeless:
                 return None
             shape, params, macs = item.operation.known.get(given) or known(item.operation, given)
             items.append(Layer(item.scopes, item.name, item.operation, item.inputs, shape, item.weights, params, macs))

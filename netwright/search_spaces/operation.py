@@ -59,6 +59,11 @@ class Operation(Plugin):
         """What comes out, parameters and multiply-accumulates, for inputs that were asked about before."""
         return {}
 
+    @cached_property
+    def sizeless(self) -> bool:
+        """Whether no attribute can be a size: each is a yes or no."""
+        return all(isinstance(getattr(self, name), bool) for name in type(self).model_fields)
+
     @abstractmethod
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """The shape that comes out; raises ShapeError when these inputs cannot be served."""

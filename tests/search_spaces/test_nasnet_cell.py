@@ -18,7 +18,8 @@ from netwright.search_spaces.cell_skeleton import cell_body
 from netwright.search_spaces.chooser import RejectedDecisionsError
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.cost import cost
-from netwright.search_spaces.graph import GraphBuilder
+from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.operations.first_channels import FirstChannels
 from netwright.search_spaces.outline import Call, Layer, Outline
 from netwright.search_spaces.spaces.nasnet_cell import NasnetCell
 
@@ -340,3 +341,12 @@ def test_a_cell_in_another_width_has_the_operations_that_its_function_would_writ
                 assert layers(item.block) == layers(net.outline(output))
                 resized += 1
     assert resized > 50
+
+
+def test_a_block_whose_own_layer_has_a_size_is_written_again():
+    def cut(net: GraphBuilder, x: Tensor, *, channels: int) -> Tensor:
+        return net.add(FirstChannels(count=channels), x)
+
+    net = GraphBuilder((8, 4, 4))
+    first = net.use(cut, net.input, channels=4)
+    assert net.use_like(first, cut, net.input, channels=6).shape == (6, 4, 4)
