@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from netwright.core.errors import ShapeError
 
@@ -14,10 +16,15 @@ Shape = tuple[int, ...]
 class Shapes:
     """Per-sample shapes of a task: `input` is (channels, height, width) or (time, features),
     `output` the number of classes or values, or a shape where the result is an image or a sequence.
+
+    Two things that a shape does not tell: with `tokens` the input is (time, 1) of whole numbers below that, each of
+    which stands for a word or a sign; `edges` of the last columns of a packed graph are features of its edges.
     """
 
     input: Shape
     output: int | Shape
+    tokens: int = 0
+    edges: int = 0
 
     @property
     def input_size(self) -> int:
@@ -35,3 +42,19 @@ class Shapes:
         if len(self.output_shape) != 1:
             raise ShapeError(f"this network gives one row of values, the task needs the shape {self.output_shape}")
         return self.output_shape[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; what is zero is left out."""
+        output = self.output if isinstance(self.output, int) else list(self.output)
+        more = {name: found for name, found in (("tokens", self.tokens), ("edges", self.edges)) if found}
+        return {"input": list(self.input), "output": output, **more}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Shapes:
+        output = data["output"]
+        return cls(
+            tuple(data["input"]),
+            output if isinstance(output, int) else tuple(output),
+            tokens=data.get("tokens", 0),
+            edges=data.get("edges", 0),
+        )

@@ -113,7 +113,7 @@ def build_table(
     """
     building = building or Building()
     machine = described_machine()
-    asked = {"space": spec_of(space), "shapes": _shapes_json(shapes), "building": building}
+    asked = {"space": spec_of(space), "shapes": shapes.to_json(), "building": building}
     asked |= {"machine": machine, "runtime": _runtime()}
     work = _Work.open(out.with_name(f"{out.name}.partial"), content_hash(asked), listener)
     try:
@@ -131,7 +131,7 @@ def build_table(
         runtime=_runtime(),
         protocol=building.protocol.model_dump(mode="json"),
         space=spec_of(space),
-        shapes=_shapes_json(shapes),
+        shapes=shapes.to_json(),
         samples=building.samples,
         seed=building.seed,
         call_ms=float(np.median(work.calls_ms)) if work.calls_ms else 0.0,
@@ -311,13 +311,7 @@ def space_of(table: LatencyTable) -> tuple[SearchSpace, Shapes]:
         raise NetwrightError("this table names no search space; give --space and --input with --classes")
     space = build("space", table.space)
     assert isinstance(space, SearchSpace)
-    output = table.shapes["output"]
-    return space, Shapes(tuple(table.shapes["input"]), output if isinstance(output, int) else tuple(output))
-
-
-def _shapes_json(shapes: Shapes) -> dict[str, Any]:
-    output = shapes.output if isinstance(shapes.output, int) else list(shapes.output)
-    return {"input": list(shapes.input), "output": output}
+    return space, Shapes.from_json(table.shapes)
 
 
 def _runtime() -> str:

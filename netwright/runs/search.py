@@ -46,8 +46,7 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
     record = StudyRecord(folder.database)
     record.take_over()
-    shapes = specification.task.shapes()
-    record.set_fact("shapes", {"input": shapes.input, "output": shapes.output})
+    record.set_fact("shapes", specification.task.shapes().to_json())
     record.set_fact("score", specification.task.primary().model_dump(mode="json"))
     record.close()
     return folder

@@ -136,7 +136,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         wanted=specification["search"]["trials"],
         counts=count_states(trials),
         score=Objective.parse(score) if score else ACCURACY,
-        graphs=Graphs(specification, _shapes(shapes), trials, trust=trust),
+        graphs=Graphs(specification, Shapes.from_json(shapes) if shapes else None, trials, trust=trust),
         winner=record.fact("winner"),
         stages=record.all_stages(),
         parity=record.fact("parity") or (),
@@ -154,13 +154,6 @@ def _state(folder: RunFolder, recorded: str) -> str:
     """The recorded state; a run whose driver was killed in the middle says so."""
     busy = recorded in ("searching", "compressing")
     return "interrupted" if busy and driver_is_gone(folder) else recorded
-
-
-def _shapes(stored: Mapping[str, Any] | None) -> Shapes | None:
-    if stored is None:
-        return None
-    output = stored["output"]
-    return Shapes(tuple(stored["input"]), tuple(output) if isinstance(output, list) else output)
 
 
 def _units(trials: Sequence[Trial]) -> dict[str, str]:

@@ -42,6 +42,8 @@ class Operation(Plugin):
     """Whether an input of zeros changes nothing, as in a sum."""
     random: ClassVar[bool] = False
     """Whether training draws random numbers here, so that two of them are not the same value."""
+    reads_tokens: ClassVar[bool] = False
+    """Whether its input is whole numbers that stand for words or signs."""
     inputs: ClassVar[int | None] = 1
     """How many inputs it takes; None for one or more."""
     family: ClassVar[Family] = "other"

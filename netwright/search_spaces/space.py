@@ -27,7 +27,7 @@ from netwright.search_spaces.cost import cost
 from netwright.search_spaces.digest import cost_of, digest_of, written_digest_of
 from netwright.search_spaces.domain import Value
 from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor, flatten
-from netwright.search_spaces.outline import Outline
+from netwright.search_spaces.outline import Layer, Outline
 
 if TYPE_CHECKING:
     from torch import fx
@@ -152,7 +152,13 @@ class SearchSpace(Plugin):
             raise ShapeError(
                 f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {shapes.output_shape}"
             )
-        return net.outline(output)
+        outline = net.outline(output)
+        if shapes.tokens and not _reads_tokens(outline):
+            raise ShapeError(
+                f"the inputs are numbers of words or signs, which the space {name_of(self)!r} would take for "
+                f"measurements; put an embedding under it: {{kind: stack, parts: [embedding, {name_of(self)}]}}"
+            )
+        return outline
 
     def identity(self, decisions: Decisions, shapes: Shapes) -> str:
         """A hash that is equal for equal networks, however they are written."""
@@ -240,6 +246,13 @@ class SearchSpace(Plugin):
                 continue
             return dict(chooser.decisions)
         raise SpaceError(f"no allowed architecture in {ATTEMPTS} draws from {name_of(self)!r}; last: {reason}")
+
+
+def _reads_tokens(outline: Outline) -> bool:
+    """Whether any layer looks numbers up."""
+    return any(
+        item.operation.reads_tokens if isinstance(item, Layer) else _reads_tokens(item.block) for item in outline.items
+    )
 
 
 def _one_word(value: Value) -> str:

@@ -12,6 +12,7 @@ import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
@@ -53,8 +54,8 @@ def inputs_of(name: str) -> tuple[Shapes, ...]:
 def _other(shapes: Shapes) -> Shapes:
     """The same input for one class more; an output that is an image stays, its input grows."""
     if len(shapes.output_shape) == 1:
-        return Shapes(shapes.input, shapes.classes + 1)
-    return Shapes((shapes.input[0] + 1, *shapes.input[1:]), shapes.output)
+        return replace(shapes, output=shapes.classes + 1)
+    return replace(shapes, input=(shapes.input[0] + 1, *shapes.input[1:]))
 
 
 def test_it_serves_at_least_two_example_inputs(name):

@@ -56,7 +56,9 @@ class GraphNetwork(SearchSpace):
 
     example_inputs: ClassVar[tuple[Shapes, ...]] = (Shapes((12, 20), 3), Shapes((9, 15), 1), Shapes((30, 40), 2))
 
-    edge_features: int = Field(default=0, ge=0, description="how many last columns are sums of edges' features")
+    edge_features: int | None = Field(
+        default=None, ge=0, description="how many last columns are sums of edges' features; default: as the task says"
+    )
     depth: tuple[int, int] = Field(default=(1, 4), description="least and most layers, the radius that a node sees")
     widths: tuple[int, ...] = Field(default=(8, 12, 16, 20), min_length=1, description="of a node's features")
     aggregations: tuple[Aggregation, ...] = Field(default=("sum", "mean", "max"), min_length=1)
@@ -94,7 +96,7 @@ class GraphNetwork(SearchSpace):
         )
 
     def lower(self, plan: Plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
-        layout = layout_of(shapes.input, edges=self.edge_features)
+        layout = layout_of(shapes.input, edges=shapes.edges if self.edge_features is None else self.edge_features)
         with net.scope("graph"):
             presence, nodes, adjacency, edges = _parts(net, layout)
         read = {"mode": plan.read_out, "features": plan.fingerprint}
