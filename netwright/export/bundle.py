@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 IMPORTED = "from netwright.tasks.answers.classes import answers, scores, summary\n"
 """The line of the loader's template that what reads the outputs is written in place of."""
 
+READ = "from netwright.tasks.readers.arrays import read\n"
+"""The same for what makes numbers of raw inputs."""
+
 KNOWN_IMPORTS = (
     "from __future__ import annotations",
     "from collections.abc import Mapping",
@@ -65,8 +68,9 @@ class BundleContents:
     or patch as plain JSON; left out, the layers are listed. `measurements` are rows of a table, one per stage.
     `default` names the file that the loader runs unless told otherwise. `gives` says in words what comes out;
     `answers` is the source of a module that reads outputs and scores them (as `netwright.tasks.answers.classes`,
-    which stands in where nothing is given), with its `settings`. `prepared` says what was done to inputs before they
-    were raw arrays, such as resizing.
+    which stands in where nothing is given), with its `settings`; `reader` is that of one that makes numbers of raw
+    inputs, with its settings in `reading`, whose `raw` says what they are. `prepared` says what was done to inputs
+    before they were raw arrays, such as resizing.
     """
 
     name: str
@@ -78,6 +82,8 @@ class BundleContents:
     gives: str = ""
     answers: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    reader: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
     int8: Path | None = None
     compressed: Path | None = None
     archive: Path | None = None
@@ -160,7 +166,8 @@ def _fill(folder: Path, contents: BundleContents) -> None:
     architecture = contents.architecture or describe(contents.module, input_shape=[s or 0 for s in shape])
     write_weights(contents.module, folder / "weights.safetensors", architecture=architecture)
     (folder / "weights.json").rename(folder / "architecture.json")
-    _write_json(folder / "preprocessing.json", {**contents.preprocessing.to_json(), "input_shape": shape})
+    settings = {**contents.preprocessing.to_json(), "input_shape": shape, "reading": dict(contents.reading)}
+    _write_json(folder / "preprocessing.json", settings)
     _write_json(folder / CARD, _card(contents, models, shape, folder))
     (folder / "load.py").write_text(_loader(contents), encoding="utf-8")
     (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
@@ -229,10 +236,13 @@ def _gives(contents: BundleContents) -> str:
 
 
 def _loader(contents: BundleContents) -> str:
-    """The loader, with what reads and scores the outputs written into it."""
+    """The loader, with what makes numbers of inputs and what reads and scores the outputs written into it."""
+    tasks = files("netwright.tasks")
     template = files("netwright.export").joinpath("templates", "load.py").read_text(encoding="utf-8")
-    source = contents.answers or files("netwright.tasks.answers").joinpath("classes.py").read_text(encoding="utf-8")
-    return template.replace(IMPORTED, _definitions(source))
+    reader = contents.reader or tasks.joinpath("readers", "arrays.py").read_text(encoding="utf-8")
+    answers = contents.answers or tasks.joinpath("answers", "classes.py").read_text(encoding="utf-8")
+    written = f"{_definitions(answers).rstrip()}\n\n{_definitions(reader)}"
+    return template.replace(IMPORTED, written).replace(READ, "")
 
 
 def _definitions(source: str) -> str:
@@ -263,6 +273,11 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
             "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
             *(ARCHIVED if contents.archive is not None else []),
             "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
+            *(
+                [f"Raw inputs are {raw}, which `load.py` makes numbers of."]
+                if (raw := contents.reading.get("raw"))
+                else []
+            ),
             *([f"Before that, {contents.prepared}: `load.py` expects it to be done."] if contents.prepared else []),
             "`card.json` has the measurements with their protocol, the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",

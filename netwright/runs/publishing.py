@@ -136,6 +136,8 @@ def _contents(
         gives=task.targets().gives(task.shapes().output),
         answers=inspect.getsource(task.targets().answers),
         settings=data.answers,
+        reader=inspect.getsource(task.reader()),
+        reading=data.reading,
         architecture=deployable.architecture,
         decisions=deployable.decisions,
         parity=parity,
@@ -295,7 +297,8 @@ def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder:
     else:
         file_format.write(deployable.module, path, example=example, architecture=deployable.architecture)
     session = file_format.opened(path)
-    settings = {**data.preprocessing.to_json(), "input_shape": list(example.shape[1:])}
+    shape = list(example.shape[1:])
+    settings = {**data.preprocessing.to_json(), "input_shape": shape, "reading": dict(data.reading)}
     (folder / "preprocessing.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if session is not None:
         proof = {"file": path.name, **_proof(run, session, deployable.module, **judged).to_json()}

@@ -26,13 +26,15 @@ class Arrays:
 
     Inputs are images [N, channels, height, width] or sequences [N, time, features]; targets are class numbers [N]
     from 0, or what the task's kind of target takes. A missing `validation` or `test` part is split off `train`.
-    `classes` names the classes; left empty, they are called by their number.
+    `classes` names the classes; left empty, they are called by their number. `reading` holds what the task's reader
+    made numbers of raw inputs by, such as a vocabulary, as plain JSON.
     """
 
     train: Pair
     validation: Pair | None = None
     test: Pair | None = None
     classes: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def parts(self) -> dict[str, Pair]:
         """The parts that are there, by name."""
@@ -54,6 +56,7 @@ class Arrays:
             validation=done.get("validation"),
             test=done.get("test"),
             classes=self.classes,
+            reading=self.reading,
         )
 
 
@@ -168,7 +171,7 @@ class TaskData:
 
     `calibration` is a fixed random part of `train`, `preprocessing` holds statistics of `train` only,
     `classes` the names of the classes in the order of their numbers, `answers` what must be known to read outputs
-    (plain JSON), `fingerprint` the SHA-256 of all arrays.
+    (plain JSON), `reading` what raw inputs were made numbers by, `fingerprint` the SHA-256 of all arrays.
     """
 
     train: Split
@@ -179,6 +182,7 @@ class TaskData:
     classes: tuple[str, ...]
     fingerprint: str
     answers: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fingerprint_of(splits: Iterable[Split], classes: tuple[str, ...]) -> str:

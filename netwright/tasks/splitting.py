@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -37,16 +37,11 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
     `preprocess` makes the preprocessing from the training inputs.
     """
     splits, classes = checked(arrays, targets, where=where)
-    train = splits["train"]
-    missing = [part for part in ("test", "validation") if part not in splits]
-    targets.check_enough(train, classes, parts=1 + len(missing), where=where)
-    for part in missing:
-        # Both fractions are of all given samples, so the second one is larger in what is left.
-        fraction = test_fraction if part == "test" else validation_fraction
-        share = fraction * len(splits["train"]) / len(train)
-        groups = targets.strata(train.targets)
-        train, splits[part] = _parted(train, groups, share, seed=derive_seed("split", part, seed))
-    parts = [_shared(cut(split)) for split in (train, splits["validation"], splits["test"])]
+    targets.check_enough(splits["train"], classes, parts=4 - len(splits), where=where)
+    splits = with_all_parts(
+        splits, targets, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
+    )
+    parts = [_shared(cut(splits[name])) for name in ("train", "validation", "test")]
     train = parts[0]
     order = stratified_order(targets.strata(train.targets), seed=derive_seed("calibration", seed))
     preprocessing = preprocess(train.inputs)
@@ -58,8 +53,28 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
         preprocessing=preprocessing,
         classes=classes,
         answers=targets.settings(train, preprocessing, classes),
+        reading=arrays.reading,
         fingerprint=fingerprint_of(parts, classes),
     )
+
+
+def with_all_parts(
+    splits: Mapping[str, Split], targets: Targets, *, validation_fraction: float, test_fraction: float, seed: int
+) -> dict[str, Split]:
+    """The splits with those that are missing taken off the training part; `targets` says by which groups.
+
+    A task that learns from the training part while it loads, such as a vocabulary, calls this itself.
+    """
+    found, given = dict(splits), len(splits["train"])
+    for part in ("test", "validation"):
+        if part in splits:
+            continue
+        # Both fractions are of all given samples, so the second one is larger in what is left.
+        train = found["train"]
+        share = (test_fraction if part == "test" else validation_fraction) * given / len(train)
+        groups = targets.strata(train.targets)
+        found["train"], found[part] = _parted(train, groups, share, seed=derive_seed("split", part, seed))
+    return found
 
 
 def _shared(split: Split) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shapes
 from netwright.tasks.data import AnyArray, Arrays, FloatArray, Preprocessing, Split, TaskData
+from netwright.tasks.readers import arrays
 from netwright.tasks.splitting import prepared
 from netwright.tasks.targets import ClassNumbers, Targets
 
@@ -82,6 +84,10 @@ class Task(Plugin):
     def preprocess(self, inputs: AnyArray) -> Preprocessing:
         """How inputs are made ready, found in those of the training part."""
         return Preprocessing.of(inputs)
+
+    def reader(self) -> ModuleType:
+        """The module whose `read` makes numbers of raw inputs; the bundle's loader carries it, and `data().reading`."""
+        return arrays
 
     def prepared(self) -> str:
         """What loading does to stored inputs to make them raw arrays, told to who runs the model; empty: nothing."""
@@ -162,22 +168,22 @@ class Task(Plugin):
 def _loaded(task: Task) -> Arrays:
     """What `load` gives; whatever goes wrong in a task of somebody's own is told as theirs to mend."""
     try:
-        arrays = task.load()
+        found = task.load()
     except NetwrightError:
         raise
     except Exception as error:
         if type(task).__module__.startswith("netwright."):
             raise
         raise DataError(f"{name_of(task)}.load failed: {type(error).__name__}: {error}") from error
-    if not isinstance(arrays, Arrays):
-        came = type(arrays).__name__
+    if not isinstance(found, Arrays):
+        came = type(found).__name__
         raise DataError(f"{name_of(task)}.load gave a {came}; return Arrays(train=(inputs, targets))")
-    for part, pair in arrays.parts().items():
+    for part, pair in found.parts().items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise DataError(
                 f"{name_of(task)}.load gave no pair of inputs and targets as {part}; give (inputs, targets)"
             )
-    return arrays
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,8 @@ python load.py                                  what this folder is
 python load.py data.npz [--model NAME]          scores and latency on your data
 
 data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
-images as [N, H, W], [N, H, W, C] or [N, C, H, W], and raw targets, such as class numbers from 0 or names. In a program:
+images as [N, H, W], [N, H, W, C] or [N, C, H, W], texts as they are, and raw targets, such as class numbers from 0 or
+names. In a program:
 
 from load import Model
 answers = Model("this/folder").predict(inputs)
@@ -26,6 +27,7 @@ import numpy as np
 import onnxruntime as ort
 
 from netwright.tasks.answers.classes import answers, scores, summary
+from netwright.tasks.readers.arrays import read
 
 HERE = Path(__file__).resolve().parent
 
@@ -49,7 +51,7 @@ class Model:
         """Raw inputs as the float32 batch that the network takes: (x * scale - mean) / std."""
         s = self.settings
         try:
-            batch = arrange(np.asarray(inputs), s["input_shape"]).astype(np.float32)
+            batch = arrange(read(np.asarray(inputs), s["reading"]), s["input_shape"]).astype(np.float32)
         except ValueError as error:
             raise ValueError("; ".join(filter(None, [str(error), self.card["input"].get("prepared")]))) from None
         shape = [1] * batch.ndim
