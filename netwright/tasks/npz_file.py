@@ -34,7 +34,7 @@ def read_arrays(path: Path) -> Arrays:
     `train_labels`, `inputs_test`/`targets_test`, or without a part: `inputs`/`targets`. Upper or lower
     case does not matter. `class_names` is optional.
     """
-    stored = _read(path)
+    stored = read_stored(path)
     by_name = {key.lower(): key for key in stored}
     if len(by_name) < len(stored):
         raise DataError(f"{path} has arrays whose names differ only by case: {', '.join(stored)}; rename them")
@@ -72,7 +72,8 @@ def write_arrays(
     return path
 
 
-def _read(path: Path) -> dict[str, AnyArray]:
+def read_stored(path: Path) -> dict[str, AnyArray]:
+    """All arrays of an .npz file by name; raises DataError that names the file."""
     if not path.is_file():
         raise DataError(f"{path} is not a file; give the path of an .npz file")
     if not zipfile.is_zipfile(path):

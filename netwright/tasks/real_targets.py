@@ -1,8 +1,8 @@
-"""Targets that are real numbers: values of a sample, or whole images."""
+"""Targets that are real numbers: values of a sample, the next rows of a series, or whole images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,6 +12,7 @@ import numpy as np
 from netwright.core.errors import DataError
 from netwright.core.records import Objective
 from netwright.core.shapes import Shape
+from netwright.tasks.answers import forecasts as forecast_answers
 from netwright.tasks.answers import images as image_answers
 from netwright.tasks.answers import values as value_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
@@ -64,6 +65,34 @@ class RealValues(Targets):
 
     def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts(RealValues):
+    """The next `rows` rows of a series, flat: [N, rows * columns].
+
+    `training` gives the rows [time, columns] of the training part, whose deviations are the units of the loss, and
+    `relative` says that targets count from the last row seen, so that nothing need be added to them.
+    """
+
+    rows: int
+    training: Callable[[], AnyArray]
+    relative: bool = False
+
+    input_axes: ClassVar[tuple[int, ...]] = (3,)
+    answers: ClassVar[ModuleType] = forecast_answers
+    primary: ClassVar[Objective] = Objective(metric="standardised_mse", direction="minimize")
+
+    def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
+        found = Preprocessing.of(self.training())
+        mean = [0.0] * len(found.mean) if self.relative else list(found.mean)
+        return {"mean": mean * self.rows, "std": list(found.std) * self.rows, "rows": self.rows}
+
+    def gives(self, output: int | Shape) -> str:
+        assert isinstance(output, int)
+        columns = output // self.rows
+        steps = f"the next {self.rows} rows" if self.rows > 1 else "the next row"
+        return f"gives {steps} of {columns} column{'s' if columns > 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,39 @@
-"""A .csv table of numbers, read into inputs and targets by the names of its columns."""
+"""A .csv table of numbers, read by the names of its columns: inputs and targets, or the columns of a series."""
 
 from __future__ import annotations
 
 import csv
+import gzip
+import lzma
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from netwright.core.errors import DataError, suggestion
-from netwright.tasks.data import Pair
+from netwright.tasks.data import AnyArray, Pair
+
+OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a .csv table, compressed or not."""
+    name = path.with_suffix("").name if path.suffix.lower() in OPENERS else path.name
+    return name.lower().endswith((".csv", ".tsv"))
+
+
+def read_series(path: Path, *, ignore: Sequence[str] = ()) -> tuple[list[str], AnyArray]:
+    """The names of the columns and their values [time, columns] in float64, but those to ignore.
+
+    A column whose first value is no number, such as the date, is left out too. Raises DataError.
+    """
+    names, rows = _read(path)
+    check_names(path, ignore, names)
+    kept = [name for place, name in enumerate(names) if name not in ignore and _is_number(rows[0][place])]
+    if not kept:
+        raise DataError(f"{path} has no column of numbers; it has {', '.join(names)}")
+    return kept, _numbers(path, names, rows, kept)
 
 
 def read_table(path: Path, *, targets: Sequence[str] = (), ignore: Sequence[str] = ()) -> Pair:
@@ -19,22 +43,35 @@ def read_table(path: Path, *, targets: Sequence[str] = (), ignore: Sequence[str]
     """
     names, rows = _read(path)
     wanted = list(targets) or names[-1:]
-    for name in [*wanted, *ignore]:
-        if name not in names:
-            raise DataError(f"{path} has no column {name!r}{suggestion(name, names)}; it has {', '.join(names)}")
+    check_names(path, [*wanted, *ignore], names)
     inputs = [name for name in names if name not in wanted and name not in ignore]
     if not inputs:
         raise DataError(f"{path} has no column left for the inputs; it has {', '.join(names)}")
     return _numbers(path, names, rows, inputs), _numbers(path, names, rows, wanted)
 
 
+def check_names(path: Path, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """Raise DataError when a wanted column is not there, with the nearest name."""
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"{path} has no column {name!r}{suggestion(name, names)}; it has {', '.join(names)}")
+
+
+def _text(path: Path) -> IO[str]:
+    """The table as text, unpacked where its name ends in .gz or .xz."""
+    opener = OPENERS.get(path.suffix.lower())
+    if opener is None:
+        return path.open(newline="", encoding="utf-8-sig")
+    return opener(path, "rt", newline="", encoding="utf-8-sig")  # type: ignore[no-any-return,operator]
+
+
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with _text(path) as stream:
             first = stream.readline()
             stream.seek(0)
             lines = [line for line in csv.reader(stream, delimiter=_delimiter(first)) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error}); save it as comma-separated UTF-8 text") from None
     if len(lines) < 2:
         raise DataError(f"{path} has no row of values; the first row names the columns")

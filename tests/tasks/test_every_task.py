@@ -88,6 +88,9 @@ def test_the_split_seed_decides_the_split(task: Task) -> None:
     again = type(task).model_validate({**task.model_dump(), "flip": False})
     other = type(task).model_validate({**task.model_dump(), "split_seed": 1})
     assert again.data().fingerprint == task.data().fingerprint
+    if len(task.load().parts()) == 3:  # every part is given, nothing is left to split
+        assert other.data().fingerprint == task.data().fingerprint
+        return
     assert other.data().fingerprint != task.data().fingerprint
     assert rows(other.data().validation.inputs) != rows(task.data().validation.inputs)
 

@@ -14,7 +14,7 @@ from netwright.tasks.images import channels_first
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import RealValues
-from netwright.tasks.table import read_table
+from netwright.tasks.table import is_table, read_table
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 
@@ -60,7 +60,7 @@ class Regression(Task):
     def load(self) -> Arrays:
         if not self.path.is_file():
             raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
-        if self.path.suffix.lower() == ".csv":
+        if is_table(self.path):
             return Arrays(train=read_table(self.path, targets=self.columns, ignore=self.ignore))
         if self.columns or self.ignore:
             raise DataError(f"{self.path}: columns are named for a .csv table; an .npz file has none")

@@ -1,0 +1,140 @@
+"""Forecasting: windows in the order of time, errors in the units of the series, sentences for what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netwright.core.errors import DataError
+from netwright.tasks.kinds.forecasting import Forecasting
+from netwright.tasks.kinds.regression import Regression
+
+ROWS = np.column_stack([np.arange(100.0), 1000 * np.sin(np.arange(100.0))])
+
+
+def table(folder: Path, name: str = "series.csv") -> Path:
+    lines = [f"2020-01-01 {row:02d}:00,{rise:g},{wave:.4f}" for row, (rise, wave) in enumerate(ROWS)]
+    text = "\n".join(["date,rise,wave", *lines]).encode()
+    path = folder / name
+    opened = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+    with opened(path, "wb") as stream:  # type: ignore[operator]
+        stream.write(text)
+    return path
+
+
+def task(path: Path, **settings: Any) -> Forecasting:
+    return Forecasting.parse({"path": str(path), "window": 5, "horizon": 2, **settings})
+
+
+def test_parts_follow_each_other_and_share_no_forecast_row(tmp_path: Path) -> None:
+    data = task(table(tmp_path), columns=["rise"], parts=[60, 20, 10]).data()
+    train, validation, test = data.train, data.validation, data.test.read()
+    assert train.inputs.shape == (54, 5, 2)
+    assert train.inputs[0, :, 0].tolist() == [0, 1, 2, 3, 4]
+    assert train.targets[0].tolist() == [5, 6]
+    assert (train.targets.min(), train.targets.max()) == (5, 59)
+    assert (validation.targets.min(), validation.targets.max()) == (60, 79)
+    assert (test.targets.min(), test.targets.max()) == (80, 89)
+    assert validation.inputs[0, :, 0].tolist() == [55, 56, 57, 58, 59]
+
+
+def test_a_stride_thins_the_training_windows_alone(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    all_of_them, some = task(path).data(), task(path, stride=3).data()
+    assert len(some.train) == -(-len(all_of_them.train) // 3)
+    assert len(some.validation) == len(all_of_them.validation)
+
+
+def test_columns_count_in_deviations_of_their_training_rows_and_errors_are_in_units(tmp_path: Path) -> None:
+    found = task(table(tmp_path), parts=[60, 20, 20])
+    data = found.data()
+    std = ROWS[:60].std(axis=0)
+    assert data.answers["std"] == pytest.approx([*std, *std], rel=1e-5)
+    targets = data.validation.targets
+    outputs = (targets - np.array(data.answers["mean"])) / np.array(data.answers["std"])
+    outputs[:, 0::2] += 1 / std[0]  # the rise is one too high, the wave is right
+    score = found.score(outputs.astype(np.float32), targets)
+    assert score["rmse"] == pytest.approx(np.sqrt(0.5), rel=1e-3)
+    assert score["mae"] == pytest.approx(0.5, rel=1e-3)
+    assert score["standardised_mse"] == pytest.approx(0.5 / std[0] ** 2, rel=1e-3)
+    kind = found.targets()
+    assert kind.answers.answers(outputs, data.answers).shape == (len(targets), 2, 2)
+    assert kind.gives(found.shapes().output) == "gives the next 2 rows of 2 columns"
+
+
+def test_relative_forecasts_count_from_the_last_row_seen(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    plain, relative = task(path, columns=["wave"]), task(path, columns=["wave"], relative=True)
+    past, after = plain.data().test.read().inputs, plain.data().test.read().targets
+    found = relative.data().test.read()
+    assert np.allclose(found.inputs, past - past[:, -1:], atol=1e-3)
+    assert np.allclose(found.targets, after - past[:, -1, 1:], atol=1e-3)
+    assert relative.data().answers["mean"] == [0, 0]
+    assert "added to the forecast" in relative.prepared()
+    assert not plain.prepared()
+
+
+@pytest.mark.parametrize("name", ["series.csv.gz", "series.csv.xz"])
+def test_compressed_tables_are_read_as_the_plain_ones(tmp_path: Path, name: str) -> None:
+    plain = task(table(tmp_path)).data()
+    assert task(table(tmp_path, name)).data().fingerprint == plain.fingerprint
+    settings = {"path": str(tmp_path / name), "ignore": ["date"]}
+    assert Regression.parse(settings).shapes().input == (1,)
+
+
+def test_an_npz_file_holds_one_array_and_perhaps_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bare.npz", prices=ROWS)
+    np.savez(tmp_path / "named.npz", prices=ROWS, names=["rise", "wave"])
+    np.savez(tmp_path / "one.npz", ROWS[:, 0])
+    bare, named = task(tmp_path / "bare.npz", columns=["1"]), task(tmp_path / "named.npz", columns=["wave"])
+    assert bare.data().fingerprint == named.data().fingerprint
+    assert task(tmp_path / "named.npz", ignore=["rise"]).shapes().input == (5, 1)
+    assert task(tmp_path / "one.npz").shapes().input == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"columns": ["wabe"]}, "no column 'wabe'.*wave.*it has rise, wave"),
+        ({"columns": ["date"]}, "no column 'date'"),
+        ({"ignore": ["rise", "wave"]}, "no column of numbers"),
+        ({"parts": [90, 20, 20]}, "has 100 rows, which cannot be parted into"),
+        ({"horizon": 40}, "rows 70 to 85 hold no window of 5 rows with 40 after it.*shorter"),
+        ({"window": 90}, "train part: rows 0 to 70 hold no window"),
+    ],
+)
+def test_what_does_not_fit_is_said(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        task(table(tmp_path), **settings).data()
+
+
+def test_holes_and_wrong_arrays_are_refused(tmp_path: Path) -> None:
+    holes = ROWS.copy()
+    holes[3, 1] = np.nan
+    np.savez(tmp_path / "holes.npz", holes)
+    np.savez(tmp_path / "two.npz", x=ROWS, y=ROWS)
+    np.savez(tmp_path / "names.npz", x=ROWS, names=["a", "a"])
+    np.savez(tmp_path / "cube.npz", x=ROWS[None])
+    for name, words in (
+        ("holes", "1 of 200 values that are nan"),
+        ("two", "holds x, y; give one array"),
+        ("names", "2 columns and 1 different names"),
+        ("cube", r"shape \(1, 100, 2\); give numbers"),
+        ("missing", "does not exist"),
+    ):
+        with pytest.raises(DataError, match=words):
+            task(tmp_path / f"{name}.npz").data()
+    (tmp_path / "bad.csv.xz").write_bytes(b"not compressed")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        task(tmp_path / "bad.csv.xz").data()
+
+
+def test_windows_larger_than_memory_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", np.zeros((4000, 1000), np.float16))
+    with pytest.raises(DataError, match=r"windows take .* GiB; set a stride"):
+        task(tmp_path / "wide.npz", window=2000, horizon=1, parts=[3900, 50, 50]).data()
