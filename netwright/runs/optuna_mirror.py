@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial, TrialState
+from netwright.runs.database import URL, connector, explain_errors
 from netwright.runs.record import is_finished
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Real
 from netwright.search_spaces.space import SearchSpace
@@ -32,9 +33,8 @@ class OptunaMirror:
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self._storage = optuna.storages.RDBStorage(
-                f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}}
-            )
+            self._storage = optuna.storages.RDBStorage(URL, engine_kwargs={"creator": connector(path)})
+            explain_errors(self._storage.engine, path)
             directions = [objective.direction or "minimize" for objective in objectives]
             self._study = optuna.create_study(
                 storage=self._storage, study_name=name, directions=directions, load_if_exists=True

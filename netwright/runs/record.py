@@ -19,6 +19,7 @@ from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import RunError
 from netwright.core.files import canonical_json
 from netwright.core.records import FINISHED, Measurement, Trial, TrialState
+from netwright.runs.database import open_engine
 from netwright.runs.executor import Outcome
 
 metadata = sql.MetaData()
@@ -83,7 +84,7 @@ class StudyRecord:
         self._path = path
         self._clock: Clock = clock or SystemClock()
         self._epoch = -1
-        self._engine = _engine(path, read_only=read_only)
+        self._engine = open_engine(path, read_only=read_only)
         try:
             if not read_only:
                 metadata.create_all(self._engine)
@@ -225,30 +226,6 @@ def is_finished(trial: Trial) -> bool:
 def count_states(found: Sequence[Trial]) -> dict[str, int]:
     """How many trials are in each state."""
     return {str(state): sum(trial.state == state for trial in found) for state in TrialState}
-
-
-def _engine(path: Path, *, read_only: bool) -> sql.Engine:
-    if not read_only:
-        engine = sql.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        sql.event.listen(engine, "connect", _durable)
-        return engine
-    mode = "mode=ro" if _writable_beside(path) else "immutable=1"
-    return sql.create_engine(f"sqlite:///file:{path}?{mode}&uri=true", connect_args={"timeout": 30})
-
-
-def _writable_beside(path: Path) -> bool:
-    """Whether SQLite may put its side files next to the database, which a live reader needs."""
-    import os
-
-    return os.access(path.parent, os.W_OK)
-
-
-def _durable(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
 
 
 def _fact(connection: sql.Connection, name: str) -> Any:
