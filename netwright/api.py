@@ -208,15 +208,22 @@ def run(
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
-    """Do all that a recipe describes: search, full training, compression, bundle, report."""
+    """Do all that a recipe describes: search, full training, compression if there is any, bundle, report."""
     view = search(recipe, out=out, overrides=overrides, listener=listener)
-    return compress(view.path, listener=listener)
+    return compress(view.path, recipe=_none_needed(view), listener=listener)
 
 
 def resume_run(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
     """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
     view = resume(run, overrides=overrides, listener=listener)
-    return compress(view.path, listener=listener)
+    return compress(view.path, recipe=_none_needed(view), listener=listener)
+
+
+def _none_needed(view: RunView) -> Recipe | None:
+    """A compression without passes for a run that describes none: its winner is trained in full, proven and tested."""
+    from netwright.compression.recipe import Recipe
+
+    return None if view.specification.get("compress") else Recipe()
 
 
 def quickstart(

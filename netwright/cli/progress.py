@@ -65,8 +65,13 @@ def _sentence(event: Event) -> str:
         total = f" of {facts['epochs']}" if "epochs" in facts else ""
         score = str(facts.get("score", "accuracy"))
         value = facts.get(f"validation_{score}", 0)
-        return f"{what}: epoch {facts['epoch']:g}{total}, validation {score.replace('_', ' ')} {value:.4f}"
+        return f"{what}: epoch {facts['epoch']:g}{total}, validation {score.replace('_', ' ')} {_figure(value)}"
     return ""
+
+
+def _figure(value: float) -> str:
+    """Four places, or four digits where a score is so small in its unit that places would hide it."""
+    return f"{value:.4f}" if abs(value) >= 0.1 or value == 0 else f"{value:.4g}"
 
 
 def _stage_line(facts: Mapping[str, Any]) -> str:
@@ -74,7 +79,7 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
     score = str(facts.get("score", "accuracy"))
     value, latency = row.get(score), row.get("latency_ms")
     parts = [f"{row.get('stage', '')}:"]
-    parts.append(f"{score} {value:.4f}" if value is not None else f"{score} -")
+    parts.append(f"{score} {_figure(value)}" if value is not None else f"{score} -")
     without = "latency NOISY" if (row.get("latency") or {}).get("noisy") else "latency -"
     parts.append(f"{latency:.3f} ms" if latency is not None else without)
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")

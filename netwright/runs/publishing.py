@@ -216,7 +216,7 @@ def _compressed(run: OpenRun) -> Deployable:
     number = winner["trial"]
     model, file = (run.folder.path / facts[name] for name in ("float_file", "file"))
     return Deployable(
-        name=f"{run.specification.name}-compressed",
+        name=f"{run.specification.name}{'-compressed' if sum(row.get('kept', True) for row in stages) > 1 else ''}",
         module=module,
         model=model,
         file=file if file_hash(file) != file_hash(model) else None,

@@ -56,22 +56,35 @@ def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def summary_sentence(view: RunView) -> str:
     """What became of the winner, in a few lines; every figure is computed from the record."""
     kept = [row for row in view.stages if row.get("kept", True)]
-    if len(kept) < 2:
-        return "No compression stage was kept; the winner is deployed as it is."
-    first, last = kept[0], kept[-1]
-    lines = [
-        f"{first['size_bytes'] / last['size_bytes']:.2f}x smaller on disk "
-        f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}."
-    ]
+    lines = [_kept(kept, tried=len(view.stages) > 1)]
     tested = view.test or {}
     names = ("model.int8.onnx", "model.compressed.onnx", "model.onnx")
     final = next((tested[name] for name in names if name in tested), None)
     if final is not None and "winner" in tested:
-        lines.append(_tested(tested["winner"], final, score=view.score.metric))
+        score = view.score.metric
+        changed = len(kept) > 1
+        lines.append(_tested(tested["winner"], final, score=score) if changed else _tested_once(final, score=score))
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
     if rolled:
         lines.append(f"Rolled back because they did not help: {', '.join(rolled)}; the report says why.")
     return "\n".join(lines)
+
+
+def _kept(kept: Sequence[Mapping[str, Any]], *, tried: bool) -> str:
+    if len(kept) < 2:
+        return f"{'No compression stage was kept; the' if tried else 'The'} winner is deployed as it is."
+    first, last = kept[0], kept[-1]
+    return (
+        f"{first['size_bytes'] / last['size_bytes']:.2f}x smaller on disk "
+        f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}."
+    )
+
+
+def _tested_once(final: Mapping[str, Any], *, score: str) -> str:
+    """The score on the test split and what else is scored."""
+    text = f"{100 * final[score]:.2f} %" if score == "accuracy" else f"{final[score]:.4g}"
+    others = [f"{name} {value:.4g}, " for name, value in final.items() if name not in (score, "loss", "n", "sha256")]
+    return f"Test {score} {text} ({''.join(others)}{final['n']:,} samples, read once)."
 
 
 def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) -> str:

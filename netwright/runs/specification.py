@@ -153,8 +153,9 @@ class RunSpecification(Settings):
     @classmethod
     def _known_metrics(cls, objectives: tuple[Objective, ...], info: ValidationInfo) -> tuple[Objective, ...]:
         task = info.data.get("task")
-        if isinstance(task, Task):
-            objectives = tuple(_of_task(objective, task) for objective in objectives)
+        if not isinstance(task, Task):  # what is wrong with the task is told; its score cannot be known
+            return tuple(with_direction(objective) for objective in objectives if objective.metric != SCORE)
+        objectives = tuple(_of_task(objective, task) for objective in objectives)
         names = [objective.metric for objective in objectives]
         if len(set(names)) != len(names):
             raise ConfigurationError([Mistake("", f"the objectives name a metric twice: {names}")])
