@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def load_matrix(place: str) -> NDArray[np.float32]:
     path, _, key = place.rpartition(":")
     if not path or not key:
         raise SpaceError(f"{EXPECTED}, came {place!r}")
-    file = Path(path).expanduser()
+    file = Path(os.path.expandvars(path)).expanduser()
     if not file.is_file():
         raise SpaceError(f"no file at {str(file.absolute())!r}; {EXPECTED}")
     return _read(file.absolute(), key, file.stat().st_mtime_ns)

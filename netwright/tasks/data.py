@@ -132,6 +132,11 @@ class Preprocessing:
         """The shape in which `mean` and `std` broadcast against a batch of `ndim` axes."""
         return tuple(len(self.mean) if axis == self.axis else 1 for axis in range(ndim))
 
+    def without(self) -> Preprocessing:
+        """The same for inputs that are left as they are: their float32 values alone."""
+        count = len(self.mean)
+        return Preprocessing(scale=1.0, mean=(0.0,) * count, std=(1.0,) * count, axis=self.axis)
+
     def to_json(self) -> dict[str, Any]:
         return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std), "axis": self.axis}
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RealValues(Targets):
-    """One or more real values per sample, [N] or [N, values]; networks learn them standardised."""
+    """One or more real values per sample, [N] or [N, values]; networks learn them standardised, unless told not to."""
+
+    standardise: bool = True
 
     input_axes: ClassVar[tuple[int, ...]] = (2, 3, 4)
     inputs_wanted: ClassVar[str] = (
@@ -45,6 +47,8 @@ class RealValues(Targets):
         found = Preprocessing.of(train.targets)
         if bool((np.ptp(train.targets, axis=0) == 0).all()):
             raise DataError("all training targets are the same value; there is nothing to learn")
+        if not self.standardise:
+            found = found.without()
         return {"mean": list(found.mean), "std": list(found.std)}
 
     def gives(self, output: int | Shape) -> str:
@@ -67,7 +71,7 @@ class RealValues(Targets):
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecasts(RealValues):
     """The next `rows` rows of a series, flat: [N, rows * columns].
 

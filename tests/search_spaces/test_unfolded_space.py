@@ -10,6 +10,7 @@ import pytest
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.spaces.unfolded import Unfolded
+from netwright.search_spaces.stored_matrix import matrix_shape
 from tests.search_spaces.cost_check import agrees_with_its_costs
 
 
@@ -111,6 +112,11 @@ def test_tied_iterations_count_their_weights_once():
         counts.append(space.cost(space.sample(random.Random(0)), shapes).params)
     once = 36 * 20 + 36 * 36 + 1
     assert counts == [once, once, 5 * (36 * 20 + 1) + 4 * 36 * 36]
+
+
+def test_the_place_of_an_operator_may_name_an_environment_variable(problem, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEASURED", str(tmp_path))
+    assert matrix_shape("$MEASURED/problem.npz:A") == (30, 60)
 
 
 def test_an_operator_that_does_not_fit_is_refused_in_words(problem, tmp_path):

@@ -205,3 +205,15 @@ def test_the_likelihood_of_several_labels_is_summed_over_the_labels_of_a_step() 
     found = several.scores(outputs, targets, {})
     assert found["nll"] == pytest.approx(88 * np.log(2))
     assert found["step_f1"] == 0
+
+
+def test_values_that_a_law_ties_are_left_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    matrix, x = rng.normal(size=(4, 6)), 3 + rng.normal(size=(40, 6))
+    task = Regression.from_arrays(x @ matrix.T, x, folder=tmp_path, standardise=False)
+    split = task.data().validation
+    measured = task.data().preprocessing(split.inputs)
+    assert np.allclose(measured, split.targets @ matrix.T, atol=1e-4)
+    outputs = split.targets.astype(np.float32)
+    assert task.score(outputs, split.targets)["rmse"] == 0
+    assert float(task.loss(torch.tensor(outputs), torch.tensor(split.targets))) == 0

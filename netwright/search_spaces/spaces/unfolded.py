@@ -57,7 +57,8 @@ class Unfolded(SearchSpace):
     )
     filters: tuple[int, ...] = Field(default=(8, 16), min_length=1, description="of convolutional transforms")
     operator: str | None = Field(
-        default=None, description="where A is stored, m × n, as file.npz:key; by default it is learned"
+        default=None,
+        description="where A is stored, m × n, as file.npz:key, for data that is not standardised; default: learned",
     )
     block: tuple[int, int] | None = Field(
         default=None, description="(height, width) of x as an image; by default as square as n allows"

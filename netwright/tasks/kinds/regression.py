@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
 from netwright.tasks.images import channels_first
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
@@ -33,6 +33,10 @@ class Regression(Task):
         default=(), description="names of the target columns of a table; default: the last column"
     )
     ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
+    standardise: bool = Field(
+        default=True,
+        description="bring inputs and targets to mean 0 and deviation 1; false where a law ties their values, as y = A x",
+    )
 
     @classmethod
     def from_arrays(
@@ -55,7 +59,11 @@ class Regression(Task):
         return str(self.path)
 
     def targets(self) -> Targets:
-        return RealValues()
+        return RealValues(standardise=self.standardise)
+
+    def preprocess(self, inputs: AnyArray) -> Preprocessing:
+        found = Preprocessing.of(inputs)
+        return found if self.standardise else found.without()
 
     def load(self) -> Arrays:
         if not self.path.is_file():

@@ -65,10 +65,8 @@ class SequenceLabelling(Task):
         return StepLabels() if self.several else StepClasses()
 
     def preprocess(self, inputs: AnyArray) -> Preprocessing:
-        if self.standardise:
-            return Preprocessing.of(inputs)
-        features = inputs.shape[2]
-        return Preprocessing(scale=1.0, mean=(0.0,) * features, std=(1.0,) * features, axis=2)
+        found = Preprocessing.of(inputs)
+        return found if self.standardise else found.without()
 
     def load(self) -> Arrays:
         if not self.path.exists():
