@@ -35,7 +35,7 @@ class Regression(Task):
     ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
     standardise: bool = Field(
         default=True,
-        description="bring inputs and targets to mean 0 and deviation 1; false where a law ties their values, as y = A x",
+        description="bring inputs and targets to mean 0 and deviation 1; false where a law ties values, as y = A x",
     )
 
     @classmethod
