@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from netwright.core.errors import ExportError
 from netwright.core.files import file_hash
 from netwright.export.coding.archive import read_archive
-from netwright.export.coding.loader import LOADER, loader_text
+from netwright.export.coding.loader import LOADER
+from netwright.export.coding.loader import loader_text as archive_loader
 from netwright.export.netron import write_attachment
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity
@@ -169,7 +170,7 @@ def _fill(folder: Path, contents: BundleContents) -> None:
     settings = {**contents.preprocessing.to_json(), "input_shape": shape, "reading": dict(contents.reading)}
     _write_json(folder / "preprocessing.json", settings)
     _write_json(folder / CARD, _card(contents, models, shape, folder))
-    (folder / "load.py").write_text(_loader(contents), encoding="utf-8")
+    (folder / "load.py").write_text(loader_text(contents), encoding="utf-8")
     (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
     sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")
@@ -190,7 +191,7 @@ def _add_archive(folder: Path, archive: Path, *, default: str) -> None:
     if read_archive(archive) != (folder / default).read_bytes():
         raise ExportError(f"{archive.name} does not give back the {default} that it was made of")
     shutil.copyfile(archive, folder / ARCHIVE)
-    (folder / LOADER).write_text(loader_text(ARCHIVE), encoding="utf-8")
+    (folder / LOADER).write_text(archive_loader(ARCHIVE), encoding="utf-8")
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
@@ -235,7 +236,7 @@ def _gives(contents: BundleContents) -> str:
     return contents.gives or f"tells {len(contents.classes)} classes"
 
 
-def _loader(contents: BundleContents) -> str:
+def loader_text(contents: BundleContents) -> str:
     """The loader, with what makes numbers of inputs and what reads and scores the outputs written into it."""
     tasks = files("netwright.tasks")
     template = files("netwright.export").joinpath("templates", "load.py").read_text(encoding="utf-8")
@@ -266,7 +267,7 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
     return "\n".join(
         [
             f"# {contents.name}\n",
-            f"Takes [N, {', '.join(str(s or 'any') for s in shape)}] and {_gives(contents)}.\n",
+            f"Takes {_takes(contents, shape)} and {_gives(contents)}.\n",
             "| file | type | bytes |\n|---|---|---|",
             *rows,
             "\nRun it with onnxruntime and numpy alone:\n",

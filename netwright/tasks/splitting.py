@@ -37,10 +37,8 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
     `preprocess` makes the preprocessing from the training inputs.
     """
     splits, classes = checked(arrays, targets, where=where)
-    targets.check_enough(splits["train"], classes, parts=4 - len(splits), where=where)
-    splits = with_all_parts(
-        splits, targets, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed
-    )
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    splits = with_all_parts(splits, targets, names=classes, fractions=fractions, seed=seed, where=where)
     parts = [_shared(cut(splits[name])) for name in ("train", "validation", "test")]
     train = parts[0]
     order = stratified_order(targets.strata(train.targets), seed=derive_seed("calibration", seed))
@@ -59,19 +57,26 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
 
 
 def with_all_parts(
-    splits: Mapping[str, Split], targets: Targets, *, validation_fraction: float, test_fraction: float, seed: int
+    splits: Mapping[str, Split],
+    targets: Targets,
+    *,
+    names: tuple[str, ...],
+    fractions: Mapping[str, float],
+    seed: int,
+    where: str,
 ) -> dict[str, Split]:
-    """The splits with those that are missing taken off the training part; `targets` says by which groups.
+    """The splits with those that are missing taken off the training part; raises DataError when it is too small.
 
     A task that learns from the training part while it loads, such as a vocabulary, calls this itself.
     """
     found, given = dict(splits), len(splits["train"])
+    targets.check_enough(splits["train"], names, parts=4 - len(splits), where=where)
     for part in ("test", "validation"):
         if part in splits:
             continue
         # Both fractions are of all given samples, so the second one is larger in what is left.
         train = found["train"]
-        share = (test_fraction if part == "test" else validation_fraction) * given / len(train)
+        share = fractions[part] * given / len(train)
         groups = targets.strata(train.targets)
         found["train"], found[part] = _parted(train, groups, share, seed=derive_seed("split", part, seed))
     return found

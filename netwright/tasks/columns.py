@@ -1,0 +1,84 @@
+"""Tables with columns of text: .csv, .tsv or .parquet, read by the names of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netwright.core.errors import DataError, MissingPackageError, suggestion
+from netwright.tasks.data import AnyArray
+from netwright.tasks.npz_file import PARTS
+
+if TYPE_CHECKING:
+    import pandas
+
+WHOLE = "train"
+ALIASES = {alias: part for part, names in PARTS.items() for alias in names if alias} | {"dev": "validation"}
+
+
+def read_columns(path: Path, wanted: Mapping[str, str]) -> dict[str, AnyArray]:
+    """The columns of a table as texts [N], by the setting that names each; empty names are passed over.
+
+    Raises DataError naming the setting when there is no such column, MissingPackageError for .parquet without pyarrow.
+    """
+    frame = _frame(path)
+    names = [str(name) for name in frame.columns]
+    found = {}
+    for setting, name in wanted.items():
+        if name and name not in names:
+            raise DataError(
+                f"{path} has no column {name!r}{suggestion(name, names)}; name the right one by `{setting}`"
+            )
+        if name:
+            column = frame[name]
+            found[setting] = np.where(column.isna(), "", column.astype(str)).astype(str)
+    if not len(frame):
+        raise DataError(f"{path} has no row of values; the first row names the columns")
+    return found
+
+
+def rows_by_part(split: AnyArray | None, *, rows: int, path: Path) -> dict[str, AnyArray]:
+    """Row numbers of train, validation and test by a column that says which; all are for training without one."""
+    if split is None:
+        return {WHOLE: np.arange(rows)}
+    parts = np.array([ALIASES.get(value.strip().lower(), "") for value in split.tolist()])
+    if (parts == "").any():
+        place = int(np.flatnonzero(parts == "")[0])
+        raise DataError(
+            f"{path}, row {place + 2}: the part {str(split[place])!r} is none of train, validation and test"
+        )
+    if WHOLE not in parts:
+        raise DataError(f"{path} has no row whose part is train; it has {', '.join(sorted(set(split.tolist())))}")
+    return {part: np.flatnonzero(parts == part) for part in PARTS if part in parts}
+
+
+def numbers(texts: AnyArray, *, name: str, path: Path) -> AnyArray:
+    """A column's texts as float64; raises DataError that names the row and the text at fault."""
+    found = np.empty(len(texts))
+    for place, text in enumerate(texts.tolist()):
+        try:
+            found[place] = float(text)
+        except ValueError:
+            raise DataError(
+                f"{path}, row {place + 2}, column {name!r}: {text!r} is no number; fill it or remove the row"
+            ) from None
+    return found
+
+
+def _frame(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give the path of a .csv, .tsv, .parquet or .npz file")
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pandas.read_parquet(path)
+        mark = max((",", ";", "\t"), key=lambda one: len(pandas.read_csv(path, sep=one, nrows=0).columns))
+        return pandas.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+    except ImportError:
+        raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
+    except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None

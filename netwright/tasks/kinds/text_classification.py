@@ -1,0 +1,132 @@
+"""The task of classifying texts of one's own, from a table or an .npz file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from netwright.core.errors import DataError
+from netwright.core.shapes import Shapes
+from netwright.tasks.columns import read_columns, rows_by_part
+from netwright.tasks.data import AnyArray, Arrays, Preprocessing, Split
+from netwright.tasks.labels import numbered
+from netwright.tasks.npz_file import read_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.readers import texts as reader
+from netwright.tasks.splitting import with_all_parts
+from netwright.tasks.task import Task
+
+LONGEST = 256
+
+
+class TextClassification(Task):
+    """Classify texts from a .csv, .tsv or .parquet table, or an .npz file; put an `embedding` under the space.
+
+    A word is letters, digits and apostrophes in a row, in lower case; every other sign is a word of its own. Words of
+    the training texts alone make the vocabulary, which goes into the bundle; networks get the numbers of a text's
+    first `length` words, filled up in front with 0, and 1 for a word that is not in the vocabulary. An .npz file holds
+    `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`, the texts written with dtype=str.
+    """
+
+    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file of texts")
+    text: str = Field(default="text", description="name of the table's column of texts")
+    label: str = Field(default="label", description="name of the table's column of classes")
+    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+    unit: Literal["words", "characters"] = Field(default="words", description="what a text is cut into")
+    vocabulary: int = Field(default=20000, ge=1, description="most words known, the most frequent ones")
+    least: int = Field(default=2, ge=1, description="how often a word must be in the training texts to be known")
+    length: int | None = Field(
+        default=None, ge=1, description=f"words read of a text; default: the longest training text's, at most {LONGEST}"
+    )
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        good, bad, other = ("fine", "lovely", "great"), ("dull", "weak", "poor"), ("film", "plot", "it's", "a", ",")
+        lines = ["text,label"]
+        for place in range(60):
+            words = [*rng.choice(other, 3 + place % 4), *rng.choice(bad if place % 2 else good, 2)]
+            lines.append(f'"{" ".join(map(str, rng.permutation(words)))}. {place}",{"bad" if place % 2 else "good"}')
+        path = folder / "texts.csv"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return {"path": str(path), "least": 1}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def reader(self) -> ModuleType:
+        return reader
+
+    def preprocess(self, inputs: AnyArray) -> Preprocessing:
+        return Preprocessing(scale=1.0, mean=(0.0,), std=(1.0,), axis=2)
+
+    def shapes(self) -> Shapes:
+        return replace(super().shapes(), tokens=reader.FIRST + len(self.data().reading["vocabulary"]))
+
+    def load(self) -> Arrays:
+        stored = numbered(self._stored(), where=self.where())
+        given = {name: self._checked(*pair, part=name) for name, pair in stored.parts().items()}
+        splits = with_all_parts(
+            given,
+            self.targets(),
+            names=self.targets().names(given, stored.classes, self.where()),
+            fractions={"validation": self.validation_fraction, "test": self.test_fraction},
+            seed=self.split_seed,
+            where=self.where(),
+        )
+        reading = self._reading(splits["train"].inputs)
+        train, validation, test = (
+            (reader.read(splits[name].inputs, reading), splits[name].targets)
+            for name in ("train", "validation", "test")
+        )
+        return Arrays(train=train, validation=validation, test=test, classes=stored.classes, reading=reading)
+
+    def _stored(self) -> Arrays:
+        """Texts [N] and labels [N] as they are in the file."""
+        if self.path.suffix.lower() == ".npz":
+            return read_arrays(self.path)
+        found = read_columns(self.path, {"text": self.text, "label": self.label, "split": self.split})
+        empty = np.flatnonzero(found["label"] == "")
+        if len(empty):
+            raise DataError(
+                f"{self.path}, row {empty[0] + 2}: the column {self.label!r} is empty; give every text a class"
+            )
+        rows = rows_by_part(found.get("split"), rows=len(found["text"]), path=self.path)
+        parts = {part: (found["text"][chosen], found["label"][chosen]) for part, chosen in rows.items()}
+        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"))
+
+    def _checked(self, inputs: AnyArray, targets: AnyArray, *, part: str) -> Split:
+        where = f"{self.path}: the {part} part"
+        if inputs.ndim != 1 or inputs.dtype.kind not in "US":
+            raise DataError(
+                f"{where} has inputs of the type {inputs.dtype} and shape {inputs.shape}; give texts [N], written as "
+                "numpy.array(texts, dtype=str)"
+            )
+        if len(inputs) != len(targets):
+            raise DataError(f"{where} has {len(inputs)} texts and {len(targets)} targets; give one class per text")
+        return Split(inputs.astype(str), self.targets().checked(targets, inputs, where))
+
+    def _reading(self, training: AnyArray) -> Mapping[str, Any]:
+        """The vocabulary of the training texts, the most frequent word first, and how texts are read by it."""
+        found = [reader.tokens(text, self.unit) for text in training.tolist()]
+        counts = Counter(token for tokens in found for token in tokens)
+        often = sorted((token for token in counts if counts[token] >= self.least), key=lambda t: (-counts[t], t))
+        if not often:
+            raise DataError(
+                f"{self.path}: no word is {self.least} times or more in the training texts; lower `least`, or check "
+                "which column holds the texts"
+            )
+        longest = min(max(len(tokens) for tokens in found), LONGEST)
+        return {
+            "raw": "texts",
+            "unit": self.unit,
+            "length": self.length or longest,
+            "vocabulary": often[: self.vocabulary],
+        }
