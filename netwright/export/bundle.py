@@ -232,6 +232,13 @@ def _card(
     }
 
 
+def _takes(contents: BundleContents, shape: Sequence[int | None]) -> str:
+    """What goes in; raw inputs that are no arrays are named too."""
+    array = f"[N, {', '.join(str(size or 'any') for size in shape)}]"
+    raw = contents.reading.get("raw")
+    return f"{raw}, which `load.py` makes {array} of," if raw else array
+
+
 def _gives(contents: BundleContents) -> str:
     return contents.gives or f"tells {len(contents.classes)} classes"
 
@@ -274,11 +281,6 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
             "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
             *(ARCHIVED if contents.archive is not None else []),
             "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
-            *(
-                [f"Raw inputs are {raw}, which `load.py` makes numbers of."]
-                if (raw := contents.reading.get("raw"))
-                else []
-            ),
             *([f"Before that, {contents.prepared}: `load.py` expects it to be done."] if contents.prepared else []),
             "`card.json` has the measurements with their protocol, the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",
