@@ -6,19 +6,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from netwright.search_spaces.channels import Axes, Channels, Flow, Segment, Step, fixed
+from netwright.search_spaces.channels import Axes, Channels, Flow, Segment, Step, channel_axis, count, fixed
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.adaptive_pool2d import AdaptivePool2d
 from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.batch_norm import BatchNorm
 from netwright.search_spaces.operations.class_token import ClassToken
+from netwright.search_spaces.operations.columns import Columns
 from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv1d import Conv1d
 from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.conv_transpose2d import ConvTranspose2d
 from netwright.search_spaces.operations.drop_path import DropPath
 from netwright.search_spaces.operations.dropout import Dropout
+from netwright.search_spaces.operations.feature_map import FeatureMap
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.group_norm import GroupNorm
@@ -35,6 +37,7 @@ from netwright.search_spaces.operations.resize import Resize
 from netwright.search_spaces.operations.subsample2d import Subsample2d
 from netwright.search_spaces.operations.summary import Summary
 from netwright.search_spaces.operations.tokens import Tokens
+from netwright.search_spaces.operations.torch_call import TorchCall
 
 Rule: TypeAlias = Callable[[Step], Flow]
 NORMED = ("weight", "bias", "running_mean", "running_var")
@@ -62,12 +65,21 @@ def _conv2d(step: Step) -> Flow:
     groups = operation.groups or channels
     if operation.groups == 0 or groups == channels > 1:
         return _depthwise(reads, filters // channels, explicit_filters=operation.filters > 0)
-    if groups > 1:
-        # a group of channels reads its own part only: narrowing one alone would move the borders
-        step.couplings.fix(reads)
-        return Flow(fixed(step.node.shape))
     out = step.couplings.produce(step.node.weights, filters, reads=reads)
+    if groups > 1:
+        # a group of channels reads its own part only: groups are kept or removed whole
+        units = _in_groups(step, groups, reads, out)
+        return Flow(out, {"weight": (out, None, None, None), "bias": (out,)}, out, "filters", {"groups": units})
     return Flow(out, {"weight": (out, reads, None, None), "bias": (out,)}, out, "filters")
+
+
+def _in_groups(step: Step, groups: int, *channels: Channels) -> Channels:
+    """Couples channels so that each group of neighbours is one unit; gives these units."""
+    units = step.couplings.produce(f"{step.node.name}/groups", groups, reads=())
+    for some in channels:
+        size = sum(segment.units * segment.block for segment in some)
+        step.couplings.couple(some, (replace(units[0], block=size // groups),))
+    return units
 
 
 def _depthwise(reads: Channels, times: int, *, explicit_filters: bool) -> Flow:
@@ -136,7 +148,10 @@ def _layer_norm(step: Step) -> Flow:
 def _group_norm(step: Step) -> Flow:
     operation = step.operation
     assert isinstance(operation, GroupNorm)
-    return _unknown(step) if operation.groups else _batch_norm(step)
+    if operation.groups < 2:
+        return _batch_norm(step)
+    units = _in_groups(step, operation.groups, step.reads[0])
+    return replace(_batch_norm(step), counted=units, counted_field="groups")
 
 
 def _add(step: Step) -> Flow:
@@ -174,9 +189,43 @@ def _flatten(step: Step) -> Flow:
 
 def _reshape(step: Step) -> Flow:
     before, after = step.shapes[0], step.node.shape
-    if before[:1] == after[:1] and {before[1:], after[1:]} <= {(), (1, 1)}:
+    if before[:1] == after[:1] and 2 not in (len(before), len(after)):
         return Flow(step.reads[0], {}, step.reads[0], "shape")
     return _unknown(step)
+
+
+def _columns(step: Step) -> Flow:
+    """Some of the channels, where they are whole segments: one direction of a recurrent layer of two."""
+    operation = step.operation
+    assert isinstance(operation, Columns)
+    before: Channels = ()
+    inside: Channels = ()
+    start = 0
+    for segment in step.reads[0]:
+        if start < operation.start:
+            before = (*before, segment)
+        elif start < operation.stop:
+            inside = (*inside, segment)
+        start += segment.units * segment.block
+    if (count(before, {}), count(before + inside, {})) != (operation.start, operation.stop):
+        return _unknown(step)
+    return Flow(inside, {}, inside, "", {"start": before, "stop": before + inside})
+
+
+def _torch_call(step: Step) -> Flow:
+    operation = step.operation
+    assert isinstance(operation, TorchCall)
+    if not operation.channel_wise:
+        return _unknown(step)
+    size = step.node.shape[channel_axis(step.node.shape)]
+    whole = [r for r, shape in zip(step.reads, step.shapes, strict=True) if shape[channel_axis(shape)] == size]
+    for other in whole[1:]:
+        step.couplings.couple(whole[0], other)
+    weights: dict[str, Axes] = {
+        f"weight{number}": tuple(whole[0] if at == axis else None for at in range(len(shape)))
+        for number, (shape, axis) in enumerate(zip(operation.weights, operation.weight_axes, strict=True))
+    }
+    return Flow(whole[0], weights)
 
 
 def _pad2d(step: Step) -> Flow:
@@ -194,12 +243,14 @@ RULES: dict[type[Operation], Rule] = {
     Add: _add,
     BatchNorm: _batch_norm,
     ClassToken: _class_token,
+    Columns: _columns,
     Concat: _concat,
     Conv1d: _conv1d,
     Conv2d: _conv2d,
     ConvTranspose2d: _conv_transpose2d,
     DropPath: _same,
     Dropout: _same,
+    FeatureMap: _same,
     Flatten: _flatten,
     GlobalPool: _same,
     GroupNorm: _group_norm,
@@ -216,4 +267,5 @@ RULES: dict[type[Operation], Rule] = {
     Subsample2d: _same,
     Summary: _same,
     Tokens: _same,
+    TorchCall: _torch_call,
 }

@@ -40,14 +40,14 @@ class Flow:
 
     `out` are the channels it gives out, `weights` the axes of its weights by name. `counted` is the field of
     the operation that holds the number of channels it gives out, if any; `narrow` are the values of other
-    fields that it must have to be narrowed.
+    fields that it must have to be narrowed, or the channels whose number they are.
     """
 
     out: Channels
     weights: Mapping[str, Axes] = field(default_factory=dict)
     counted: Channels = ()
     counted_field: str = ""
-    narrow: Mapping[str, int] = field(default_factory=dict)
+    narrow: Mapping[str, int | Channels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,4 +212,6 @@ def _settled(flow: Flow, couplings: Couplings) -> Flow:
         name: tuple(None if axis is None else couplings.settled(axis) for axis in axes)
         for name, axes in flow.weights.items()
     }
-    return replace(flow, out=couplings.settled(flow.out), weights=weights, counted=couplings.settled(flow.counted))
+    narrow = {name: v if isinstance(v, int) else couplings.settled(v) for name, v in flow.narrow.items()}
+    out, counted = couplings.settled(flow.out), couplings.settled(flow.counted)
+    return replace(flow, out=out, weights=weights, counted=counted, narrow=narrow)

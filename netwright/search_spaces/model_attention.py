@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn import functional
 
 from netwright.search_spaces.graph import Tensor
@@ -16,70 +15,54 @@ from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.class_token import ClassToken
+from netwright.search_spaces.operations.layer_norm import LayerNorm
+from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.positions import Positions
 from netwright.search_spaces.operations.self_attention import SelfAttention
 
 State: TypeAlias = Mapping[str, torch.Tensor]
 Put: TypeAlias = Callable[[str, Operation, Sequence[Tensor], State], Tensor]
 """Adds an operation: its path, itself, what it reads, its weights."""
-VIEWS = ("expand", "repeat", "unsqueeze", "contiguous", "to", "getitem")
-TURNED = ([1, 2], [-1, -2], [2, 1], [-2, -1], [0, 2, 1])
-"""Arguments of transpose and permute that swap the axes of a sequence."""
+WEIGHTED = {
+    "linear": ("input", "weight", "bias"),
+    "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
+}
+"""Functions that are operations when their weights are parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """A sequence as (features, time), of which the tensor is (time, features)."""
-
-    tensor: Tensor
-
-
-def is_flattened(name: str, arguments: Sequence[Any]) -> bool:
-    """Whether a call makes one axis of an image's height and width."""
-    source = arguments[0] if arguments else None
-    image = name == "flatten" and isinstance(source, Tensor) and len(source.shape) == 3
-    return image and _numbers(arguments[1:]) in ([2], [2, -1], [2, 3])
-
-
-def turned_back(name: str, arguments: Sequence[Any]) -> Tensor | None:
-    """A flattened image as a sequence; None when the call is about something else."""
-    source = arguments[0] if arguments else None
-    if not isinstance(source, Turned):
-        return None
-    back = name in ("transpose", "permute") and _numbers(arguments[1:]) in TURNED
-    expect(back, "the channels of a flattened image as the last axis, by transpose(1, 2)")
-    return source.tensor
-
-
-def _numbers(arguments: Sequence[Any]) -> list[Any]:
-    """Numbers that are given one by one or as a tuple."""
-    return [item for part in arguments for item in (part if isinstance(part, (tuple, list)) else [part])]
-
-
-def with_parameter(node: fx.Node, arguments: Sequence[Any]) -> tuple[Operation, Tensor, State] | None:
-    """Learned positions that are added, or a learned first step; None when the call is neither.
+def with_parameter(
+    name: str, arguments: Sequence[Any], named: Mapping[str, Any]
+) -> tuple[Operation, Tensor, State] | None:
+    """An operation whose weights are parameters that `forward` names itself; None when the call is no such.
 
     Gives the operation, what it reads, and its weights.
     """
-    name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
-    if name in ("add", "iadd") and len(arguments) == 2:
-        nodes, values = list(node.args), list(arguments)
-    elif name in ("cat", "concat") and isinstance(arguments[0], (list, tuple)) and len(arguments[0]) == 2:
-        nodes, values = list(node.args[0]), list(arguments[0])  # type: ignore[arg-type]  # as the values are
-    else:
+    if name in WEIGHTED:
+        given = dict(zip(WEIGHTED[name], arguments, strict=False)) | dict(named)
+        state = {key: given[key] for key in ("weight", "bias") if given.get(key) is not None}
+        known = "weight" in state and all(isinstance(weight, nn.Parameter) for weight in state.values())
+        return _weighted(name, given, state) if known and isinstance(given["input"], Tensor) else None
+    summed = name.rstrip("_") in ("add", "iadd")
+    values = arguments if summed else arguments[0]
+    if not isinstance(values, (list, tuple)) or isinstance(values, Tensor) or len(values) != 2:
         return None
-    learned = [isinstance(part, fx.Node) and _parameter(part) for part in nodes]
-    if sum(learned) != 1:
+    learned = [isinstance(value, nn.Parameter) for value in values]
+    x, weight = (values[learned.index(wanted)] if wanted in learned else None for wanted in (False, True))
+    if not isinstance(x, Tensor) or not isinstance(weight, nn.Parameter) or len(x.shape) != 2:
         return None
-    weight, x = values[learned.index(True)], values[learned.index(False)]
-    if not isinstance(x, Tensor) or not isinstance(weight, torch.Tensor):
-        return None
-    if name in ("add", "iadd"):
-        expect(tuple(weight.shape[-2:]) == x.shape and weight.numel() == x.shape[0] * x.shape[-1], "learned positions")
+    if summed and weight.numel() == x.shape[0] * x.shape[1] and tuple(weight.shape[-2:]) == x.shape:
         return Positions(), x, {"positions": weight.reshape(x.shape)}
-    first = learned[0] and weight.dim() == 3 and weight.shape[1] == 1
-    expect(bool(first), "one learned step before a sequence")
-    return ClassToken(), x, {"token": weight[0, 0]}
+    if name in ("cat", "concat") and learned[0] and tuple(weight.shape) == (1, 1, x.shape[1]):
+        return ClassToken(), x, {"token": weight[0, 0]}
+    return None
+
+
+def _weighted(name: str, given: Mapping[str, Any], state: State) -> tuple[Operation, Tensor, State] | None:
+    x = given["input"]
+    if name == "linear":
+        return Linear(features=len(state["weight"]), bias="bias" in state), x, state
+    last_alone = tuple(given["normalized_shape"]) == x.shape[-1:] and len(state) == 2
+    return (LayerNorm(epsilon=given.get("eps", 1e-5)), x, state) if last_alone else None
 
 
 def transformer(module: nn.Module, path: str, x: Tensor, put: Put) -> Tensor:
@@ -150,18 +133,3 @@ def _neurons(layer: nn.TransformerEncoderLayer, path: str, x: Tensor, put: Put) 
 def _put_layer(module: nn.Module, path: str, x: Tensor, put: Put) -> Tensor:
     operation = layer_operation(module)
     return x if operation is None else put(path, operation, [x], module.state_dict())
-
-
-def _parameter(node: fx.Node) -> bool:
-    """Whether a step gives a parameter, or a view of one."""
-    while node.op == "call_method" or (node.op == "call_function" and node.all_input_nodes):
-        name = str(getattr(node.target, "__name__", node.target))
-        if name not in VIEWS or not isinstance(node.args[0], fx.Node):
-            return False
-        node = node.args[0]
-    if node.op != "get_attr":
-        return False
-    found: Any = node.graph.owning_module
-    for part in str(node.target).split("."):
-        found = getattr(found, part)
-    return isinstance(found, nn.Parameter)

@@ -11,6 +11,7 @@ from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_layers import (
     ACTIVATIONS,
     DEFAULTS,
+    UnreadableError,
     adaptive_pool,
     dropout,
     expect,
@@ -75,14 +76,9 @@ def call_operation(call: Call) -> Operation | None:
         wrong = [key for key, value in DEFAULTS.items() if call.named.get(key, value) != value]
         expect(not wrong and len(call.arguments) == 1, f"{name} with torch's default settings")
         return Activation(function=FUNCTIONS[name])
-    arithmetic = name in ("sub", "isub", "truediv", "itruediv", "div", "pow", "neg")
-    expect(
-        not arithmetic, f"no {name}: scale and shift inputs before the network, or by a BatchNorm2d as its first layer"
-    )
     read = CALLS.get(name)
-    known = ", ".join(sorted([*CALLS, *FUNCTIONS]))
-    expect(read is not None, f"layers as modules, or one of the functions {known}; came {name}")
-    assert read is not None
+    if read is None:
+        raise UnreadableError(f"no operation is {name}")
     return read(call)
 
 
@@ -102,6 +98,7 @@ def _multiply(call: Call) -> Operation:
 
 
 def _concat(call: Call) -> Operation:
+    expect(len(call.tensors) == len(call.arguments[0]), "a concatenation of values that the network computes")
     rank = len(call.before)
     axis = call.get(1, "dim", 0)
     axis = axis if axis >= 0 else axis + rank + 1
@@ -116,17 +113,17 @@ def _reshape(call: Call) -> Operation | None:
     return Flatten() if len(call.after) == 1 else Reshape(shape=call.after)
 
 
-def _axes(call: Call) -> tuple[list[int], bool]:
+def axes_of(arguments: Sequence[Any], named: Mapping[str, Any], rank: int) -> tuple[list[int], bool]:
     """The axes that are summed up, counted with the batch, and whether they stay as 1."""
-    axes = call.get(1, "dim", None)
-    expect(axes is not None, "the axes that are summed up")
-    listed: Sequence[int] = (axes,) if isinstance(axes, int) else axes
-    rank = len(call.before) + 1
-    return sorted(axis % rank for axis in listed), bool(call.get(2, "keepdim", False))
+    given = dict(zip(("dim", "keepdim"), arguments[1:], strict=False)) | dict(named)
+    axes = given.get("dim")
+    listed: Sequence[Any] = (axes,) if isinstance(axes, int) else axes or ()
+    expect(bool(listed) and all(isinstance(axis, int) for axis in listed), "the axes that are summed up")
+    return sorted(axis % rank for axis in listed), bool(given.get("keepdim", False))
 
 
 def _reduce(call: Call, image: Any, sequence: Any) -> Operation:
-    axes, keep = _axes(call)
+    axes, keep = axes_of(call.arguments, call.named, len(call.before) + 1)
     if len(call.before) == 3 and axes == [2, 3]:
         return GlobalPool(mode=image, keep_axes=keep)
     over_time = len(call.before) == 2 and axes == [1] and not keep
@@ -192,18 +189,16 @@ def _stochastic_depth(call: Call) -> Operation:
     return DropPath(probability=call.get(1, "p"))
 
 
-def _unchanged(call: Call) -> None:
-    expect(call.before == call.after, "the shape to stay")
-
-
 Reader: TypeAlias = Callable[[Call], Operation | None]
+RESHAPING = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "flatten")
+UNCHANGED = ("contiguous", "clone", "detach", "to", "float", "type", "type_as", "cpu", "requires_grad")
+"""They compute nothing where shape and type stay."""
 FUNCTIONS: Mapping[str, str] = {str(name): str(name) for name in ACTIVATIONS.values()}
 CALLS: Mapping[str, Reader] = {
     **dict.fromkeys(("add", "iadd"), _add),
     **dict.fromkeys(("mul", "imul", "multiply"), _multiply),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
     **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "unflatten"), _reshape),
-    **dict.fromkeys(("contiguous", "clone", "detach"), _unchanged),
     **dict.fromkeys(("dropout", "dropout2d"), lambda call: dropout(call.get(1, "p", 0.5))),
     "flatten": _flatten,
     "mean": lambda call: _reduce(call, "average", "mean"),

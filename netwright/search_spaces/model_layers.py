@@ -138,6 +138,24 @@ def _conv2d(layer: nn.Conv2d) -> Operation:
     )
 
 
+def _conv1d(layer: nn.Conv1d) -> Operation:
+    """As the convolution of an image of one row."""
+    expect(layer.padding_mode == "zeros", f"a convolution padded with zeros, came {layer.padding_mode!r}")
+    (kernel,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
+    image = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        (1, kernel),
+        stride=(1, stride),
+        padding=layer.padding if isinstance(layer.padding, str) else (0, layer.padding[0]),
+        dilation=dilation,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        device="meta",
+    )
+    return _conv2d(image)
+
+
 def _conv_transpose2d(layer: nn.ConvTranspose2d) -> Operation:
     expect(layer.groups == 1, f"a transposed convolution without groups, came {layer.groups}")
     expect(same(layer.dilation, "the dilation") == 1, "a transposed convolution without dilation")
@@ -201,10 +219,10 @@ def _upsample(layer: nn.Upsample) -> Operation:
     return resize(layer.size, layer.scale_factor, layer.mode, layer.align_corners)
 
 
-def softmax(axis: int | None, rank: int | None, *, log: bool) -> Operation:
-    """Softmax over channels or features; `rank` counts the axes with the batch, None where it is not known."""
-    last = axis == -1 or (rank is not None and axis == rank - 1)
-    fits = axis == 1 if rank in (2, 4) else last if rank == 3 else axis in (1, -1)
+def softmax(axis: int | None, rank: int, *, log: bool) -> Operation:
+    """Softmax over channels or features; `rank` counts the axes with the batch."""
+    last = axis in (-1, rank - 1)
+    fits = last if rank == 3 else axis == 1
     expect(fits or (rank == 2 and last), f"a softmax over classes, channels or features, came the axis {axis}")
     return Softmax(log=log)
 
@@ -216,6 +234,7 @@ def _pair(values: tuple[int, ...]) -> int | tuple[int, int]:
 
 Reader: TypeAlias = Callable[[Any], Operation | None]
 LAYERS: Mapping[type[nn.Module], Reader] = {
+    nn.Conv1d: _conv1d,
     nn.Conv2d: _conv2d,
     nn.ConvTranspose2d: _conv_transpose2d,
     nn.Linear: lambda layer: Linear(features=layer.out_features, bias=layer.bias is not None),
@@ -234,7 +253,5 @@ LAYERS: Mapping[type[nn.Module], Reader] = {
     nn.ZeroPad2d: _pad,
     nn.Upsample: _upsample,
     nn.UpsamplingNearest2d: _upsample,
-    nn.Softmax: lambda layer: softmax(layer.dim, None, log=False),
-    nn.LogSoftmax: lambda layer: softmax(layer.dim, None, log=True),
     nn.PixelShuffle: lambda layer: PixelShuffle(factor=layer.upscale_factor),
 }

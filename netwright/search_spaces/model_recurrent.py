@@ -12,6 +12,7 @@ from torch import nn
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_layers import dropout, expect
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.columns import Columns
 from netwright.search_spaces.operations.recurrent import Recurrent
 from netwright.search_spaces.operations.summary import Summary
 
@@ -22,17 +23,27 @@ Layers: TypeAlias = list[tuple[str, Operation, dict[str, torch.Tensor]]]
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The last hidden state of each layer, as torch gives it: (layers, batch, width); of one direction only."""
+    """The last hidden state of each layer and direction, as torch gives it: (layers · directions, batch, width)."""
 
     layers: tuple[Tensor, ...]
+    directions: int = 1
+
+    def state(self, index: int) -> tuple[Tensor, tuple[Operation, ...]]:
+        """The sequence of a layer, and what takes the last state of one direction from it."""
+        layer, direction = divmod(index % (len(self.layers) * self.directions), self.directions)
+        sequence = self.layers[layer]
+        summary = Summary(mode="first" if direction else "last")
+        width = sequence.shape[1] // self.directions
+        half = Columns(start=direction * width, stop=(direction + 1) * width)
+        return sequence, (summary, half) if self.directions > 1 else (summary,)
 
 
 @dataclass(frozen=True, slots=True)
 class LayersRead:
     """What a recurrent module gives: the sequence of its last layer, and its states."""
 
-    sequence: Tensor
-    hidden: Hidden | None
+    sequence: Any
+    hidden: Hidden
     cells: bool
 
     @classmethod
@@ -42,7 +53,8 @@ class LayersRead:
         recurrent = [
             t for (_, operation, _), t in zip(layers, tensors, strict=True) if isinstance(operation, Recurrent)
         ]
-        return cls(tensors[-1], None if module.bidirectional else Hidden(tuple(recurrent)), isinstance(module, nn.LSTM))
+        hidden = Hidden(tuple(recurrent), 2 if module.bidirectional else 1)
+        return cls(tensors[-1], hidden, isinstance(module, nn.LSTM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +85,11 @@ PARTLY = (LayersRead, Hidden, States, Unread, Pair)
 def recurrent_layers(module: nn.Module, arguments: Any, named: Mapping[str, Any]) -> Layers:
     """The layers of a recurrent module with their weights, dropout between them."""
     assert isinstance(module, nn.RNNBase)
-    expect(module.batch_first, "a recurrent layer with batch_first=True")
+    in_order = module.batch_first == isinstance(arguments[0], Tensor)
+    expect(in_order, "a recurrent layer with batch_first=True, or one that reads (time, samples, features)")
     expect(not module.proj_size, "a recurrent layer without projection")
     expect(bool(module.bias), "a recurrent layer with biases")
     expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
-    expect(isinstance(arguments[0], Tensor), "a sequence that the network computes")
     starts = [*arguments[1:], *named.values()]
     expect(all(_is_zero(start) for start in starts), "a recurrent layer that starts from zeros")
     layers: Layers = []
@@ -97,7 +109,7 @@ def recurrent_layers(module: nn.Module, arguments: Any, named: Mapping[str, Any]
 
 
 def taken(name: str, arguments: Sequence[Any]) -> Any:
-    """What is taken out of a recurrent result or a pair: a tensor, a state, or an operation with what it reads.
+    """What is taken out of a recurrent result or a pair: a tensor, a state, or a tensor with operations on it.
 
     None when the first argument is neither.
     """
@@ -110,8 +122,6 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
         expect(name == "getitem" and arguments[1] in (0, 1, -1), "the sequence or the state of a recurrent layer")
         if arguments[1] == 0:
             return source.sequence
-        if source.hidden is None:
-            return Unread("the sequence that a bidirectional layer gives, not its state")
         return States(source.hidden) if source.cells else source.hidden
     if isinstance(source, States):
         expect(name == "getitem", "the hidden state of an LSTM")
@@ -119,14 +129,16 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
     if isinstance(source, Unread):
         expect(False, source.expected)
     if isinstance(source, Hidden):
-        return Summary(mode="last"), source.layers[_layer_index(name, arguments, source)]
+        return source.state(_layer_index(name, arguments, source))
     return None
 
 
 def _layer_index(name: str, arguments: Sequence[Any], hidden: Hidden) -> int:
     """Which layer's state is taken: `h[-1]`, or `h.squeeze(0)` of a single layer."""
     index = arguments[1] if len(arguments) > 1 else None
-    single = name == "squeeze" and index in (0, None) and len(hidden.layers) == 1
+    single = name == "squeeze" and index in (0, None) and len(hidden.layers) * hidden.directions == 1
+    if isinstance(index, tuple) and index[1:] == (slice(None),) * 2:
+        index = index[0]  # h[-1, :, :]
     expect(single or (name == "getitem" and isinstance(index, int)), "the last state of one layer, such as h[-1]")
     return 0 if single else int(index) if index is not None else 0
 

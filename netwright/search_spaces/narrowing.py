@@ -43,7 +43,9 @@ def narrowed(operation: Operation, flow: Flow, kept: Mapping[str, int]) -> Opera
     width = count(channels, kept)
     if width == count(channels, {}):
         return operation
-    changed: dict[str, object] = dict(flow.narrow)
+    changed: dict[str, object] = {
+        name: value if isinstance(value, int) else count(value, kept) for name, value in flow.narrow.items()
+    }
     if flow.counted_field == "shape":
         changed["shape"] = (width, *getattr(operation, "shape")[1:])  # noqa: B009 -- of a reshape
     elif flow.counted_field:

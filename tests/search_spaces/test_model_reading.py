@@ -42,40 +42,45 @@ def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
     ("model", "words"),
     [
         (
-            Forward(lambda net, x: net.last(net.conv(x)), last=nn.Hardtanh()),
-            r"the layer 'last' \(Hardtanh\) cannot be read: expected one of the layers",
+            Forward(lambda net, x: net.conv(x)[1:]),
+            "'getitem' .* expected a result whose first axis is that of the samples",
         ),
+        (Forward(lambda net, x: net.conv(x) if x.sum() > 0 else x), "cannot be traced: its forward decides by the val"),
+        (Forward(lambda net, x: net.conv(x) * x.max().item()), "cannot be traced"),
+        (Forward(lambda net, x: (net.conv(x), x)), "the result of forward cannot be read: expected one tensor, came 2"),
+        (Forward(lambda net, x: net.missing(x)), "does not run on inputs of 3 × 8 × 8: .*no attribute 'missing'"),
         (
-            Forward(lambda net, x: net.conv(x) + 1),
-            "the step 'add' of forward cannot be read: expected a sum of two values",
+            Forward(lambda net, x: net.last(x), last=nn.Conv2d(4, 4, 3)),
+            r"does not run on inputs .* at 'last' \(Conv2d\): Given groups",
         ),
-        (Forward(lambda net, x: net.conv(x).permute(0, 2, 3, 1)), "the step 'permute' of forward cannot be read"),
-        (Forward(lambda net, x: net.conv(x).mean(1)), "'mean' .* expected a mean or maximum over height and width"),
-        (
-            Forward(lambda net, x: net.conv((x - 0.5) / 0.2)),
-            "'sub' of forward .* scale and shift inputs before the network",
-        ),
-        (Forward(lambda net, x: net.conv(x)[1:]), "'getitem' .* expected a tensor whose first axis is the batch"),
-        (
-            Forward(lambda net, x: net.conv(x)[:, 1:3]),
-            "'getitem' .* expected the first, the last or the last few steps",
-        ),
-        (Forward(lambda net, x: net.conv(x) if x.sum() > 0 else x), "cannot be traced"),
-        (Forward(lambda net, x: (net.conv(x), x)), "expected one tensor as the network's result"),
-        (Forward(lambda net, x: net.missing(x)), "cannot be traced"),
-        (Forward(lambda net, x: net.last(x), last=nn.Conv2d(4, 4, 3)), "does not run on the example"),
-        (
-            Forward(lambda net, x: net.last(x), last=nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
-            "padded with zeros, came 'reflect'",
-        ),
-        (Forward(lambda net, x: net.last(net.conv(x)), last=nn.LeakyReLU(0.3)), "came another negative_slope"),
-        (Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4)), "cannot be read"),
+        (Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4)), "cannot be read: .*batch_first"),
         (Forward(_written_then_read), "gives other values here than in the network: is a tensor written in place"),
     ],
 )
 def test_a_layer_that_cannot_be_read_is_named(model, words):
     with pytest.raises(SpaceError, match=words):
         space_from_model(model, torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Forward(lambda net, x: net.last(net.conv(x)), last=nn.Hardtanh()),
+        Forward(lambda net, x: net.last(net.conv(x)), last=nn.LeakyReLU(0.3)),
+        Forward(lambda net, x: net.last(x), last=nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
+        Forward(lambda net, x: net.conv((x - 0.5) / 0.2) + 1),
+        Forward(lambda net, x: net.conv(x).permute(0, 2, 3, 1)),
+        Forward(lambda net, x: net.conv(x).mean(1)),
+        Forward(lambda net, x: net.conv(x)[:, 1:3]),
+        Forward(lambda net, x: 1 - net.conv(x).clamp(min=0)),
+        Forward(lambda net, x: net.conv(x) * len(x)),
+        Forward(lambda net, x: torch.stack([net.conv(x), x.repeat(1, 3, 1, 1)[:, :8]], 1).flatten(1, 2)),
+    ],
+)
+def test_a_function_of_torch_needs_no_operation_of_its_own(model):
+    inputs = torch.rand(2, 3, 8, 8)
+    space = space_from_model(model, inputs)
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
 
 
 def test_a_recurrent_layer_must_have_the_batch_first():

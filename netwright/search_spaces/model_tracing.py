@@ -1,0 +1,225 @@
+"""Following a network's `forward` step by step while it runs on an example.
+
+Since every step is computed as it is noted, sizes are plain numbers: loops over layers or time, checks of shapes
+and arithmetic with sizes are ordinary Python. Only what depends on the values of the input cannot be followed.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import operator
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from netwright.core.errors import NetwrightError, SpaceError
+from netwright.search_spaces.model_calls import CALLS
+from netwright.search_spaces.model_layers import UnreadableError, layer_operation
+from netwright.search_spaces.plain_weights import plain_weights
+
+BATCH = 3
+"""A batch of its own size tells it from the axes of a sample."""
+OTHER_BATCH = 5
+VALUES = ("item", "tolist", "numpy", "equal", "allclose", "is_nonzero")
+WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.Conv1d)
+"""Layers that are read as they are, or not at all; others of torch that have no operation are looked into."""
+
+
+class Traced:
+    """The steps of a network, with what each gave: once for a batch of 3 and once for another of 5."""
+
+    def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
+        self.root = copied(model)
+        untouched = copy.deepcopy(self.root)  # some networks keep what they computed
+        repeated = example.detach().cpu().repeat(BATCH, *[1] * (example.dim() - 1))
+        self.inputs = repeated[:BATCH]
+        first = _followed(self.root, self.inputs)
+        # other values and another number of samples: what differs besides is decided by the values
+        other = repeated[torch.arange(OTHER_BATCH) % BATCH].flip(-1)
+        self.batches = (self.inputs, other)
+        second = _followed(untouched, other)
+        self.graph, self._run = first.graph, first.run
+        self.results = {**first.results, **second.results}
+        self.others = self._paired(first, second)
+
+    def run(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """What a step gives for other values of the steps before it."""
+        with torch.no_grad():
+            return self._run(node, {**self.results, **values})
+
+    def _paired(self, first: _Tracer, second: _Tracer) -> dict[fx.Node, fx.Node]:
+        """The steps of both ways through the network, one by one."""
+        pairs = list(zip(first.graph.nodes, second.graph.nodes, strict=False))
+        alike = len(first.graph.nodes) == len(second.graph.nodes)
+        if not alike or any(_step(one) != _step(other) for one, other in pairs):
+            raise SpaceError(
+                "the network cannot be traced: its steps depend on the values of the input or on the number of "
+                "samples; expected the same steps for every batch"
+            )
+        return dict(pairs)
+
+
+def _followed(root: nn.Module, inputs: torch.Tensor) -> _Tracer:
+    tracer = _Tracer(inputs)
+    try:
+        with torch.no_grad():
+            tracer.trace(root)
+    except NetwrightError:
+        raise
+    except Exception as error:
+        where = f"at {tracer.now}: " if tracer.now else ""
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, fx.proxy.TraceError) or "item assignment" in said:
+            what = "writes into a part of a tensor" if "item assignment" in said else "decides by the values of tensors"
+            raise SpaceError(
+                f"the network cannot be traced: {where}its forward {what}; expected steps that are the same for "
+                "every input, each of which makes a new tensor: move the rest out of forward"
+            ) from error
+        shape = " × ".join(map(str, inputs.shape[1:]))
+        raise SpaceError(f"the network does not run on inputs of {shape}: {where}{said}") from error
+    return tracer
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy for inference on the CPU, with every weight a parameter of its own."""
+    for layer in model.modules():
+        for name, value in list(vars(layer).items()):
+            # a weight that a hook computes has a history, with which it cannot be copied; the hook computes it anew
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                setattr(layer, name, value.detach())
+    return plain_weights(copy.deepcopy(model).cpu().eval())
+
+
+def is_read_whole(module: nn.Module) -> bool:
+    """Whether a layer is one step: it has an operation, or its own way of being read."""
+    if isinstance(module, WHOLE_LAYERS):
+        return True
+    try:
+        layer_operation(module)
+    except UnreadableError:
+        return False
+    return True
+
+
+class _Proxy(fx.Proxy):
+    """A value of the network while it is followed, of which everything but the values is known."""
+
+    tracer: _Tracer
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.tracer.values[self.node], name)
+        if isinstance(value, torch.Tensor):
+            return self.tracer.create_proxy("call_function", getattr, (self, name), {})
+        return super().__getattr__(name) if callable(value) else value
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([operator.getitem(self, index) for index in range(len(self))])
+
+    def __len__(self) -> int:
+        return len(self.tracer.values[self.node])
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, inputs: torch.Tensor) -> None:
+        super().__init__()
+        self.proxy_buffer_attributes = True
+        self.values: dict[fx.Node, Any] = {}
+        self.results: dict[fx.Node, Any] = {}
+        self._inputs = inputs
+        self._computing = False
+
+    @property
+    def now(self) -> str:
+        """The innermost module that is being followed."""
+        found = [(path, kind) for path, kind in self.module_stack.values() if path]
+        return f"{found[-1][0]!r} ({found[-1][1].__name__})" if found else ""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        del module_qualified_name
+        self._computing = True  # what is looked up in a layer is no step
+        try:
+            return is_read_whole(m)
+        finally:
+            self._computing = False
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        return forward(*args, **kwargs) if self._computing else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None) -> Any:
+        del is_module, concrete_args
+        first, *others = list(inspect.signature(root_fn).parameters.values())[1:]
+        starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = [p.name for p in others if p.default is p.empty and p.kind not in starred]
+        if needed:
+            raise SpaceError(
+                f"the network cannot be read: expected a forward of one input, came one that also needs {needed[0]!r}; "
+                "join the inputs in one tensor and take it apart in forward"
+            )
+        root = self.root
+        return lambda x: root_fn(root, x), [self.create_proxy("placeholder", first.name, (), {})]
+
+    def create_node(self, kind: str, *more: Any, **others: Any) -> fx.Node:
+        node = super().create_node(kind, *more, **others)
+        if kind == "get_attr":
+            self.values[node] = self.results[node] = self.run(node, {})
+        return node
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **others: Any) -> Any:
+        """A value of the network, or a plain one where the step gives no tensor."""
+        kept_whole = isinstance(target, FunctionType) and target.__module__.partition(".")[0] != "torch"
+        if kept_whole and target.__name__ not in CALLS:
+            return target(*args, **kwargs)  # its author keeps it from being looked into
+        proxy = super().create_proxy(kind, target, args, kwargs, *more, **others)
+        value = self.run(proxy.node, self.values)
+        if not _holds_tensor(value):
+            if str(getattr(target, "__name__", target)) in VALUES:
+                raise fx.proxy.TraceError("a number is taken from a tensor")
+            self.graph.erase_node(proxy.node)
+            return value
+        self.values[proxy.node] = value
+        # a later step may write into it
+        copied_one = isinstance(value, torch.Tensor) and kind != "get_attr"
+        self.results[proxy.node] = value.clone() if copied_one else value
+        return proxy
+
+    def run(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """What a step gives for these values of the steps before it."""
+        if node.op == "placeholder":
+            return self._inputs.clone()
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+        self._computing = True
+        try:
+            if node.op == "get_attr":
+                found: Any = self.root
+                for part in str(node.target).split("."):
+                    found = getattr(found, part)
+                return found
+            if node.op == "call_module":
+                return self.root.get_submodule(str(node.target))(*args, **kwargs)
+            if node.op == "call_method":
+                return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+            assert callable(node.target)
+            return node.target(*args, **kwargs)
+        finally:
+            self._computing = False
+
+
+def _step(node: fx.Node) -> tuple[str, str]:
+    """What a step does; constants that forward makes have new names each time."""
+    return node.op, "" if node.op == "get_attr" else str(node.target)
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(_holds_tensor(part) for part in value)
+    return isinstance(value, torch.Tensor)

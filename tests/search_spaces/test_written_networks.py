@@ -1,0 +1,111 @@
+"""Networks as people write them become spaces: the whole network's outputs, architectures that train and export."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from netwright.core.errors import ShapeError, SpaceError
+from netwright.search_spaces.from_model import space_from_model
+from netwright.search_spaces.graph import LayerGraph
+from netwright.search_spaces.operations.torch_call import TorchCall
+from netwright.search_spaces.spaces.from_model import FromModel
+from tests.search_spaces.user_networks import largest, outputs, same
+from tests.search_spaces.written_networks import READ, REFUSED, Embed, Normed
+
+
+def _made(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return kind()
+
+
+def _inputs(shape: tuple[int, ...], number: int = 4) -> torch.Tensor:
+    return torch.rand(number, *shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_network_becomes_a_space_of_trainable_parts(name, tmp_path):
+    kind, shape, groups, runs = READ[name]
+    model, inputs = _made(kind), _inputs(shape)
+    space = space_from_model(model, inputs)
+    assert (len(space.groups), len(space.runs)) == (groups, runs)
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+    saved = space.save(tmp_path)
+    decisions = space.sample(random.Random(0))
+    part = saved.inherit(decisions)
+    same(outputs(part, inputs[:1]), outputs(space.inherit(decisions), inputs[:1]))
+    assert sum(p.numel() for p in part.parameters()) == saved.cost(decisions, saved.shapes).params
+    part.train()(inputs).pow(2).mean().backward()
+    assert all(p.grad is not None for p in part.parameters())
+
+
+@pytest.mark.parametrize("name", ["sensor", "conv_lstm", "bilstm_state", "tcn", "text_cnn", "grouped", "shuffle"])
+def test_a_narrower_network_computes_what_the_whole_one_does_without_the_removed_channels(name):
+    kind, shape, _, _ = READ[name]
+    inputs = _inputs(shape)
+    space = space_from_model(_made(kind), inputs, depths=False)
+    decisions = {f"width/{group.name}": 0.5 for group in space.groups}
+    kept = space.supernet(space.shapes).kept(decisions)
+    same(outputs(space.inherit(decisions), inputs), outputs(_muted(space, kept), inputs))
+
+
+def _muted(space: FromModel, kept: dict[str, tuple[int, ...]]) -> nn.Module:
+    """The whole network in which nobody reads a removed channel, and layers normalise without it."""
+    from netwright.search_spaces.channels import places
+
+    graph, channels = space.network_at(space.shapes)
+    whole = copy.deepcopy(space.inherit(largest(space)))
+    for node in graph.nodes:
+        for key, axes in channels.flows[node.name].weights.items():
+            weight = getattr(whole.get_submodule(node.weights.replace("/", ".")), key, None)
+            for axis, segments in enumerate(axes):
+                if isinstance(weight, nn.Parameter) and segments is not None:
+                    mask = torch.zeros(weight.shape[axis])
+                    mask[places(segments, kept)] = 1
+                    weight.data.mul_(mask.reshape(-1, *[1] * (weight.dim() - axis - 1)))
+    return whole
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_said_in_one_sentence(name):
+    kind, shape, words = REFUSED[name]
+    with pytest.raises(SpaceError, match=words) as raised:
+        space_from_model(_made(kind), _inputs(shape))
+    assert "\n" not in str(raised.value)
+
+
+def test_whole_numbers_may_be_the_input():
+    model, inputs = _made(Embed), torch.randint(0, 100, (4, 12), generator=torch.Generator().manual_seed(0))
+    space = space_from_model(model, inputs)
+    decisions = {"width/lstm": 0.5}
+    assert sum(p.numel() for p in space.inherit(decisions).parameters()) == space.cost(decisions, space.shapes).params
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+
+
+def test_a_network_with_normed_weights_stays_as_it_is():
+    model, inputs = _made(Normed), _inputs((12,))
+    before = outputs(model, inputs)
+    names = list(model.state_dict())
+    space_from_model(model, inputs)
+    same(outputs(model, inputs), before)
+    assert list(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("function", ["torch.load", "torch.from_file", "method.apply_", "operator.call", "os.system"])
+def test_a_graph_from_a_file_can_call_nothing_but_arithmetic(function):
+    call = {"kind": "torch_call", "function": function, "before": [[3]], "after": [3]}
+    graph = {"input_shape": [3], "nodes": [{"name": "a", "operation": call, "inputs": ["input"]}], "output": "a"}
+    space = FromModel(model=LayerGraph.from_json(graph).to_json())
+    with pytest.raises(SpaceError, match="is no function of torch that computes with tensors"):
+        space.build({}, space.shapes)
+
+
+def test_a_function_that_is_read_says_what_it_was_read_with():
+    call = TorchCall(function="torch.abs", before=((4, 5),), after=(4, 5), channel_wise=True)
+    assert call.output_shape([(4, 3)]) == (4, 3)
+    with pytest.raises(ShapeError, match=r"abs was read with \(4, 5\), came \(3, 5\)"):
+        call.output_shape([(3, 5)])
