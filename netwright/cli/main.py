@@ -104,6 +104,7 @@ def run(arguments: list[str]) -> int:
 
 def _explain(error: Exception, as_json: bool) -> int:
     from netwright.core.errors import NetwrightError
+    from netwright.core.own_code import own_place
 
     if isinstance(error, NetwrightError):
         return _fail(str(error), USER, as_json)
@@ -113,9 +114,12 @@ def _explain(error: Exception, as_json: bool) -> int:
         )
     if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == 30):
         return _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", USER, as_json)
+    text = str(error).splitlines()[0] if str(error) else ""
+    own = own_place(error)
+    if own:
+        return _fail(f"your own code stopped at {own}: {type(error).__name__}: {text}", USER, as_json)
     with tempfile.NamedTemporaryFile("w", prefix="netwright-", suffix=".log", delete=False) as log:
         log.write("".join(traceback.format_exception(error)))
-    text = str(error).splitlines()[0] if str(error) else ""
     return _fail(f"internal fault: {type(error).__name__}: {text}\nDetails: {log.name}", INTERNAL, as_json)
 
 
