@@ -14,7 +14,7 @@ def answers(outputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
 
 
 def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]) -> dict[str, float]:
-    """Share of right steps, and mean negative log-likelihood per step (`nll`, also the `loss`).
+    """Shares of right and of wrong steps, and mean negative log-likelihood per step (`nll`, also the `loss`).
 
     Targets are [N, time]; steps with a negative target are after the end of their sequence and do not count.
     """
@@ -25,10 +25,12 @@ def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]
         logits -= logits.max(axis=1, keepdims=True)
         nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
     mean = float(nll.sum() / max(len(labels), 1))
-    right = float((outputs[known].argmax(axis=1) == labels).sum() / max(len(labels), 1))
-    return {"step_accuracy": right, "nll": mean, "loss": mean}
+    count = max(len(labels), 1)
+    wrong = int((outputs[known].argmax(axis=1) != labels).sum())
+    return {"step_accuracy": (len(labels) - wrong) / count, "step_error": wrong / count, "nll": mean, "loss": mean}
 
 
 def summary(found: Mapping[str, float], samples: int) -> str:
     """The scores in a line."""
-    return f"step_accuracy {found['step_accuracy']!r}, nll {found['nll']!r} ({samples} samples)"
+    names = ("step_accuracy", "step_error", "nll")
+    return ", ".join(f"{name} {found[name]!r}" for name in names) + f" ({samples} samples)"

@@ -37,4 +37,5 @@ def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]
 
 def summary(found: Mapping[str, float], samples: int) -> str:
     """The scores in a line."""
-    return f"rmse {found['rmse']!r}, mae {found['mae']!r}, r2 {found['r2']!r} ({samples} samples)"
+    names = ("rmse", "mae", "r2", "nmse_db")
+    return ", ".join(f"{name} {found[name]!r}" for name in names) + f" ({samples} samples)"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
+from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import Forecasts
@@ -37,6 +38,9 @@ class Forecasting(Task):
         default=False,
         description="windows and forecasts count from the window's last row, which suits series that drift",
     )
+    judged_by: Literal["standardised_mse", "rmse", "mae"] = Field(
+        default="standardised_mse", description="the score that models are judged by"
+    )
     parts: tuple[int, int, int] | None = Field(
         default=None, description="rows for training, validation and test; default: by test_fraction and so on"
     )
@@ -62,6 +66,9 @@ class Forecasting(Task):
 
     def targets(self) -> Targets:
         return Forecasts(rows=self.horizon, training=self._training, relative=self.relative)
+
+    def primary(self) -> Objective:
+        return Objective(metric=self.judged_by, direction="minimize")
 
     def load(self) -> Arrays:
         names, rows = series_of(self.path, ignore=self.ignore)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
+from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
 from netwright.tasks.images import channels_first
 from netwright.tasks.npz_file import read_arrays, write_arrays
@@ -25,7 +26,7 @@ class Regression(Task):
     A table has a first row of names; every column that is not a target is an input. The .npz file holds `x_train`
     and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are rows [N, values], sequences
     [N, time, features] or images with four axes, targets [N] or [N, values]. Networks learn the targets standardised
-    by the training samples; rmse, mae and R² are of the values themselves.
+    by the training samples; rmse, mae, R² and nmse_db are of the values themselves.
     """
 
     path: DataPath = Field(description=".csv table with a row of names, or .npz file")
@@ -33,6 +34,9 @@ class Regression(Task):
         default=(), description="names of the target columns of a table; default: the last column"
     )
     ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
+    judged_by: Literal["rmse", "mae", "r2", "nmse_db"] = Field(
+        default="rmse", description="the score that models are judged by; nmse_db is error power over power in dB"
+    )
     standardise: bool = Field(
         default=True,
         description="bring inputs and targets to mean 0 and deviation 1; false where a law ties values, as y = A x",
@@ -60,6 +64,9 @@ class Regression(Task):
 
     def targets(self) -> Targets:
         return RealValues(standardise=self.standardise)
+
+    def primary(self) -> Objective:
+        return Objective(metric=self.judged_by, direction="maximize" if self.judged_by == "r2" else "minimize")
 
     def preprocess(self, inputs: AnyArray) -> Preprocessing:
         found = Preprocessing.of(inputs)
