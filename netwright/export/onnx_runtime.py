@@ -16,12 +16,16 @@ class Session:
     """An ONNX file ready to run on the CPU: a float32 batch [batch, *shape] in, the first output out.
 
     `threads` are the threads of one call. Weights that are only stored as integers are made float once, when the
-    session opens. Raises ExportError when the runtime refuses the file or a batch.
+    session opens. `batch_matters` tells that the file finds ranges of activations at run time, over all samples of a
+    call, so that what it gives for one depends a little on the others. Raises ExportError when the runtime refuses the
+    file or a batch.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         options = quiet_options(threads=threads)
-        if _only_stores_integers(Path(path)):
+        operators = _operators(Path(path))
+        self.batch_matters = any(name.startswith("DynamicQuantize") for name in operators)
+        if "DequantizeLinear" in operators and "QuantizeLinear" not in operators:
             # else the runtime, in hope of integer kernels, makes the same float weights again for every call
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         self._session = opened(Path(path), options)
@@ -69,11 +73,9 @@ def last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _only_stores_integers(path: Path) -> bool:
-    """Whether a file has weights behind dequantizers but quantizes no activation."""
+def _operators(path: Path) -> set[str]:
     try:
-        operators = {node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node}
+        return {node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node}
     except Exception:
         # a file that cannot be read is refused, with the reason, by the runtime
-        return False
-    return "DequantizeLinear" in operators and "QuantizeLinear" not in operators
+        return set()

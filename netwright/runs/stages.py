@@ -206,7 +206,11 @@ def latency_columns(latency: Latency) -> dict[str, Any]:
 
 
 def score_file(session: Session, task: Task, split: Split) -> dict[str, float]:
-    """The task's scores of an exported model on a split, preprocessed and run in batches of 256."""
+    """The task's scores of an exported model on a split, preprocessed and run in batches of 256.
+
+    A file whose outputs depend on the other samples of a call gets one at a time, as it is timed.
+    """
     preprocess = task.data().preprocessing
-    outputs = [session(preprocess(split.inputs[i : i + BATCH])) for i in range(0, len(split), BATCH)]
+    size = 1 if session.batch_matters else BATCH
+    outputs = [session(preprocess(split.inputs[i : i + size])) for i in range(0, len(split), size)]
     return dict(task.score(np.concatenate(outputs), split.targets))

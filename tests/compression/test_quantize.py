@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from compression_nets import Lin, Net, traced
@@ -14,6 +15,7 @@ from netwright.compression.store import FolderStore
 from netwright.core.errors import CompressionError
 from netwright.core.files import file_hash
 from netwright.export.onnx_runtime import Session
+from netwright.runs.stages import score_file
 
 
 def test_the_file_answers_like_the_module_and_resumes(context_of, tmp_path) -> None:
@@ -41,6 +43,18 @@ def test_lstm_is_quantized_dynamically(context_of) -> None:
     net, context = context_of("lstm")
     done = Quantize().apply(Model(net), context)
     assert done.notes[0].reason.startswith("dynamic: ")
+
+
+def test_a_file_whose_ranges_are_found_in_use_is_scored_one_sample_at_a_time(context_of) -> None:
+    net, context = context_of("mlp")
+    split = context.task.data().validation
+    dynamic = Session(Quantize(mode="dynamic").apply(Model(net), context).file)
+    static = Session(Quantize(mode="static").apply(Model(net), context).file)
+    assert (dynamic.batch_matters, static.batch_matters) == (True, False)
+    inputs = context.task.data().preprocessing(split.inputs)
+    alone = np.concatenate([dynamic(inputs[i : i + 1]) for i in range(len(inputs))])
+    assert np.abs(alone - dynamic(inputs)).max() > 1e-6, "its outputs depend on what else is in the batch"
+    assert score_file(dynamic, context.task, split) == dict(context.task.score(alone, split.targets))
 
 
 def test_nothing_quantized_is_an_error(context_of) -> None:
