@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
+import traceback
 from collections.abc import Mapping
 from difflib import get_close_matches
+from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError, Mistake
+from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError, Mistake, NetwrightError
 from netwright.core.plugins import import_dotted
 from netwright.runs.artifacts import load_state, weights_from
+from netwright.search_spaces.plain_weights import plain_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 COLLECTIONS = ("torchvision", "timm")
 """What `NAME:model` may begin with, beside a package of the user's own."""
+
+_ASKED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+"""Kinds of parameters that must be given where they have no default."""
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("_orig_mod.", "module.")
@@ -45,9 +52,10 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
         raise ConfigurationError(
             [Mistake("--model", f"{build!r} gives a {type(made).__name__}, not a torch nn.Module")]
         )
+    made = _uncompiled(made, build)
     if weights is not None:
         load_state(made, _with_tied(read_state(weights), made), source=str(weights))
-    return _plain_weights(made.eval()).float()
+    return plain_weights(made.eval()).float()
 
 
 def is_from_collection(build: str) -> bool:
@@ -67,8 +75,8 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
     if path.suffix == ".safetensors" or not _is_torch_file(content):
-        return weights_from(content, source=str(path))
-    return _plain_state(_unpickled(path), path)
+        return _without_prefix(weights_from(content, source=str(path)))
+    return _without_prefix(_plain_state(_unpickled(path), path))
 
 
 def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
@@ -83,30 +91,59 @@ def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Te
     return found
 
 
-def _plain_weights(module: nn.Module) -> nn.Module:
-    """The module itself with every weight a parameter of its own: what is computed on the way to it is done once."""
-    from torch import nn
-    from torch.nn.utils import parametrize
-    from torch.nn.utils.prune import BasePruningMethod
-    from torch.nn.utils.spectral_norm import SpectralNorm
-    from torch.nn.utils.weight_norm import WeightNorm
-
-    for layer in list(module.modules()):
-        if parametrize.is_parametrized(layer):
-            for name in list(cast(nn.ModuleDict, layer.parametrizations)):
-                parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
-        for key, hook in list(layer._forward_pre_hooks.items()):
-            if isinstance(hook, (WeightNorm, SpectralNorm, BasePruningMethod)):
-                hook.remove(layer)
-                del layer._forward_pre_hooks[key]
-    return module
-
-
 def _called(build: str) -> Any:
     from torch import nn
 
     found = import_dotted(build, what="--model")
-    return found() if callable(found) and not isinstance(found, nn.Module) else found
+    if isinstance(found, nn.Module) or not callable(found):
+        return found
+    try:
+        needed = [
+            one.name for one in signature(found).parameters.values() if one.default is one.empty and one.kind in _ASKED
+        ]
+    except (TypeError, ValueError):
+        # some callables do not tell what they take
+        needed = []
+    if needed:
+        name = build.rpartition(":")[2]
+        raise ConfigurationError(
+            [
+                Mistake(
+                    "--model",
+                    f"{build!r} needs {', '.join(needed)}, and is called without arguments; name a function "
+                    f"that gives them, such as `def build(): return {name}({needed[0]}=...)`",
+                )
+            ]
+        )
+    try:
+        return found()
+    except NetwrightError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}, line {where.lineno}"
+        raise ConfigurationError(
+            [Mistake("--model", f"{build!r} failed with {type(error).__name__}: {error} ({place})")]
+        ) from error
+
+
+def _uncompiled(made: nn.Module, build: str) -> nn.Module:
+    """The network under `torch.compile`; raises ConfigurationError for one that is no plain float network any more."""
+    import torch
+
+    made = getattr(made, "_orig_mod", made)
+    for path, layer in made.named_modules():
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise _not_plain(build, "is a TorchScript program", path)
+        if ".quantized" in type(layer).__module__:
+            raise _not_plain(build, f"is quantized already, with {type(layer).__name__}", path)
+    return made
+
+
+def _not_plain(build: str, what: str, path: str) -> ConfigurationError:
+    at = f" at {path!r}" if path else ""
+    text = f"{build!r} {what}{at}; passes work on the float network of plain layers that it was made from"
+    return ConfigurationError([Mistake("--model", text)])
 
 
 def _from_collection(collection: str, name: str, outputs: int | None) -> Any:
@@ -149,10 +186,12 @@ def _unpickled(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        held = re.search(r"GLOBAL (\S+)", str(error))
+        what = (
+            f"holds objects of {held.group(1)}, not tensors alone" if held else "is damaged, or holds more than tensors"
+        )
         raise CheckpointError(
-            f"{path} holds more than tensors, or is damaged ({first}); load it where you trust it, and save "
-            "model.state_dict() with safetensors.torch.save_file"
+            f"{path} {what}; load it where you trust it, and save model.state_dict() with torch.save or safetensors"
         ) from None
 
 
@@ -167,7 +206,11 @@ def _plain_state(found: object, path: Path) -> Mapping[str, Tensor]:
             f"{path} holds no state dict: tensors by name are expected, {type(found).__name__} came; "
             "save model.state_dict()"
         )
-    for prefix in _PREFIXES:
-        if found and all(str(name).startswith(prefix) for name in found):
-            found = {str(name).removeprefix(prefix): tensor for name, tensor in found.items()}
     return {str(name): tensor for name, tensor in found.items()}
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    for prefix in _PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state

@@ -127,6 +127,50 @@ def test_state_dicts_are_found_in_torch_files(wrap, prefix: str, tmp_path: Path)
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 
 
+def _needs(width: int, *, depth: int) -> nn.Module:
+    return nn.Linear(width, depth)
+
+
+def _fails() -> nn.Module:
+    raise KeyError("no configuration")
+
+
+def _scripted() -> nn.Module:
+    return torch.jit.script(nn.Sequential(nn.Linear(3, 2)))
+
+
+def _quantized() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 2)), {nn.Linear})
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, that these ways are old
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (
+            "_needs",
+            r"needs width, depth, and is called without arguments; .*`def build\(\): return _needs\(width=\.\.\.\)`",
+        ),
+        ("_fails", r"failed with KeyError: 'no configuration' \(test_own_models\.py, line \d+\)"),
+        ("_scripted", r"is a TorchScript program; passes work on the float network"),
+        ("_quantized", r"is quantized already, with Linear at '0'; passes work on the float network"),
+    ],
+)
+def test_what_cannot_be_built_or_compressed_is_told(build: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        built_model(f"tests.runs.test_own_models:{build}")
+
+
+def _compiled() -> nn.Module:
+    return torch.compile(nn.Linear(3, 2))
+
+
+def test_a_compiled_network_is_the_one_below(tmp_path: Path) -> None:
+    save_file(_compiled().state_dict(), tmp_path / "w.safetensors")
+    net = built_model("tests.runs.test_own_models:_compiled", weights=tmp_path / "w.safetensors")
+    assert type(net) is nn.Linear
+
+
 class Program:
     """Would write a file when unpickled."""
 
@@ -139,10 +183,10 @@ class Program:
 
 def test_a_file_with_a_program_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(2), "x": Program(tmp_path / "ran")}, tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match="holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"holds objects of getattr, not tensors alone"):
         read_state(tmp_path / "w.pt")
     torch.save(nn.Linear(3, 2), tmp_path / "whole.pt")
-    with pytest.raises(CheckpointError, match="holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"holds objects of torch\.nn\.modules\.linear\.Linear, not"):
         read_state(tmp_path / "whole.pt")
     assert not (tmp_path / "ran").exists()
 
