@@ -46,7 +46,13 @@ class Strategy(Plugin):
         here. A strategy asked without it does as well as it can.
         """
         inner = {name: value.prepare(context) for name, value in self if isinstance(value, Strategy)}
-        return self.model_copy(update=inner).knowing(CountedCosts(context.shapes))
+        told = self.model_copy(update=inner).expecting(context.trials, rungs=context.rungs)
+        return told.knowing(CountedCosts(context.shapes))
+
+    def expecting(self, trials: int | None, *, rungs: Sequence[float] = ()) -> Strategy:
+        """This strategy, and those inside it, told how many trials there will be at most, and the fidelities if any."""
+        inner = {name: value.expecting(trials, rungs=rungs) for name, value in self if isinstance(value, Strategy)}
+        return self.model_copy(update=inner)
 
     def knowing(self, costs: KnownCosts | None) -> Strategy:
         """This strategy, and those inside it, told what architectures cost before they are paid for."""

@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from netwright.core.errors import ConfigurationError, MissingPackageError, UnknownNameError
+from netwright.core.plugins import build
 from netwright.core.records import Measurement, Trial, TrialState
 from netwright.nas.benchmarking.comparing import Contest, compare
 from netwright.nas.benchmarking.contestant import all_strategies, check, parse_peer, parse_strategy
+from netwright.nas.benchmarking.promoting import search_promoting
 from netwright.nas.benchmarking.searching import TableSearch, search_table
 from netwright.nas.benchmarking.table import BenchmarkTable
 from netwright.nas.stoppers.successive_halving import SuccessiveHalving
 from netwright.nas.strategies.evolution import Evolution
 from netwright.nas.strategies.random_search import RandomSearch
+from netwright.nas.strategies.warm_start import WarmStart
 from netwright.nas.strategy import Proposal, Strategy
 from tests.nas.searching import strategy
 from tests.nas.tables import Letters, all_letters, goals, letters_table
@@ -106,6 +109,27 @@ def test_a_search_that_meets_only_absent_architectures_ends(monkeypatch: pytest.
     found = search(strategy("random_search"), letters_table(without=range(1, 256)), budget=10)
     assert found.ended == "absent"
     assert len(found.paid) <= 1
+
+
+def test_a_strategy_is_told_how_much_may_be_paid_for_and_what_the_rungs_are() -> None:
+    told: list[tuple[int | None, tuple[float, ...]]] = []
+
+    class Told(RandomSearch):
+        def expecting(self, trials: int | None, *, rungs: Any = ()) -> Strategy:
+            told.append((trials, tuple(rungs)))
+            return self
+
+    around = WarmStart(then=Told())
+    search(around, budget=7)
+    sought = goals(fidelities=["early@10", "quality@90"])
+    search_promoting(around, TABLE, sought, promotion=build("promotion", "asha"), epochs=400, seed=0)
+    assert told == [(7, ()), (20, (10.0, 90.0))]
+
+
+def test_auto_searches_at_random_where_the_budget_covers_the_table() -> None:
+    many, few = (search(build("strategy", "auto"), budget=budget) for budget in (256, 20))
+    assert [paid.row for paid in many.paid] == [paid.row for paid in search(RandomSearch(), budget=256).paid]
+    assert [paid.row for paid in few.paid] == [paid.row for paid in search(strategy("predictor"), budget=20).paid]
 
 
 def test_by_network_two_ways_to_write_one_network_are_one_architecture() -> None:

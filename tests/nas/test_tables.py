@@ -62,7 +62,7 @@ def test_rows_of_one_architecture_are_averaged_and_rows_of_none_are_counted() ->
     first = json.dumps(all_letters()[0])
     frame = pandas.DataFrame({"arch": [first, first, '{"a0": "q"}', "{", first], "quality": [1.0, 2.0, 9.0, 9.0, None]})
     table = made(frame)
-    assert (len(table), table.skipped) == (1, 2)
+    assert (len(table), table.skipped, table.averaged) == (1, 2, 2)
     assert table.value(0, "quality") == 1.5
 
 
@@ -80,7 +80,11 @@ def test_a_value_that_was_not_recorded_is_none() -> None:
         ({"arhc": ["{}"], "quality": [1.0]}, UnknownNameError, "no column of mine is called 'arch'"),
         ({"arch": ["{}"], "quality": [1.0]}, DataError, "no row of mine is an architecture of the space; row 1: "),
         ({"arch": [], "quality": []}, DataError, "the table is empty"),
-        ({"arch": [json.dumps(all_letters()[0])], "quality": ["good"]}, DataError, "holds values that are no numbers"),
+        (
+            {"arch": [json.dumps(all_letters()[0])], "quality": ["good"]},
+            DataError,
+            "row 1 of mine has 'good' in the column",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why(

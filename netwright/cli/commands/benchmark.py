@@ -187,6 +187,9 @@ def _table_and_goals(
     )
     if found.skipped:
         print(f"{found.skipped:,} of {len(frame):,} rows are none of the space", file=sys.stderr)
+    if found.averaged:
+        told = f"{found.averaged:,} of {len(frame):,} rows are of an architecture that has another: their mean counts"
+        print(told, file=sys.stderr)
     return found, goals
 
 

@@ -32,7 +32,9 @@ def search_promoting(
     """
     rungs = tuple(float(e) for e in (*(f.epochs for f in goals.fidelities), goals.epochs or 0))
     fidelity = Fidelity(rungs=rungs, promotion=promotion, learn_from=learn_from)
-    knowing = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
+    # every rung costs about as much as any other in all
+    told = strategy.expecting(int(epochs / (rungs[0] * len(rungs))), rungs=rungs)
+    knowing = told.knowing(TableCosts(table, goals.known)) if goals.known else told
     return _Promoting(knowing, table, goals, fidelity, seed=seed).within(epochs)
 
 

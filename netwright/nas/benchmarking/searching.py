@@ -83,7 +83,8 @@ def search_table(
 
     With a stopper every shorter training in `goals` is a point where it may end a trial.
     """
-    knowing = strategy.knowing(TableCosts(table, goals.known)) if goals.known else strategy
+    told = strategy.expecting(budget)
+    knowing = told.knowing(TableCosts(table, goals.known)) if goals.known else told
     return Searching(knowing, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
 
 

@@ -53,6 +53,8 @@ class BenchmarkTable:
     shapes: Shapes | None = None
     skipped: int = 0
     """Rows of the file that are none of the space."""
+    averaged: int = 0
+    """Rows of the file whose architecture has one before them."""
     absent: Absent = "failed"
     looked_s: float = 0.0
     """CPU seconds spent on nearest rows so far, which are no strategy's."""
@@ -237,6 +239,7 @@ def make_table(
         raise DataError(f"no row of {name} is an architecture of the space; {reason or 'the table is empty'}")
     columns = {column: _averaged(_numbers(frame, column, name), places, len(rows)) for column in wanted}
     table = BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped)
+    table.averaged = len(places) - skipped - len(rows)
     table.absent = absent or ("nearest" if same == "row" and table.is_rare() else "failed")
     return table
 
@@ -287,10 +290,14 @@ def _kept(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(frame: pandas.DataFrame, column: str, name: str) -> list[float]:
-    try:
-        return [float(value) for value in frame[column]]
-    except (TypeError, ValueError):
-        raise DataError(f"the column {column!r} of {name} holds values that are no numbers") from None
+    found: list[float] = []
+    for number, value in enumerate(frame[column], start=1):
+        try:
+            found.append(nan if value is None else float(value))
+        except (TypeError, ValueError):
+            where = f"row {number} of {name} has {value!r:.60} in the column {column!r}"
+            raise DataError(f"{where}, which is no number; leave it empty where there is none") from None
+    return found
 
 
 def _averaged(values: Sequence[float], places: Sequence[int], count: int) -> tuple[float, ...]:

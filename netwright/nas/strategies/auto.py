@@ -33,14 +33,18 @@ class Auto(Strategy):
     budget: int | None = Field(default=None, ge=1, description="trials in all; the search's own unless given")
 
     _context: SearchContext | None = PrivateAttr(default=None)
+    _rungs: Sequence[float] = PrivateAttr(default=())
 
     def prepare(self, context: SearchContext) -> Strategy:
         told = super().prepare(context)
         assert isinstance(told, Auto)
-        bound = told if told.budget is not None else told.model_copy(update={"budget": context.trials})
-        bound = bound.model_copy()
-        bound._context = context
-        return bound
+        told._context = context
+        return told
+
+    def expecting(self, trials: int | None, *, rungs: Sequence[float] = ()) -> Strategy:
+        told = self.model_copy(update={"budget": self.budget or trials})
+        told._rungs = rungs
+        return told
 
     def ask(
         self,
@@ -58,17 +62,16 @@ class Auto(Strategy):
 
     def _settings(self, name: str) -> dict[str, int]:
         """A model of several rungs begins with more trials drawn at random, since they are short."""
-        rungs = () if self._context is None else self._context.rungs
-        if name != "predictor" or not rungs:
+        if name != "predictor" or not self._rungs:
             return {}
-        return {"startup": min(first_looks(rungs), max(10, (self.budget or 0) // 3))}
+        return {"startup": min(first_looks(self._rungs), max(10, (self.budget or 0) // 3))}
 
     def choice(self, space: SearchSpace, objectives: Sequence[Objective], *, tried: int = 0) -> tuple[str, str]:
         """The name of the strategy, and why, in a few words; `tried` counts the trials on record."""
         size = _size(memo_key(space))
         if size is not None and size <= (self.budget or 0):
             return "random_search", f"since the budget allows all {readable(size)} architectures"
-        if tried < MODELLED and self._context is not None and self._context.rungs:
+        if tried < MODELLED and self._rungs:
             return "predictor", "since a model learns from all rungs together"
         if tried < MODELLED:
             return "predictor", f"since a model learns most from fewer than {readable(MODELLED)} trials"
