@@ -1,8 +1,10 @@
 """Make the data files that some recipes read.
 
     python scripts/make_recipe_data.py diabetes      data/diabetes.csv, from scikit-learn
+    python scripts/make_recipe_data.py esol          data/esol.csv, from $NETWRIGHT_DATA/molecules/delaney_esol.csv
     python scripts/make_recipe_data.py jsb           data/jsb.npz, from $NETWRIGHT_DATA/sequences/polymusic.npz
     python scripts/make_recipe_data.py t91           data/t91.npz, from $NETWRIGHT_DATA/superres/t91_set5.npz
+    python scripts/make_recipe_data.py trec          data/trec.csv, from $NETWRIGHT_DATA/text/sst2_mr_trec.parquet
 
 $NETWRIGHT_DATA is ../shared/data unless set. With --out FOLDER the files go elsewhere.
 """
@@ -36,6 +38,42 @@ def diabetes(folder: Path) -> str:
     frame = load_diabetes(as_frame=True, scaled=False).frame
     frame.to_csv(folder / "diabetes.csv", index=False)
     return f"diabetes.csv: {len(frame)} rows"
+
+
+def esol(folder: Path, fold: int = 0) -> str:
+    """The solubility of 1,124 molecules (Delaney, 2004) in five parts: one to validate on, the next for the test.
+
+    Parts as in Duvenaud et al., arXiv:1509.09292.
+    """
+    import pandas
+
+    frame = pandas.read_csv(source("molecules/delaney_esol.csv")).iloc[:1124]
+    part = np.arange(len(frame)) * 5 // len(frame)
+    names = {fold: "validation", (fold + 1) % 5: "test"}
+    made = pandas.DataFrame(
+        {
+            "smiles": frame["smiles"].str.strip(),
+            "log_solubility": frame["measured log solubility in mols per litre"],
+            "part": [names.get(int(number), "train") for number in part],
+        }
+    )
+    made.to_csv(folder / "esol.csv", index=False)
+    test, train = (made.loc[made["part"] == name, "log_solubility"] for name in ("test", "train"))
+    mean = float(np.sqrt(np.mean((test - train.mean()) ** 2)))
+    return f"esol.csv: {made['part'].value_counts().to_dict()}; rmse of the mean on test {mean:.3f}"
+
+
+def trec(folder: Path) -> str:
+    """Questions and what kind of answer they ask for (Li and Roth, 2002): 5,452 to train on, 500 for the test."""
+    import pandas
+
+    frame = pandas.read_parquet(source("text/sst2_mr_trec.parquet"))
+    frame = frame[frame["dataset"] == "trec"]
+    names = ("description", "entity", "abbreviation", "person", "place", "number")
+    kinds = [names[number] for number in frame["label"]]
+    made = pandas.DataFrame({"text": frame["text"], "label": kinds, "part": frame["split"]})
+    made.to_csv(folder / "trec.csv", index=False)
+    return f"trec.csv: {made['part'].value_counts().to_dict()}"
 
 
 def jsb(folder: Path) -> str:
@@ -96,7 +134,7 @@ def _patches(image: Bytes) -> list[tuple[Bytes, Bytes]]:
     return [(blurred[y : y + PATCH, x : x + PATCH], clear[y : y + PATCH, x : x + PATCH]) for y, x in corners]
 
 
-MAKERS = {"diabetes": diabetes, "jsb": jsb, "t91": t91}
+MAKERS = {"diabetes": diabetes, "esol": esol, "jsb": jsb, "t91": t91, "trec": trec}
 
 
 def main() -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from netwright.core.errors import DataError, ShapeError
+from netwright.core.errors import ShapeError
 from netwright.core.shapes import Shape
 
 
@@ -65,32 +62,3 @@ def layout_of(shape: Shape, *, edges: int) -> GraphLayout:
             f"and {edges} edge features; the shape {shape} has no room for them"
         )
     return GraphLayout(nodes=shape[0], features=shape[1] - shape[0] - edges - 1, edges=edges)
-
-
-def pack_graph(
-    node_features: ArrayLike, adjacency: ArrayLike, edge_features: ArrayLike | None = None, *, size: int
-) -> NDArray[np.float32]:
-    """One graph as a tensor (size, 1 + features + size + edges), see GraphLayout.
-
-    `node_features` is (nodes, features), `adjacency` (nodes, nodes) of zeros and ones, `edge_features`
-    (nodes, nodes, edges). Raises DataError when these do not belong together or there are more nodes than `size`.
-    """
-    nodes, joined = np.asarray(node_features, dtype=np.float32), np.asarray(adjacency, dtype=np.float32)
-    count = len(nodes) if nodes.ndim else 0
-    edges = np.zeros((count, count, 0)) if edge_features is None else np.asarray(edge_features, dtype=np.float32)
-    if nodes.ndim != 2 or joined.shape != (count, count) or edges.ndim != 3 or edges.shape[:2] != (count, count):
-        raise DataError(
-            "a graph of n nodes needs node_features (n, features), adjacency (n, n) and edge_features (n, n, edges); "
-            f"came {nodes.shape}, {joined.shape} and {edges.shape}"
-        )
-    if not 1 <= count <= size:
-        raise DataError(f"a graph of {count} nodes does not fit into {size} rows; choose `size` by the largest graph")
-    if not np.isin(joined, (0, 1)).all():
-        raise DataError("the adjacency matrix must be of zeros and ones")
-    layout = GraphLayout(size, nodes.shape[1], edges.shape[2])
-    packed = np.zeros(layout.shape, dtype=np.float32)
-    packed[:count, 0] = 1
-    packed[:count, layout.node_features.start : layout.node_features.stop] = nodes
-    packed[:count, layout.adjacency.start : layout.adjacency.start + count] = joined
-    packed[:count, layout.edge_sums.start :] = np.einsum("ij,ije->ie", joined, edges)
-    return packed

@@ -40,6 +40,11 @@ def read_columns(path: Path, wanted: Mapping[str, str]) -> dict[str, AnyArray]:
     return found
 
 
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns."""
+    return [str(name) for name in _frame(path).columns]
+
+
 def rows_by_part(split: AnyArray | None, *, rows: int, path: Path) -> dict[str, AnyArray]:
     """Row numbers of train, validation and test by a column that says which; all are for training without one."""
     if split is None:

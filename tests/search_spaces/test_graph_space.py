@@ -15,8 +15,9 @@ from netwright.search_spaces.graph import GraphBuilder
 from netwright.search_spaces.operations.columns import Columns
 from netwright.search_spaces.operations.degree_linear import DegreeLinear
 from netwright.search_spaces.operations.neighbours import Neighbours
-from netwright.search_spaces.packed_graph import GraphLayout, pack_graph
+from netwright.search_spaces.packed_graph import GraphLayout
 from netwright.search_spaces.spaces.graph import GraphNetwork
+from netwright.tasks.packed_graphs import pack_graph
 from tests.search_spaces.cost_check import agrees_with_its_costs
 
 FEATURES, EDGES = 5, 3

@@ -51,7 +51,7 @@ class GraphNetwork(SearchSpace):
     In every layer a node's features become an activation of W h + V m, where m brings together the features of its
     neighbours and of its edges and V may be chosen by the node's degree; what all layers write into the
     fingerprint is summed (Duvenaud et al., 2015; Gilmer et al., 2017). A graph comes as one packed tensor,
-    see netwright.search_spaces.packed_graph; padding does not change the result, nor does the order of nodes.
+    see netwright.tasks.packed_graphs; padding does not change the result, nor does the order of nodes.
     """
 
     example_inputs: ClassVar[tuple[Shapes, ...]] = (Shapes((12, 20), 3), Shapes((9, 15), 1), Shapes((30, 40), 2))
