@@ -35,6 +35,7 @@ class Unrolling:
     momentum: bool
     filters: int
     operator: str | None
+    initial: str | None
     start: float
     measurements: int
     unknowns: int
@@ -42,10 +43,11 @@ class Unrolling:
 
 
 def unroll(net: GraphBuilder, what: Unrolling) -> Tensor:
-    """(measurements,) -> (unknowns,): the result of the last iteration, begun from zero."""
+    """(measurements,) -> (unknowns,): the result of the last iteration, begun from zero or from Q y."""
+    begun = net.add(Matrix(operator=what.initial), net.input, name="initial") if what.initial else None
     if what.kind == "admm_net":
-        return _admm(net, what)
-    results: list[Tensor] = []
+        return _admm(net, what, begun)
+    results = [] if begun is None else [begun]
     encoded: Tensor | None = None
     for index in range(what.iterations):
         with net.scope(f"iteration{index + 1}"):
@@ -108,9 +110,9 @@ def _back(net: GraphBuilder, what: Unrolling, residual: Tensor) -> Tensor:
     return net.add(_matrix(what, "step"), residual, name="back", weights="/adjoint")
 
 
-def _admm(net: GraphBuilder, what: Unrolling) -> Tensor:
+def _admm(net: GraphBuilder, what: Unrolling, begun: Tensor | None) -> Tensor:
     """x follows the measurements and its copy z, z is made sparse, the multiplier u holds what they differ by."""
-    x = z = u = None
+    x, z, u = begun, None if begun is None else _shrink(net, what, begun), None
     for index in range(what.iterations):
         with net.scope(f"iteration{index + 1}"):
             back = _back(net, what, _residual(net, what, x))

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.shapes import Shapes
@@ -102,6 +103,24 @@ def test_a_given_operator_is_no_parameter_and_is_kept_with_the_weights(problem):
     assert space.cost(decisions, shapes).params == 9 * (2 * 32 * 9 + 2 * 32 * 32 * 9 + 2)
     weights = space.build(decisions, shapes).state_dict()
     np.testing.assert_allclose(weights["operator.weight"], problem[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["lista", "lista_cp", "ista_net", "ista_net_plus", "admm_net"])
+def test_iterations_may_begin_at_a_stored_map_of_the_measurements(kind, problem, tmp_path):
+    operator, a, draw = problem
+    np.savez(tmp_path / "start.npz", Q=np.linalg.pinv(a), wrong=a)
+    space = unfolded(kind, operator, initial=f"{tmp_path / 'start.npz'}:Q", iterations=(1, 1), start=0.0)
+    decisions, shapes = space.sample(random.Random(0)), Shapes((30,), 60)
+    agrees_with_its_costs(space, decisions, shapes)
+    y, _ = draw(5)
+    model = space.build(decisions, shapes).eval()
+    np.testing.assert_allclose(model.state_dict()["initial.weight"], np.linalg.pinv(a), atol=1e-6)
+    if kind in ("lista", "lista_cp"):  # what is in keeping with the measurements stays as it is without thresholds
+        found = model(torch.from_numpy(y.astype(np.float32))).detach().numpy()
+        np.testing.assert_allclose(found, y @ np.linalg.pinv(a).T, atol=1e-4)
+    wrong = unfolded(kind, operator, initial=f"{tmp_path / 'start.npz'}:wrong")
+    with pytest.raises(ShapeError, match=r"the initial .* is 30 × 60; .* so 60 × 30 is needed"):
+        wrong.graph(wrong.sample(random.Random(0)), shapes)
 
 
 def test_tied_iterations_count_their_weights_once():

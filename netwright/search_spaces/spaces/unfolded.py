@@ -60,6 +60,11 @@ class Unfolded(SearchSpace):
         default=None,
         description="where A is stored, m × n, as file.npz:key, for data that is not standardised; default: learned",
     )
+    initial: str | None = Field(
+        default=None,
+        description="where Q is stored, n × m, as file.npz:key: iterations begin at Q y, such as the least-squares map "
+        "of y to x in training data; default: at zero",
+    )
     block: tuple[int, int] | None = Field(
         default=None, description="(height, width) of x as an image; by default as square as n allows"
     )
@@ -88,6 +93,7 @@ class Unfolded(SearchSpace):
                 momentum=plan.momentum,
                 filters=plan.filters,
                 operator=self.operator,
+                initial=self.initial,
                 start=self.start,
                 measurements=shapes.input[0],
                 unknowns=unknowns,
@@ -101,14 +107,18 @@ class Unfolded(SearchSpace):
                 "an unfolded algorithm goes from (m,) measurements to (n,) unknowns; the task gives "
                 f"{shapes.input} and needs {shapes.output_shape}"
             )
-        needed = (shapes.input[0], shapes.classes)
-        if self.operator is not None and matrix_shape(self.operator) != needed:
-            rows, columns = matrix_shape(self.operator)
-            raise ShapeError(
-                f"the operator {self.operator!r} is {rows} × {columns}; the task has {needed[0]} measurements "
-                f"of {needed[1]} unknowns, so {needed[0]} × {needed[1]} is needed"
-            )
-        return shapes.classes
+        measured, unknowns = shapes.input[0], shapes.classes
+        for name, place, needed in (
+            ("operator", self.operator, (measured, unknowns)),
+            ("initial", self.initial, (unknowns, measured)),
+        ):
+            if place is not None and matrix_shape(place) != needed:
+                rows, columns = matrix_shape(place)
+                raise ShapeError(
+                    f"the {name} {place!r} is {rows} × {columns}; the task has {measured} measurements "
+                    f"of {unknowns} unknowns, so {needed[0]} × {needed[1]} is needed"
+                )
+        return unknowns
 
     def _block(self, unknowns: int) -> Shape:
         if self.block is None:
