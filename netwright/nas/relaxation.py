@@ -186,7 +186,10 @@ def _union(first: LayerGraph, variants: Mapping[str, Mapping[Value, LayerGraph]]
     """All layers of all graphs; a layer other than a sum must be the same wherever it is."""
     nodes = {node.name: node for node in first.nodes}
     for decision, graph in ((name, graph) for name, graphs in variants.items() for graph in graphs.values()):
-        rest = f"{decision!r}: give it one option, or use one_shot; {RULE}"
+        rest = (
+            f"{decision!r}: give it one option, or the layers of each option names of their own (net.scope), or use "
+            f"one_shot; {RULE}"
+        )
         for node in graph.nodes:
             known = nodes.setdefault(node.name, node)
             if (known.operation.key, known.shape) != (node.operation.key, node.shape):
@@ -256,6 +259,8 @@ def _ordered(first: LayerGraph, nodes: dict[str, Node], terms: dict[str, list[_T
         if following is not None:
             waiting.append((following, iter(sources(following))))
             continue
-        done[name] = nodes[name]
+        # a sum reads what is a term of it for some option, which zeros are not
+        node = nodes[name]
+        done[name] = Node(name, node.operation, tuple(sources(name)), node.shape, node.weights)
         waiting.pop()
     return LayerGraph(first.input_shape, tuple(done.values()), first.output)

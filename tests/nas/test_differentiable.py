@@ -20,6 +20,7 @@ from netwright.nas.relaxation import Choice, RelaxedNetwork
 from netwright.nas.relaxed_training import RelaxedTraining
 from netwright.nas.strategies.differentiable import Differentiable, strongest
 from netwright.search_spaces.operations.add import Add
+from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.zero import Zero
@@ -72,6 +73,35 @@ def test_gates_of_one_option_give_the_network_that_the_space_builds(keep):
             if held in relaxed.layers:
                 module.load_state_dict(relaxed.layers[held].layer.state_dict())
         gates = [torch.tensor([float(o == decisions[c.name]) for o in c.options]) for c in relaxed.choices]
+        assert torch.allclose(relaxed(inputs, gates), model(inputs), atol=1e-6)
+
+
+class Edges(SearchSpace):
+    """One edge with an operation, zeros among them, as people write it: the layers of each option under its name."""
+
+    def decide(self, choose):
+        return tuple(str(choose.one_of(f"edge{i}", ("none", "skip", "conv1", "conv3"))) for i in range(2))
+
+    def lower(self, plan, net, shapes):
+        stem = net.add(Conv2d(filters=4), net.input)
+        terms = []
+        for number, option in enumerate(plan):
+            with net.scope(f"edge{number}/{option}"):
+                if option == "none":
+                    terms.append(net.add(Zero(), stem))
+                else:
+                    terms.append(stem if option == "skip" else net.add(Conv2d(filters=4, kernel=int(option[-1])), stem))
+        return net.chain(net.add(Add(), *terms, name="sum"), GlobalPool(), Linear(features=shapes.classes))
+
+
+def test_zeros_that_an_option_adds_are_no_term():
+    relaxed, inputs = RelaxedNetwork.of(Edges(), SHAPES).eval(), torch.randn(3, 3, 8, 8)
+    for decisions in ({"edge0": "none", "edge1": "conv3"}, {"edge0": "conv1", "edge1": "skip"}):
+        gates = [torch.tensor([float(o == decisions[c.name]) for o in c.options]) for c in relaxed.choices]
+        model = Edges().build(decisions, SHAPES).eval()
+        for place, module in model.named_modules():
+            if place.replace(".", "__") in relaxed.layers:
+                module.load_state_dict(relaxed.layers[place.replace(".", "__")].layer.state_dict())
         assert torch.allclose(relaxed(inputs, gates), model(inputs), atol=1e-6)
 
 
