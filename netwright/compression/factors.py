@@ -169,7 +169,7 @@ class _Factorable:
         """What a budget may choose from."""
         found = []
         for energy in ENERGIES:
-            if not isinstance(self.layer, nn.Conv2d):
+            if is_recurrent(self.layer) or is_matrix(self.layer):
                 name = "recurrent" if is_recurrent(self.layer) else "svd"
                 rank = round_rank(self.spectrum("rows").rank(energy), full=self.spectrum("rows").full)
                 found.append(self.option(name, (rank,), self.spectrum("rows").lost(rank)))
@@ -204,6 +204,11 @@ class _Factorable:
         return sum(steps), steps[0] * seen.inputs + (steps[1] + steps[2]) * seen.outputs
 
 
+def is_matrix(layer: nn.Module) -> bool:
+    """Whether a layer multiplies the channels of every position by one matrix: Linear, and 1×1 convolutions."""
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and prod(layer.kernel_size) == 1)
+
+
 def is_recurrent(layer: nn.Module) -> bool:
     """Whether a layer is an RNN, LSTM or GRU."""
     return isinstance(layer, nn.RNNBase)
@@ -225,11 +230,8 @@ def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
         return "it is on the list of layers to ignore"
     if not seen.outputs:
         return "it is not called"
-    if isinstance(layer, nn.Conv2d):
-        if layer.groups > 1:
-            return "its channels are in groups"
-        if prod(layer.kernel_size) == 1:
-            return "a 1×1 convolution has no kernel to factorize"
+    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
+        return "its channels are in groups"
     if is_recurrent(layer) and not seen.plain:
         return "it is called with a state or a packed sequence, for which a Linear layer cannot stand before it"
     return ""
@@ -266,7 +268,7 @@ _NAMES = {
 def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpError | None) -> Option:
     """The factors by the settings' rule; with `auto` the method of the fewest MACs that loses no more than Tucker-2."""
     layer = factorable.layer
-    if not isinstance(layer, nn.Conv2d):
+    if is_recurrent(layer) or is_matrix(layer):
         return factorable.by_rule("recurrent" if is_recurrent(layer) else "svd", settings)
     if settings.method == "spatial":
         return factorable.by_rule("spatial", settings)

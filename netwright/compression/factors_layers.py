@@ -38,6 +38,17 @@ def linear(layer: nn.Linear, rank: int) -> tuple[nn.Sequential, float]:
     return nn.Sequential(first, second), error
 
 
+def pointwise(layer: nn.Conv2d, rank: int) -> tuple[nn.Sequential, float]:
+    """Two 1×1 convolutions, of which the first, that has the fewer outputs, keeps the layer's stride and border."""
+    outer, inner, error = truncated(values_of(layer)[:, :, 0, 0], rank)
+    first = part(layer, layer.in_channels, rank)
+    second = nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None)
+    fill(first.weight, inner[:, :, None, None])
+    fill(second.weight, outer[:, :, None, None])
+    keep_bias(second, layer)
+    return nn.Sequential(first, second), error
+
+
 def recurrent(layer: nn.RNNBase, rank: int) -> tuple[nn.Sequential, float]:
     """A Linear layer and a recurrent one with fewer inputs; both directions share the Linear layer."""
     outer, inner, error = truncated(values_of(layer), rank)
@@ -125,11 +136,13 @@ def cp(layer: nn.Conv2d, factors: Sequence[Matrix]) -> tuple[nn.Sequential, floa
     return nn.Sequential(first, second, third, last), relative_error(rebuilt, values_of(layer))
 
 
-def part(layer: nn.Conv2d, inner: int, out: int, *, axis: int, groups: int = 1, bias: bool = False) -> nn.Conv2d:
-    """The convolution along one axis (0 height, 1 width) with the layer's kernel, stride, border there."""
+def part(
+    layer: nn.Conv2d, inner: int, out: int, *, axis: int | None = None, groups: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    """The convolution along one axis (0 height, 1 width), or both, with the layer's kernel, stride, border there."""
 
     def along(value: Any, other: int) -> Any:
-        return value if isinstance(value, str) else tuple(value[i] if i == axis else other for i in (0, 1))
+        return value if isinstance(value, str) else tuple(value[i] if axis in (i, None) else other for i in (0, 1))
 
     return nn.Conv2d(
         inner,

@@ -25,6 +25,7 @@ LAYERS = {
     "convolution": (lambda: Conv(6, 10, 3, padding=1), (10, 6), (4, 6, 8, 8)),
     "strided": (lambda: Conv(6, 10, (3, 5), stride=(2, 1), padding=2, bias=False), (10, 6), (4, 6, 9, 8)),
     "dilated": (lambda: Conv(6, 10, 3, dilation=2, padding=2), (10, 6), (4, 6, 9, 8)),
+    "1×1": (lambda: Conv(6, 10, 1, stride=2, padding=1), (6,), (4, 6, 9, 8)),
 }
 
 
@@ -71,8 +72,10 @@ def big() -> nn.Module:
         nn.ReLU(),
         Conv(32, 32, 3, padding=1, groups=32),
         Conv(32, 32, 1),
+        thin(Conv(32, 64, 1, stride=2), 4),
+        thin(Conv(64, 32, 1), 4),
         nn.Flatten(),
-        thin(Lin(32 * 64, 64), 4),
+        thin(Lin(32 * 16, 64), 4),
         nn.ReLU(),
         Lin(64, 10),
     ).eval()
@@ -81,10 +84,11 @@ def big() -> nn.Module:
 def test_layers_are_left_alone_with_a_reason(context_of) -> None:
     _, context = context_of("mlp")
     plans = {p.path: p for p in plan_factors(big(), context.example_tensor(), LowRank())}
-    assert {path for path, p in plans.items() if p.applies} == {"0", "2", "7"}
-    assert "at least 20%" in plans["9"].reason
+    assert {path for path, p in plans.items() if p.applies} == {"0", "2", "6", "7", "9"}
+    assert "at least 20%" in plans["11"].reason
     assert "groups" in plans["4"].reason
-    assert "1×1" in plans["5"].reason
+    assert "at least 20%" in plans["5"].reason
+    assert plans["6"].reason == "SVD, rank 8, 62% fewer parameters"
 
 
 def test_parameters_and_macs_fall_and_plain_layers_remain(context_of) -> None:
@@ -98,7 +102,7 @@ def test_parameters_and_macs_fall_and_plain_layers_remain(context_of) -> None:
     said = {n.layer: n for n in done.notes}
     assert said["2"].verdict == "factorized"
     assert "relative error" in said["2"].reason
-    assert said["9"].verdict == "left alone"
+    assert said["11"].verdict == "left alone"
 
 
 def test_a_layer_used_twice_is_replaced_at_both_places(context_of) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -25,10 +25,10 @@ FASTER = 1.05
 class LowRank(Pass):
     """Replace Linear, convolution and recurrent layers by thin ones in a row, where both parameters and MACs fall.
 
-    Linear layers and the input weights of RNN, LSTM and GRU by truncated SVD; convolutions by Tucker-2 (Kim et al.,
-    ICLR 2016), by a k×1 and a 1×k one (Jaderberg et al., 2014) or by CP (Lebedev et al., ICLR 2015). Ranks keep a share
-    of each layer's energy (squared singular values), are found by VBMF, or share a budget; they are rounded up to
-    multiples of 8, or of 4 in small layers.
+    Linear layers, 1×1 convolutions and the input weights of RNN, LSTM and GRU by truncated SVD; other convolutions by
+    Tucker-2 (Kim et al., ICLR 2016), by a k×1 and a 1×k one (Jaderberg et al., 2014) or by CP (Lebedev et al., ICLR
+    2015). Ranks keep a share of each layer's energy (squared singular values), are found by VBMF, or share a budget;
+    they are rounded up to multiples of 8, or of 4 in small layers.
     """
 
     trains: ClassVar[bool] = True
@@ -130,16 +130,20 @@ class LowRank(Pass):
 def factorized(layer: nn.Module, ranks: tuple[int, ...], *, method: str = "") -> tuple[nn.Sequential, float]:
     """A layer as a row of thin ones, and the relative Frobenius error of its weights.
 
-    Linear and recurrent layers: ranks (r,), two layers. Conv2d: by Tucker-2 ranks (out, in), by spatial or cp (r,).
+    Linear and recurrent layers, 1×1 convolutions: ranks (r,), two layers. Other Conv2d: by Tucker-2 ranks (out, in),
+    by spatial or cp (r,).
     """
     import torch
     from torch import nn
 
     from netwright.compression import factors_layers as build
+    from netwright.compression.factors import is_matrix
 
     with torch.random.fork_rng(devices=[]):
         if isinstance(layer, nn.Linear):
             factors, error = build.linear(layer, ranks[0])
+        elif is_matrix(layer):
+            factors, error = build.pointwise(cast(nn.Conv2d, layer), ranks[0])
         elif isinstance(layer, nn.RNNBase):
             factors, error = build.recurrent(layer, ranks[0])
         else:
