@@ -19,19 +19,23 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
     """The columns of a stage that scripts rely on, its speed-up, and whether it was kept.
 
     `score` is what the task judges models by; where that is not accuracy, it is a column of its own. A latency whose
-    verdict is NOISY has its median here, with `latency_noisy`, as in `netwright bench`.
+    verdict is NOISY has its median here, with `latency_noisy`, as in `netwright bench`. `did` is what the pass says of
+    the whole network, `coverage` the shares of it that a pass reached, from 0 to 1, such as `int8_params`, `int8_macs`.
     """
     shown = {name: row.get(name) for name in dict.fromkeys([*COLUMNS[:2], score, *COLUMNS[2:]])}
     latency = row.get("latency") or {}
     if shown["latency_ms"] is None and latency.get("noisy"):
         wall = (row.get("protocol") or {}).get("statistic", "wall") == "wall"
         shown["latency_ms"] = latency.get("median_ms" if wall else "cpu_median_ms")
+    whole = [note for note in row.get("notes") or () if not note.get("layer")]
     extra = {
         "latency_noisy": bool(latency.get("noisy")),
         "coded_bytes": row.get("coded_bytes"),
         "speed-up": row.get("speedup_text") or None,
         "kept": row.get("kept", True),
         "reason": row.get("reason", ""),
+        "did": "; ".join(note["reason"] for note in whole if note.get("reason")),
+        "coverage": {name: share for note in whole for name, share in (note.get("figures") or {}).items()},
     }
     return {**shown, **extra}
 
@@ -43,7 +47,7 @@ def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     the verdict NOISY where no latency has it.
     """
     names = dict.fromkeys(name for row in rows for name in row)
-    silent = set()
+    silent = {"did", "coverage"}
     if all(row.get("accuracy") is None for row in rows):
         silent.add("accuracy")
     if not any(row.get("latency_noisy") for row in rows):

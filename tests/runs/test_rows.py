@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from netwright.compression.model import Note
 from netwright.runs.rows import stage_row, table_columns
 
 LATENCY = {"median_ms": 0.5, "cpu_median_ms": 0.4, "noisy": True}
@@ -35,3 +36,13 @@ def test_a_latency_that_was_not_measured_stays_empty() -> None:
     row = stage_row({"stage": "original", "accuracy": 0.9, "latency_ms": None})
     assert row["latency_ms"] is None
     assert row["latency_noisy"] is False
+
+
+def test_a_stage_tells_what_it_reached_in_words_and_numbers() -> None:
+    whole = Note("quantize", "", "quantized", "static: 90% of the MACs", {"int8_params": 0.8, "int8_macs": 0.9})
+    notes = [Note.from_json(note.to_json()).to_json() for note in (whole, Note("quantize", "fc", "left alone", "why"))]
+    row = stage_row({"stage": "quantize", "accuracy": 0.9, "latency_ms": 1.0, "notes": notes})
+    assert row["did"] == "static: 90% of the MACs"
+    assert row["coverage"] == {"int8_params": 0.8, "int8_macs": 0.9}
+    assert not {"did", "coverage"} & set(table_columns([row]))
+    assert "figures" not in notes[1]

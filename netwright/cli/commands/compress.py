@@ -109,7 +109,13 @@ def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    print_table(result["stages"], columns=table_columns(result["stages"]), title=f"Compression, {result['run']}")
+    stages = result["stages"]
+    columns = [name for name in table_columns(stages) if name != "reason"]
+    print_table(stages, columns=columns, title=f"Compression, {result['run']}")
+    print()
+    for row in stages:
+        if told := row["did"] if row["kept"] else f"rolled back: {row['reason']}":
+            print(f"{row['stage']}: {told}")
     print("\n" + result["summary"])
     print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")
 

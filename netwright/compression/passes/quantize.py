@@ -96,7 +96,8 @@ class Quantize(Pass):
         mode, result, notes = max(results, key=lambda one: one[1].coverage_params)
         if not result.coverage_params > 0:
             raise CompressionError(f"no parameter could be quantized ({_reasons(result.left)})")
-        notes = [Note("quantize", "", "quantized", _summary(mode, result)), *notes]
+        shares = {"int8_params": result.coverage_params, "int8_macs": result.coverage_macs}
+        notes = [Note("quantize", "", "quantized", _summary(mode, result), shares), *notes]
         for one in result.layers:
             facts = f"{one.params} parameters, {one.macs} MACs"
             if one.int8:

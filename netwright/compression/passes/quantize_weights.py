@@ -86,7 +86,8 @@ class QuantizeWeights(Pass):
         summary = f"{result.coverage_params:.0%} of the parameters in {self.bits} bits, {before} → {after} bytes"
         products = sum(one.product for one in result.layers)
         how = f"{products} layers computed in integers, the rest" if products else "computed"
-        notes = [Note("quantize_weights", "", "quantized", f"{summary}; {how} in float")]
+        shares = {"stored_params": result.coverage_params}
+        notes = [Note("quantize_weights", "", "quantized", f"{summary}; {how} in float", shares)]
         for one in result.layers:
             facts = f"{one.params} parameters, rounding changed the weights by {one.relative_error:.4f}"
             facts += ", multiplied as integers" if one.product else ""
