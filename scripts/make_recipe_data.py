@@ -2,6 +2,7 @@
 
     python scripts/make_recipe_data.py diabetes      data/diabetes.csv, from scikit-learn
     python scripts/make_recipe_data.py esol          data/esol.csv, from $NETWRIGHT_DATA/molecules/delaney_esol.csv
+    python scripts/make_recipe_data.py fullduplex    data/fullduplex.npz, from $NETWRIGHT_DATA/fullduplex
     python scripts/make_recipe_data.py jsb           data/jsb.npz, from $NETWRIGHT_DATA/sequences/polymusic.npz
     python scripts/make_recipe_data.py t91           data/t91.npz, from $NETWRIGHT_DATA/superres/t91_set5.npz
     python scripts/make_recipe_data.py trec          data/trec.csv, from $NETWRIGHT_DATA/text/sst2_mr_trec.parquet
@@ -23,6 +24,7 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parents[1]
 PATCH = 48
 SCALE = 3
+PARTS = ("train", "validation", "test")
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -115,6 +117,38 @@ def t91(folder: Path) -> str:
     return f"t91.npz: patches of {PATCH}x{PATCH}: {', '.join(said)}"
 
 
+def fullduplex(folder: Path) -> str:
+    """A radio's own signal at its receiver, without what 13 linear taps cancel: complex values as pairs.
+
+    Windows of the 13 samples sent last, [13, real and imaginary]; the last tenth in time is the test, as published
+    (the sent signal leads by 7 samples), the tenth before it is for validation. Measured by Kurzo et al., 2018.
+    """
+    taps, lead = 13, 7
+    with np.load(source("fullduplex/fd_testbed_20MHz_10dBm.npz"), allow_pickle=False) as stored:
+        sent, heard = stored["tx"][:-lead], stored["rx_after_analog_canc"][lead:]
+    heard = heard - heard.mean()
+    windows = np.lib.stride_tricks.sliding_window_view(sent, taps)[1:]
+    ends = [int(share * len(sent)) for share in (0.8, 0.9, 1)]
+    parts = {part: slice(begin, end) for part, begin, end in zip(PARTS, [0, *ends], ends, strict=False)}
+    train = slice(0, ends[1] - taps)
+    linear = np.linalg.lstsq(windows[train], heard[taps:][train], rcond=None)[0]
+    arrays: dict[str, npt.NDArray[np.float32]] = {}
+    said = []
+    for part, times in parts.items():
+        x, y = windows[times.start : times.stop - taps], heard[times][taps:]
+        left = y - x @ linear
+        arrays |= {f"x_{part}": _pairs(x), f"y_{part}": _pairs(left)}
+        ratio = np.mean(np.abs(y) ** 2) / np.mean(np.abs(left) ** 2)
+        said.append(f"{len(x)} {part} (linear {10 * np.log10(ratio):.2f} dB)")
+    np.savez_compressed(folder / "fullduplex.npz", allow_pickle=False, **arrays)
+    return f"fullduplex.npz: windows: {', '.join(said)}"
+
+
+def _pairs(values: npt.NDArray[np.complex128]) -> npt.NDArray[np.float32]:
+    """Real and imaginary part along a new last axis."""
+    return np.stack([values.real, values.imag], axis=-1).astype(np.float32)
+
+
 def _luminance(packed: Bytes, offsets: npt.NDArray[np.int64]) -> list[Bytes]:
     from PIL import Image
 
@@ -134,7 +168,7 @@ def _patches(image: Bytes) -> list[tuple[Bytes, Bytes]]:
     return [(blurred[y : y + PATCH, x : x + PATCH], clear[y : y + PATCH, x : x + PATCH]) for y, x in corners]
 
 
-MAKERS = {"diabetes": diabetes, "esol": esol, "jsb": jsb, "t91": t91, "trec": trec}
+MAKERS = {"diabetes": diabetes, "esol": esol, "fullduplex": fullduplex, "jsb": jsb, "t91": t91, "trec": trec}
 
 
 def main() -> None:

@@ -13,7 +13,14 @@ from netwright.runs.specification import load_specification
 from tests.conftest import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-REAL = {"diabetes": "diabetes", "isbi-membranes": "", "jsb-chorales": "jsb", "t91-superresolution": "t91"}
+REAL = {
+    "diabetes": "diabetes",
+    "etth1": "",
+    "full-duplex": "fullduplex",
+    "isbi-membranes": "",
+    "jsb-chorales": "jsb",
+    "t91-superresolution": "t91",
+}
 """The recipes on tasks without class numbers, and what makes their data."""
 
 
