@@ -270,6 +270,7 @@ def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpErr
     layer = factorable.layer
     if is_recurrent(layer) or is_matrix(layer):
         return factorable.by_rule("recurrent" if is_recurrent(layer) else "svd", settings)
+    assert isinstance(layer, nn.Conv2d)
     if settings.method == "spatial":
         return factorable.by_rule("spatial", settings)
     tucker = factorable.by_rule("tucker", settings)

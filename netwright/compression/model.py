@@ -37,8 +37,8 @@ class Note:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Note:
-        texts = (str(data[name]) for name in ("pass", "layer", "verdict"))
-        return cls(*texts, reason=str(data.get("reason", "")), figures=data.get("figures", {}))
+        reason, figures = str(data.get("reason", "")), data.get("figures", {})
+        return cls(str(data["pass"]), str(data["layer"]), str(data["verdict"]), reason, figures)
 
 
 @dataclass(frozen=True, slots=True)
