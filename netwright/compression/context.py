@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netwright.core.errors import CompressionError
+from netwright.core.errors import CompressionError, NetwrightError
 from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.seeds import derive_seed
@@ -189,10 +189,18 @@ def _check_fit(context: Context) -> None:
     shape = tuple(context.example.shape[1:])
     try:
         found = outputs(context.original, context.example_tensor())
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise CompressionError(f"the network does not run on the task's inputs of shape {shape}: {error}") from error
+    except NetwrightError:
+        raise
+    except Exception as error:
+        # a network of one's own may raise anything
+        told = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise CompressionError(f"the network does not run on the task's inputs {_batch(shape)}: {told}") from error
     wanted = context.task.shapes().output_shape
     if tuple(found.shape[1:]) != wanted:
         raise CompressionError(
-            f"the network gives outputs of shape {tuple(found.shape[1:])}; the task expects {wanted}"
+            f"the network gives outputs {_batch(tuple(found.shape[1:]))}; the task expects {_batch(wanted)}"
         )
+
+
+def _batch(shape: Sequence[int]) -> str:
+    return f"[{', '.join(['batch', *map(str, shape)])}]"

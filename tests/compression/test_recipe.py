@@ -10,14 +10,16 @@ import torch
 from torch import nn
 
 from netwright.compression.compression_pass import Pass, Verdict
-from netwright.compression.context import Context
+from netwright.compression.context import Context, make_context
 from netwright.compression.model import Model, Note
 from netwright.compression.recipe import Bounds, Recipe, judge, run_recipe
 from netwright.compression.store import STAGE, WEIGHTS, FolderStore, model_identity
 from netwright.core.config import parse_yaml
 from netwright.core.errors import CompressionError, ConfigurationError, ExportError
+from netwright.core.plugins import build
 from netwright.core.records import Objective
 from netwright.evaluation.profile import profile
+from netwright.tasks.settings import Training
 from netwright.tasks.training import NotFiniteError
 
 YAML = """
@@ -29,6 +31,33 @@ passes:
   - low_rank
   - fine_tune
 """
+
+
+class Picky(nn.Module):
+    """Raises what own networks do: no error of torch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[1] == 3, "three channels"
+        return x
+
+
+class Scalars(nn.Module):
+    """One value per sample, without an axis for it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (Picky(), r"does not run on the task's inputs \[batch, 1, 8, 8\]: AssertionError: three channels"),
+        (Scalars(), r"gives outputs \[batch\]; the task expects \[batch, 10\]"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_task_is_refused(net: nn.Module, told: str, tmp_path) -> None:
+    with pytest.raises(CompressionError, match=told):
+        make_context(build("task", "digits"), net, workspace=tmp_path, training=Training())
 
 
 class Halve(Pass):

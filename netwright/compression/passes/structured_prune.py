@@ -135,7 +135,8 @@ class StructuredPrune(Pass):
             found = find_couplings(module, example, dependency_groups, ignore=self.ignore, seed=context.seed)
             if not found.proven and step == 1:
                 reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
-                raise CompressionError(f"no channel can be removed ({reasons or 'no layer has channels'})")
+                none = "no layer has channels; weights that forward uses as they are belong to no layer"
+                raise CompressionError(f"no channel can be removed ({reasons or none})")
             notes.update(
                 {name: Note("structured_prune", name, "left alone", why) for name, why in found.refused.items()}
             )
