@@ -1,0 +1,39 @@
+"""The page on one's own data: its programs run, and what they make is what the task beside them reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from scipy.io import wavfile
+
+from netwright.core.plugins import build
+from netwright.tasks.task import Task
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+
+
+def test_sounds_become_the_sequences_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, pitch in (("high", 1400), ("low", 300)):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        for number in range(10):
+            tone = np.sin(2 * np.pi * pitch * np.arange(3000 + 300 * number) / 8000) + rng.normal(0, 0.05)
+            wavfile.write(tmp_path / "sounds" / name / f"{number}.wav", 8000, (8000 * tone).astype(np.int16))
+    section = PAGE.split("## Sound\n")[1].split("\n## ")[0]
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(block, names)  # noqa: S102  # the page's own program
+    task = build("task", yaml.safe_load(re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)[0])["task"])
+    assert isinstance(task, Task)
+    data = task.data()
+    assert data.classes == ("high", "low")
+    assert task.shapes().input == (64, 32)
+    loudest = data.train.inputs[:, :15].mean(axis=1).argmax(axis=1)
+    assert [int(band) for band in loudest] == [11 if target == 0 else 2 for target in data.train.targets]
