@@ -1,0 +1,19 @@
+"""How metrics are called on screens."""
+
+from __future__ import annotations
+
+import pytest
+
+from netwright.dashboards.labels import axis, column
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [("nmse_db", "NMSE (dB)"), ("validation_nmse_db", "validation NMSE (dB)"), ("step_error", "wrong steps")],
+)
+def test_a_score_has_the_name_of_its_field_and_its_unit(key: str, title: str) -> None:
+    assert axis(key)["title"]["text"] == title
+
+
+def test_a_bit_error_rate_is_no_percentage() -> None:
+    assert column("step_error").kind == "number"
