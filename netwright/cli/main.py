@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -9,12 +10,16 @@ import pkgutil
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
 OK, INTERNAL, USER = 0, 1, 2
+
+MENDABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
+"""What the system says of a path that a person gave."""
 
 STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
 
@@ -50,6 +55,13 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with its whole first sentence; click would cut it to one line."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, found.get_short_help_str(limit=200)) for name, found in commands.items() if found]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
             return super().resolve_command(ctx, args)
@@ -75,8 +87,11 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if os.getcwd() not in sys.path:  # noqa: PTH109 -- a user's own tasks and spaces are found in the current folder
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 -- as above
+    if "" not in sys.path:  # the current folder, where a user's own tasks and spaces are found
+        sys.path.insert(0, "")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- stays open to the end
     sys.exit(run(given))
 
 
@@ -112,8 +127,8 @@ def _explain(error: Exception, as_json: bool) -> int:
         return _fail(
             "the disk is full; what was recorded is kept. Free some space, then go on with --resume", USER, as_json
         )
-    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == 30):
-        return _fail(f"{error.filename or 'a file'} cannot be written: {error.strerror}", USER, as_json)
+    if isinstance(error, OSError) and error.errno in MENDABLE:
+        return _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}", USER, as_json)
     text = str(error).splitlines()[0] if str(error) else ""
     own = own_place(error)
     if own:
@@ -124,7 +139,8 @@ def _explain(error: Exception, as_json: bool) -> int:
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"error": message, "exit_code": code}))
+    with suppress(OSError):  # a full disk may be where the output goes
+        if as_json:
+            print(json.dumps({"error": message, "exit_code": code}), flush=True)
     print(f"error: {message}", file=sys.stderr)
     return code

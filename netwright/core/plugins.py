@@ -119,6 +119,8 @@ def build(kind: str, spec: object) -> Plugin:
         cls = load(kind, spec["kind"])
     except (UnknownNameError, MissingPackageError) as error:
         raise ConfigurationError([Mistake("kind", str(error))]) from None
+    except ConfigurationError as error:
+        raise ConfigurationError([Mistake("kind", mistake.what) for mistake in error.mistakes]) from error
     return cls.parse({key: value for key, value in spec.items() if key != "kind"})
 
 
@@ -156,7 +158,7 @@ def import_dotted(path: str, *, what: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
-        hint = "is it on PYTHONPATH, or in the current folder?" if error.name == module_name.split(".")[0] else ""
+        hint = "Is it on PYTHONPATH, or in the current folder?" if error.name == module_name.split(".")[0] else ""
         raise ConfigurationError([Mistake(what, f"{path!r} cannot be imported: {error}. {hint}".strip())]) from None
     except AttributeError as error:
         raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}")]) from None

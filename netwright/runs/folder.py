@@ -58,10 +58,12 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o700)
-            folder.scratch.mkdir(exist_ok=True)
+            folder.scratch.mkdir()  # of two processes that chose one folder, the second fails here
             write_atomic(folder.environment, json.dumps(environment, indent=1))
             frozen = {"format": FORMAT, "specification": specification}
             write_atomic(folder.specification, json.dumps(frozen, indent=1))
+        except FileExistsError:
+            raise RunError(f"{path} was just taken by another run; name another folder with --out") from None
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
         return folder
@@ -71,7 +73,8 @@ class RunFolder:
         """An existing run folder; raises RunError when it is none, or of a newer format."""
         folder = cls(path)
         if not path.is_dir():
-            raise RunError(f"{path} is not a run folder: there is no such folder; `netwright runs list` shows yours")
+            what = "it is a file" if path.exists() else "there is no such folder"
+            raise RunError(f"{path} is not a run folder: {what}; `netwright runs list` shows yours")
         if not folder.specification.exists() or not folder.database.exists():
             raise RunError(f"{path} is not a run folder: expected specification.json and run.db in it")
         folder.read_specification()

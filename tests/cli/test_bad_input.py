@@ -36,7 +36,11 @@ MISTAKES = [
     (["search", TINY, "--set", "objectives=[accuracy, {metric: macs, bound: 5}]"], "macs bound 5, nearest"),
     (["search", TINY, "--set", "constraints=[macs]"], "the constraint on 'macs' needs a bound"),
     (["search", TINY, "--set", "winner.metric=params"], "not one of the objectives"),
-    (["search", TINY, "--set", "task=my_pkg.nowhere:Task"], "cannot be imported"),
+    (["search", TINY, "--set", "task=my_pkg.nowhere:Task"], "task.kind: 'my_pkg.nowhere:Task' cannot be imported"),
+    (["search", TINY, "--set", "device=gpu"], "device: expected auto, cpu, cuda or cuda:0; came 'gpu'"),
+    (["search", TINY, "--set", "device=cuda:99"], "'cuda:99' is not on this machine"),
+    (["search", TINY, "--out", "x" * 300], "File name too long"),
+    (["report", TINY], "it is a file"),
     (["search", TINY, "--set", "task={kind: image_classification, path: nowhere.npz}"], "nowhere.npz"),
     (["search", TINY, "--set", "compress.passes=[quantize, structured_prune]"], "put structured_prune first"),
     (["search", TINY, "--set", "nonsense"], "expected name.name=value"),
@@ -111,13 +115,10 @@ def test_foreign_weights_are_refused_and_nothing_is_unpickled(
 def test_an_internal_fault_is_exit_code_1_with_the_details_in_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(root: object) -> None:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr("netwright.api.list_runs", broken)
+    monkeypatch.setattr("netwright.runs.view.find_runs", None)
     assert run(["runs", "list"]) == 1
     error = capsys.readouterr().err
-    assert "internal fault: ZeroDivisionError: a bug" in error
+    assert "internal fault: TypeError: 'NoneType' object is not callable" in error
     details = Path(error.split("Details: ")[1].strip())
     assert "Traceback" in details.read_text()
     details.unlink()
