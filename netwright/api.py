@@ -252,7 +252,7 @@ def list_runs(root: str | Path = "runs") -> list[dict[str, Any]]:
         except RunError as error:
             rows.append({"run": str(path), "state": f"unreadable: {error}"})
             continue
-        done = f"{view.counts['done']} of {view.wanted}"
+        done = f"{view.counts['done']} of {view.asked}" if view.asked else ""
         rows.append({"run": str(path), "name": view.name, "state": view.state, "done": done})
     return rows
 

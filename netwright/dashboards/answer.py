@@ -25,7 +25,7 @@ def answer(view: RunView) -> Answer:
     run = shlex.quote(str(view.path))
     if view.state == "searching":
         command = ""
-    elif view.state == "interrupted" and view.asked < view.wanted:
+    elif view.state == "interrupted" and len(view.trials) < view.asked:
         command = f"netwright search --resume {run}"
     else:
         command = f"netwright compress {run} --trial best" if best is not None else ""

@@ -97,7 +97,7 @@ class _Pages:
 
     async def index(self, request: Request) -> Response:
         view = await run_in_threadpool(self._follower.view)
-        gl = max(view.wanted, len(view.trials)) >= GL_FROM
+        gl = max(view.asked, len(view.trials)) >= GL_FROM
         headers = {"cache-control": "no-store", "content-security-policy": live_policy(gl=gl)}
         return HTMLResponse(live_page(name=view.name, gl=gl), headers=headers)
 

@@ -133,4 +133,4 @@ def _progress(view: RunView) -> Card:
     bad = ", ".join(
         f"{view.counts[state]:,} {state}" for state in ("failed", "infeasible", "stopped") if view.counts.get(state)
     )
-    return {"label": "trials finished", "value": finished, "kind": "integer", "of": view.wanted, "note": bad}
+    return {"label": "trials finished", "value": finished, "kind": "integer", "of": view.asked, "note": bad}

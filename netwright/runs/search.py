@@ -35,8 +35,13 @@ class OpenRun:
 def create_run(specification: RunSpecification, path: Path) -> RunFolder:
     """Check everything that can be known beforehand, then make the run folder.
 
-    Raises DataError, SpaceError or InfeasibleError before anything is written.
+    Raises DataError, SpaceError, InfeasibleError, or ConfigurationError for a device that is not there, before
+    anything is written.
     """
+    if specification.device.startswith("cuda"):
+        from netwright.tasks.prediction import usable_device
+
+        usable_device(specification.device)
     data = specification.task.data()
     if specification.space is not None:
         check_scores(specification)
@@ -80,8 +85,15 @@ RESUMABLE = (
 
 
 def resumed_specification(path: Path, overrides: Sequence[str]) -> RunSpecification:
-    """A run's specification with changes to how it goes on; raises ConfigurationError for any other change."""
-    frozen = RunFolder.open(path).read_specification()
+    """A run's specification with changes to how it goes on; raises ConfigurationError for any other change.
+
+    Without a number of trials it is the one that was last asked for.
+    """
+    folder = RunFolder.open(path)
+    record = StudyRecord(folder.database, read_only=True)
+    asked = record.fact("asked")
+    record.close()
+    frozen = with_overrides(folder.read_specification(), [f"search.trials={asked}"] if asked else [])
     wrong = [text for text in overrides if not text.partition("=")[0].strip().startswith(RESUMABLE)]
     if wrong:
         allowed = ", ".join(RESUMABLE)
@@ -117,6 +129,7 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     spec = run.specification
     loop = SearchLoop(spec, run.record, folder=run.folder.path.resolve(), mirror=mirror, listener=listener)
     run.record.set_fact("state", "searching")
+    run.record.set_fact("asked", spec.search.trials)
     listener(Event("search.begin", {"trials": spec.search.trials, "counts": count_states(loop.trials)}))
     run.folder.scratch.mkdir(exist_ok=True)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -148,6 +149,13 @@ class RunSpecification(Settings):
     winner: Winner = Field(default=Winner(), description="which trial is taken, and its full training")
     compress: Recipe | None = Field(default=None, description="how the winner is made smaller")
     latency: LatencyProtocol = Field(default_factory=LatencyProtocol.full, description="protocol of the final tables")
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError("expected auto, cpu, cuda or cuda:0")
+        return device
 
     @field_validator("objectives")
     @classmethod

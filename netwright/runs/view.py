@@ -24,6 +24,7 @@ class RunView:
     `stages` are the rows of the compression table in order, beginning with the uncompressed winner:
     stage, accuracy, latency_ms, params, macs, size_bytes, peak_activation_bytes, and beside them
     kept, reason, seconds, file, latency (all figures of the protocol), protocol, coverage, sha256.
+    `asked` is the number of trials that the search is to make, 0 for a model of the user's own.
     `winner` tells which trial was chosen, by which rule, and how its full training went.
     `score` is what the task judges models by; where that is not accuracy, rows have it under its own name.
     `solver` is the search over a recipe's open fields: tries, front, chosen, verdict; `sensitivity` what layer groups
@@ -41,7 +42,6 @@ class RunView:
     units: Mapping[str, str]
     trials: Sequence[Trial]
     asked: int
-    wanted: int
     counts: Mapping[str, int]
     score: Objective = ACCURACY
     graphs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -132,8 +132,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         objectives=[Objective.parse(entry) for entry in specification["objectives"]],
         units=_units(trials),
         trials=trials,
-        asked=len(trials),
-        wanted=specification["search"]["trials"],
+        asked=_asked(specification, record, tried=len(trials)),
         counts=count_states(trials),
         score=Objective.parse(score) if score else ACCURACY,
         graphs=Graphs(specification, Shapes.from_json(shapes) if shapes else None, trials, trust=trust),
@@ -148,6 +147,13 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         solver=record.fact("solver"),
         sensitivity=record.fact("sensitivity"),
     )
+
+
+def _asked(specification: Mapping[str, Any], record: StudyRecord, *, tried: int) -> int:
+    """The trials to make: as many as the search was last begun or gone on with, and no fewer than there are."""
+    if specification["space"] is None:
+        return 0
+    return max(int(record.fact("asked") or specification["search"]["trials"]), tried)
 
 
 def _state(folder: RunFolder, recorded: str) -> str:

@@ -119,8 +119,7 @@ def make(trials: list[Trial], **more: Any) -> RunView:
         "objectives": OBJECTIVES,
         "units": {"accuracy": "", "latency_ms": "ms", "params": ""},
         "trials": trials,
-        "asked": len(trials),
-        "wanted": 30,
+        "asked": 30,
         "counts": Counter(str(t.state) for t in trials),
     }
     return RunView(**{**facts, **more})
@@ -213,7 +212,7 @@ def large_run() -> RunView:
     """10,000 trials."""
     rng = random.Random(5)
     trials = [trial(number, STATES[number % 29], rng) for number in range(10_000)]
-    return make([replace(t, curve=t.curve if t.number < 50 else ()) for t in trials], wanted=10_000)
+    return make([replace(t, curve=t.curve if t.number < 50 else ()) for t in trials], asked=10_000)
 
 
 def without_values() -> RunView:

@@ -48,5 +48,5 @@ def command(
     if as_json:
         print_json(summary)
         return
-    print_table(summary["front"], title=f"Front of {view.path}: {len(summary['front'])} of {view.asked} trials")
+    print_table(summary["front"], title=f"Front of {view.path}: {len(summary['front'])} of {len(view.trials)} trials")
     print(f"\nNext:\n  netwright dashboard {view.path}\n  netwright compress {view.path} --trial best")

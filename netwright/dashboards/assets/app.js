@@ -31,7 +31,7 @@ nw.showHead = () => {
   const { run } = nw.page;
   document.getElementById("name").textContent = run.name;
   const counts = Object.entries(run.counts).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
-  document.getElementById("status").textContent = [run.state, run.asked || !run.compressed ? `${run.asked.toLocaleString("en")} of ${run.wanted.toLocaleString("en")} trials` : "", counts].filter(Boolean).join(" · ");
+  document.getElementById("status").textContent = [run.state, run.asked ? `${run.tried.toLocaleString("en")} of ${run.asked.toLocaleString("en")} trials` : "", counts].filter(Boolean).join(" · ");
   document.getElementById("headline").replaceChildren(...nw.page.cards.map(nw.card));
   const { text, proof, file, command } = nw.page.answer;
   document.getElementById("answer").replaceChildren(
