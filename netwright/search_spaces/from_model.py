@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from netwright.search_spaces.spaces.from_model import FromModel
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+LOGGER = logging.getLogger(__name__)
 
 
 def space_from_model(
@@ -23,11 +26,12 @@ def space_from_model(
 ) -> FromModel:
     """The widths and depths of a network as a search space whose architectures inherit its weights.
 
-    `model` is any torch module that torch.fx traces and that is made of layers known here, `example` a batch of
-    its inputs, (batch, *shape). Neither is changed. The space decides and counts without torch; its networks
-    are plain torch modules. It goes into files with `save`, see `FromModel`.
+    `model` is a torch module of one input and one result whose steps do not depend on the values of tensors,
+    `example` a batch of its inputs, (batch, *shape). Neither is changed. The space decides and counts without torch;
+    its networks are plain torch modules. It goes into files with `save`, see `FromModel`. A warning says when nothing
+    of the network can be varied.
 
-    Raises SpaceError that names the layer which cannot be read.
+    Raises SpaceError that names the layer or the step which cannot be read.
 
     >>> space = space_from_model(model, inputs[:8])                      # doctest: +SKIP
     >>> decisions = space.sample(random.Random(0))                       # doctest: +SKIP
@@ -38,4 +42,10 @@ def space_from_model(
 
     read = read_model(model, example)
     space = FromModel(model=read.graph.to_json(), widths=tuple(widths), round_to=round_to, depths=depths)
-    return space.with_source(Source(read.graph, state=read.state))
+    space = space.with_source(Source(read.graph, state=read.state))
+    if not space.groups and not space.runs:
+        LOGGER.warning(
+            "nothing of this network can be varied: it has no residual blocks, and what reads its layers' channels "
+            "does not treat each by itself"
+        )
+    return space

@@ -78,6 +78,12 @@ def test_what_cannot_be_read_is_said_in_one_sentence(name):
     assert "\n" not in str(raised.value)
 
 
+def test_a_network_of_which_nothing_can_be_varied_is_warned_of(caplog):
+    model = nn.Sequential(nn.Unflatten(1, (1, 4, 5, 1)), nn.Conv3d(1, 4, 3, padding=1), nn.Flatten())
+    space_from_model(model, _inputs((20,)))
+    assert "nothing of this network can be varied" in caplog.text
+
+
 def test_whole_numbers_may_be_the_input():
     model, inputs = _made(Embed), torch.randint(0, 100, (4, 12), generator=torch.Generator().manual_seed(0))
     space = space_from_model(model, inputs)
