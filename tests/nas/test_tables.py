@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
 
-from netwright.core.errors import ConfigurationError, DataError, UnknownNameError
+from netwright.core.errors import ConfigurationError, DataError, SpaceError, UnknownNameError
 from netwright.core.plugins import build
 from netwright.nas.benchmarking.goals import parse_goals
 from netwright.nas.benchmarking.named_tables import named_table, table_names
 from netwright.nas.benchmarking.scoring import Scale, course, curve_rows, summary
 from netwright.nas.benchmarking.searching import Paid, TableSearch
-from netwright.nas.benchmarking.table import BenchmarkTable, make_table, read_frame
+from netwright.nas.benchmarking.table import BenchmarkTable, make_table, read_architecture, read_frame
+from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.space import SearchSpace
+from tests.nas.spaces import Only
 from tests.nas.tables import Letters, all_letters, goals, letters_table, quality, write_letters
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
@@ -66,6 +69,26 @@ def test_rows_of_one_architecture_are_averaged_and_rows_of_none_are_counted() ->
     assert table.value(0, "quality") == 1.5
 
 
+def test_decisions_that_only_other_architectures_have_are_left_out() -> None:
+    class Deep(Only):
+        def decide(self, choose: Chooser) -> Any:
+            return [choose.one_of(f"layer{i}", ("x", "y")) for i in range(choose.integer("depth", 1, 3))]
+
+    row = {"depth": 1, "layer0": "y", "layer1": "x", "layer2": None}
+    assert read_architecture(Deep(), json.dumps(row)) == {"depth": 1, "layer0": "y"}
+    with pytest.raises(SpaceError, match="never asks for 'layer1', 'layr2'"):
+        read_architecture(Deep(), json.dumps({"depth": 1, "layer0": "y", "layer1": "x", "layr2": "x"}))
+    with pytest.raises(SpaceError, match="'layer0' is missing"):
+        read_architecture(Deep(), json.dumps({"depth": 1, "layer1": "x"}))
+
+
+@pytest.mark.parametrize(("suffix", "sign"), [(".csv", ";"), (".tsv", "\t")])
+def test_columns_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, suffix: str, sign: str) -> None:
+    frame = pandas.DataFrame({"arch": [json.dumps(all_letters()[0])], "quality": [1.5]})
+    frame.to_csv(tmp_path / f"mine{suffix}", sep=sign, index=False)
+    assert made(read_frame(tmp_path / f"mine{suffix}")).value(0, "quality") == 1.5
+
+
 def test_a_value_that_was_not_recorded_is_none() -> None:
     table = letters_table(unmeasured=[4])
     assert table.value(4, "quality") is None
@@ -97,6 +120,9 @@ def test_a_table_that_cannot_be_used_says_why(
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no table"):
         read_frame(tmp_path / "absent.csv")
+    (tmp_path / "mine.json").write_text("[]")
+    with pytest.raises(DataError, match=r"neither \.csv nor \.parquet"):
+        read_frame(tmp_path / "mine.json")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(DataError, match="cannot be read as a table"):
         read_frame(tmp_path / "empty.csv")

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from math import isfinite, nan
 from pathlib import Path
 from time import process_time
@@ -17,8 +17,10 @@ from netwright.core.errors import DataError, MissingPackageError, SpaceError, Un
 from netwright.core.records import Decisions
 from netwright.core.seeds import generator
 from netwright.core.shapes import Shapes
-from netwright.nas.evidence import Key, key_of
+from netwright.nas.evidence import Key, key_of, memo_key, space_of
+from netwright.nas.evidence import Same as SameSpace
 from netwright.nas.known_costs import Costs, KnownCosts
+from netwright.search_spaces.choosers import ReplayChooser
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ DRAWS = 20
 """Architectures drawn to see whether a table holds its space as it is written."""
 LOOKED, RARE = 300, 0.05
 """So many random architectures are looked up; where fewer than this share have a row, the nearest one answers."""
+TEXTS, PARQUETS = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 Same = Literal["row", "network"]
 """What makes two proposals the same architecture: one row of the table, or one network however it is written."""
 Absent = Literal["failed", "nearest"]
@@ -184,19 +187,33 @@ class TableCosts(KnownCosts):
 
 
 def read_frame(path: Path) -> pandas.DataFrame:
-    """The content of a .csv or .parquet file; raises DataError when it cannot be read."""
+    """The content of a .csv or .parquet file; raises DataError when it cannot be read.
+
+    The columns of a .csv or .tsv may be parted by semicolons or tabs instead; it may be compressed.
+    """
     import pandas
 
     if not path.is_file():
         raise DataError(f"there is no table {path}; give the path of a .csv or .parquet file, or the name of a table")
+    if not {*TEXTS, *PARQUETS} & set(path.suffixes):
+        raise DataError(f"{path} is neither .csv nor .parquet; write the table as one of them")
     try:
-        if path.suffix in (".parquet", ".pq"):
+        if path.suffix in PARQUETS:
             return pandas.read_parquet(path)
-        return pandas.read_csv(path)
+        return pandas.read_csv(path, sep=_separator(path))
     except ImportError:
         raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
     except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
+
+
+def _separator(path: Path) -> str:
+    """What parts the columns of a text file, by its first line; a comma in a compressed one."""
+    if path.suffix not in TEXTS:
+        return ","
+    with path.open(encoding="utf-8") as file:
+        first = file.readline()
+    return next((sign for sign in (",", ";", "\t") if sign in first), ",")
 
 
 def make_table(
@@ -249,7 +266,8 @@ def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
     structure, or a genotype that the space reads.
 
     What a structure has no value for is a decision that was not asked for; whole numbers may be written with a point.
-    Raises SpaceError when they are none of this space.
+    Decisions that only other architectures of the space are asked for are left out. Raises SpaceError when they are
+    none of this space.
     """
     document = _parsed(given) if isinstance(given, str) and given.lstrip().startswith("{") else given
     if isinstance(document, Mapping):
@@ -274,12 +292,28 @@ def _parsed(text: str) -> object:
 
 def _otherwise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
     """Decisions as tables keep them, or a genotype that is an object; else what is wrong with them as decisions."""
-    for read in (_kept, space.from_genotype):
+    for read in (_kept, space.from_genotype, partial(_asked_for, space)):
         try:
             return dict(space.trace(read(document)).decisions)
         except SpaceError:
             continue
     return dict(space.trace(document).decisions)
+
+
+def _asked_for(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The decisions that are asked for, of a row that says all that any architecture of the space has."""
+    kept = _kept(document)
+    chooser = ReplayChooser(kept)
+    space.decide(chooser)
+    foreign = kept.keys() - chooser.decisions.keys() - _names(memo_key(space))
+    return kept if foreign else dict(chooser.decisions)
+
+
+@lru_cache(maxsize=16)
+def _names(space: SearchSpace | SameSpace) -> frozenset[str]:
+    """The names of the decisions that random architectures have."""
+    found, rng = space_of(space), random.Random(0)
+    return frozenset(name for _ in range(LOOKED) for name in found.sample(rng))
 
 
 def _kept(document: Mapping[str, Any]) -> dict[str, Any]:
