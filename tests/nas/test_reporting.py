@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from netwright.core.plugins import build
-from netwright.core.progress import Event
+from netwright.core.progress import Event, Listener
 from netwright.core.records import Objective
 from netwright.core.seeds import generator
 from netwright.nas import reporting
 from netwright.nas.context import SearchContext
+from netwright.nas.strategies import one_shot
 from netwright.search_spaces.space import SearchSpace
 from netwright.tasks.task import Task
 from tests.nas.searching import strategy
@@ -32,7 +33,10 @@ def test_it_says_how_far_it_is_and_how_long_the_rest_takes_at_most_every_few_sec
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"kind": "one_shot", "pool": 2, "training": {"epochs": 1, "samples": 64}}, "supernet, epoch 1 of 1"),
+        (
+            {"kind": "one_shot", "pool": 2, "training": {"epochs": 1, "samples": 64}},
+            "in which 2 architectures are scored afterwards, epoch 1 of 1",
+        ),
         ({"kind": "differentiable", "training": {"epochs": 1, "samples": 64}}, "differentiable: epoch 1 of 1"),
         ({"kind": "zero_cost", "pool": 2}, "scored, 2 of 2"),
     ],
@@ -49,3 +53,23 @@ def test_strategies_that_work_before_they_propose_say_so(
     goals = [Objective(metric="accuracy", direction="maximize")]
     strategy(spec).prepare(context).ask(space, [], goals, generator(0, "ask"))
     assert any(says in str(event.facts["text"]) for event in said)
+
+
+def test_the_time_left_for_scores_does_not_count_the_training_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    class Noted(reporting.Report):
+        def __init__(self, listener: Listener, what: str, total: int) -> None:
+            super().__init__(listener, what, total)
+            begun.append(what)
+
+    monkeypatch.setattr(one_shot, "Report", Noted)
+    task, space = build("task", "digits"), build("space", SPACE)
+    assert isinstance(task, Task)
+    assert isinstance(space, SearchSpace)
+    found = strategy({"kind": "one_shot", "pool": 2, "training": {"epochs": 1, "samples": 64}})
+    goals = [Objective(metric="accuracy", direction="maximize")]
+    found.prepare(SearchContext(task, tmp_path)).ask(space, [], goals, generator(0, "ask"))
+    assert ["supernet, in which" in what for what in begun] == [True, False]

@@ -28,6 +28,7 @@ from netwright.search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     from netwright.search_spaces.supernet import Supernet
 
+SCORED = "one_shot: architectures scored in the supernet,"
 TRIES = 20
 """So often the inner strategy is asked for an architecture that it has not seen."""
 
@@ -127,11 +128,14 @@ class _Search:
         """Score architectures until there are enough, or none is left."""
         job = self._job
         before = len(self._trials)
-        report = Report(job.context.listener, "one_shot: architectures scored in the supernet,", job.strategy.pool)
+        report: Report | None = None
         while len(self._trials) < job.strategy.pool:
             decisions = self._next()
             if decisions is None:
                 break
+            self._trained()
+            # the time that the supernet took says nothing of the time that a score takes
+            report = report or Report(job.context.listener, SCORED, job.strategy.pool)
             self._trials.append(self._scored(decisions))
             report(len(self._trials))
             if len(self._trials) % 20 == 0:
@@ -191,7 +195,8 @@ def trained_supernet(strategy: OneShot, space: SearchSpace, context: SearchConte
     """The supernet of a search, from its folder or trained now; `cut(decisions)` gives a network with its weights."""
     from netwright.nas.weight_sharing import train_supernet
 
-    report = Report(context.listener, "one_shot: supernet, epoch", strategy.training.epochs)
+    what = f"one_shot: supernet, in which {strategy.pool} architectures are scored afterwards, epoch"
+    report = Report(context.listener, what, strategy.training.epochs)
     return train_supernet(
         space,
         context.task,
