@@ -51,6 +51,11 @@ class RealValues(Targets):
             found = found.without()
         return {"mean": list(found.mean), "std": list(found.std)}
 
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        mean = (train.targets.mean(axis=0) - np.asarray(settings["mean"])) / np.asarray(settings["std"])
+        outputs = np.broadcast_to(mean.astype(np.float32), split.targets.shape)
+        return "always answering the mean of the training targets", outputs
+
     def gives(self, output: int | Shape) -> str:
         return f"gives {output} value{'s' if output != 1 else ''}"
 
@@ -75,12 +80,13 @@ class RealValues(Targets):
 class Forecasts(RealValues):
     """The next `rows` rows of a series, flat: [N, rows * columns].
 
-    `training` gives the rows [time, columns] of the training part, whose deviations are the units of the loss, and
-    `relative` says that targets count from the last row seen, so that nothing need be added to them.
+    `training` gives the places of the columns among the inputs, and their rows [time, columns] in the training part,
+    whose deviations are the units of the loss. `relative` says that targets count from the last row seen, so that
+    nothing need be added to them.
     """
 
     rows: int
-    training: Callable[[], AnyArray]
+    training: Callable[[], tuple[list[int], AnyArray]]
     relative: bool = False
 
     input_axes: ClassVar[tuple[int, ...]] = (3,)
@@ -88,9 +94,15 @@ class Forecasts(RealValues):
     primary: ClassVar[Objective] = Objective(metric="standardised_mse", direction="minimize")
 
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
-        found = Preprocessing.of(self.training())
+        found = Preprocessing.of(self.training()[1])
         mean = [0.0] * len(found.mean) if self.relative else list(found.mean)
         return {"mean": mean * self.rows, "std": list(found.std) * self.rows, "rows": self.rows}
+
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        last = split.inputs[:, -1, self.training()[0]]
+        found = np.zeros_like(split.targets) if self.relative else np.tile(last, (1, self.rows))
+        outputs = (found - np.asarray(settings["mean"])) / np.asarray(settings["std"])
+        return "repeating the last row", outputs.astype(np.float32)
 
     def gives(self, output: int | Shape) -> str:
         assert isinstance(output, int)
@@ -137,6 +149,12 @@ class Images(Targets):
             "peak": peak,
             "loss": self.loss_kind,
         }
+
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        if split.inputs.shape != split.targets.shape or split.inputs.dtype != split.targets.dtype:
+            return None
+        found = Preprocessing(settings["scale"], tuple(settings["mean"]), tuple(settings["std"]))
+        return "giving the input as it is", found(split.inputs)
 
     def gives(self, output: int | Shape) -> str:
         return f"gives an image of shape {list(output) if isinstance(output, tuple) else output}"

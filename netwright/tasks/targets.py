@@ -69,6 +69,10 @@ class Targets:
         """What `answers` needs to know, as plain JSON."""
         return {}
 
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        """What may be answered without a network, in words, and as outputs [N, ...] for a split; None for nothing."""
+        return None
+
     def gives(self, output: int | Shape) -> str:
         """What a network gives, in words that end a sentence."""
         return f"tells {output} classes"
@@ -123,6 +127,12 @@ class ClassNumbers(Targets):
                 f"{where}: class {names[rarest]!r} has {counts[rarest]} training sample(s), too few to split into "
                 f"{parts} parts; add samples or leave the class out"
             )
+
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        counts = np.bincount(train.targets)
+        outputs = np.zeros((len(split), len(counts)), np.float32)
+        outputs[:, counts.argmax()] = 1
+        return "always answering the most frequent class", outputs
 
     def loss(
         self,

@@ -164,6 +164,15 @@ class Task(Plugin):
         settings = self.data().answers if kind.needs_settings else {}
         return dict(kind.answers.scores(outputs, targets, settings))
 
+    def naive(self) -> tuple[str, dict[str, float]] | None:
+        """What may be answered without a network, in words, and its scores on the validation split; None for nothing.
+
+        Whoever looks at a network's score should know it.
+        """
+        data = self.data()
+        found = self.targets().naive(data.train, data.validation, data.answers)
+        return None if found is None else (found[0], self.score(found[1], data.validation.targets))
+
 
 def _loaded(task: Task) -> Arrays:
     """What `load` gives; whatever goes wrong in a task of somebody's own is told as theirs to mend."""

@@ -184,6 +184,16 @@ def test_settings_of_the_answers_are_plain_and_summaries_name_the_figure(task: T
     assert kind.same(outputs, outputs, settings) in (1.0, None)
 
 
+def test_an_answer_without_a_network_is_scored_as_one_of_a_network(task: Task) -> None:
+    found = task.naive()
+    if found is None:
+        return
+    words, scores = found
+    assert words
+    assert set(scores) == set(task.score(random_outputs(task, 4), task.data().validation.targets[:4]))
+    assert np.isfinite(list(scores.values())).all()
+
+
 def test_a_teachers_own_outputs_cost_least(task: Task) -> None:
     teacher = torch.tensor(random_outputs(task, 8))
     best = float(task.soft_loss(teacher, teacher, temperature=2.0))

@@ -138,3 +138,12 @@ def test_windows_larger_than_memory_are_refused_before_they_are_made(tmp_path: P
     np.savez(tmp_path / "wide.npz", np.zeros((4000, 1000), np.float16))
     with pytest.raises(DataError, match=r"windows take .* GiB; set a stride"):
         task(tmp_path / "wide.npz", window=2000, horizon=1, parts=[3900, 50, 50]).data()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_repeating_the_last_row_is_known_in_all_units(tmp_path: Path, relative: bool) -> None:
+    found = task(table(tmp_path), columns=["rise"], relative=relative).naive()
+    assert found is not None
+    assert found[0] == "repeating the last row"
+    assert found[1]["mae"] == pytest.approx(1.5, rel=1e-4)  # one too low after a row, two after two
+    assert found[1]["standardised_mse"] == pytest.approx(2.5 / ROWS[:70, 0].var(), rel=1e-4)

@@ -15,6 +15,7 @@ from netwright.tasks.answers import images, masks, several, steps, values
 from netwright.tasks.kinds.image_to_image import ImageToImage
 from netwright.tasks.kinds.regression import Regression
 from netwright.tasks.kinds.segmentation import Segmentation
+from netwright.tasks.kinds.sequence_classification import SequenceClassification
 from netwright.tasks.kinds.sequence_labelling import SequenceLabelling
 from netwright.tasks.task import Task
 
@@ -217,3 +218,23 @@ def test_values_that_a_law_ties_are_left_as_they_are(tmp_path: Path) -> None:
     outputs = split.targets.astype(np.float32)
     assert task.score(outputs, split.targets)["rmse"] == 0
     assert float(task.loss(torch.tensor(outputs), torch.tensor(split.targets))) == 0
+
+
+def test_what_needs_no_network_is_known(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(90, 3)), rng.normal(5, 2, 90)
+    for standardise in (True, False):
+        values = Regression.from_arrays(x, y, folder=tmp_path, standardise=standardise)
+        words, scores = values.naive() or ("", {})
+        assert words == "always answering the mean of the training targets"
+        error = values.data().validation.targets - values.data().train.targets.mean()
+        assert scores["rmse"] == pytest.approx(np.sqrt(np.square(error).mean()), rel=1e-4)
+    noisy, clean = rng.normal(size=(2, 30, 8, 8))
+    words, scores = ImageToImage.from_arrays(noisy, clean, folder=tmp_path, peak=10).naive() or ("", {})
+    assert words == "giving the input as it is"
+    assert scores["mse"] == pytest.approx(2, rel=0.2)
+    labels = (rng.random(90) < 0.8).astype(np.int64)
+    sequences = SequenceClassification.from_arrays(rng.normal(size=(90, 5)), labels, folder=tmp_path)
+    words, scores = sequences.naive() or ("", {})
+    assert words == "always answering the most frequent class"
+    assert scores["accuracy"] == (sequences.data().validation.targets == 1).mean()

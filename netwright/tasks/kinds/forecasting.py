@@ -94,10 +94,11 @@ class Forecasting(Task):
             past, after = past - last, after - last[:, :, columns]
         return past, after.reshape(len(after), -1)
 
-    def _training(self) -> AnyArray:
-        """The columns that are forecast, in the training rows."""
+    def _training(self) -> tuple[list[int], AnyArray]:
+        """The places of the columns that are forecast, and their training rows."""
         names, rows = series_of(self.path, ignore=self.ignore)
-        return rows[: self._ends(len(rows))[0], self._places(names)]
+        places = self._places(names)
+        return places, rows[: self._ends(len(rows))[0], places]
 
     def _places(self, names: list[str]) -> list[int]:
         check_names(self.path, self.columns, names)
