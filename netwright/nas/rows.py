@@ -68,33 +68,43 @@ def ways_of(outline: Outline) -> Counter[str]:
     calls = [item for item in outline.items if isinstance(item, Call)]
     counts: Counter[str] = Counter()
     for block, times in [(call.block, call.times) for call in calls] or [(outline, 1)]:
-        for way in _ways(block):
+        for way in frozenset().union(*_ways(block)):
             counts[" > ".join(way)] += times
     return counts
 
 
-def _ways(outline: Outline) -> frozenset[tuple[str, ...]]:
-    """The ways from any input of a block to its output; kept with the block."""
+def _ways(outline: Outline) -> tuple[frozenset[tuple[str, ...]], ...]:
+    """The ways from each input of a block to its output; kept with the block."""
     if KEPT not in outline.notes:
-        ways: list[frozenset[tuple[str, ...]]] = [frozenset({()})] * len(outline.input_shapes)
+        arity = range(len(outline.input_shapes))
+        nothing: frozenset[tuple[str, ...]] = frozenset()
+        ways = [tuple(frozenset({()}) if here == start else nothing for start in arity) for here in arity]
         for item in outline.items:
-            before = frozenset(way for number in item.inputs for way in ways[number])
-            ways.append(frozenset(way + step for way in before for step in _steps(item)))
-            if len(ways[-1]) > TOO_MANY:
+            pairs = list(zip(item.inputs, _steps(item), strict=True))
+            own = [
+                frozenset(way + step for number, steps in pairs for way in ways[number][start] for step in steps)
+                for start in arity
+            ]
+            ways.append(tuple(own))
+            if sum(map(len, own)) > TOO_MANY:
                 raise SpaceError(f"a block has more than {TOO_MANY:,} ways through; take the encoding one_hot")
         outline.notes[KEPT] = ways[outline.output]
-    found: frozenset[tuple[str, ...]] = outline.notes[KEPT]
+    found: tuple[frozenset[tuple[str, ...]], ...] = outline.notes[KEPT]
     return found
 
 
-def _steps(item: Layer | Call) -> frozenset[tuple[str, ...]]:
-    """What an item adds to a way: nothing where tensors meet or an activation accompanies, no way at all for a zero."""
+def _steps(item: Layer | Call) -> tuple[frozenset[tuple[str, ...]], ...]:
+    """What an item adds to a way that comes by each of its inputs.
+
+    Nothing where tensors meet or an activation accompanies, no way at all for a zero.
+    """
     if isinstance(item, Call):
         return _ways(item.block)
     operation = item.operation
     if operation.is_zero():
-        return frozenset()
-    return frozenset({() if operation.inputs is None or operation.accompanies else (operation.label().split(",")[0],)})
+        return (frozenset(),) * len(item.inputs)
+    silent = operation.inputs is None or operation.accompanies
+    return (frozenset({() if silent else (operation.label().split(",")[0],)}),) * len(item.inputs)
 
 
 @dataclass(frozen=True, slots=True)

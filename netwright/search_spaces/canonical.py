@@ -20,18 +20,21 @@ def simplify(graph: LayerGraph) -> LayerGraph:
     zero: set[str] = set()
     kept: dict[str, Node] = {}
     for node in graph.nodes:
-        operation, inputs = node.operation, tuple(alias[name] for name in node.inputs)
-        if operation.drops_zeros:
-            inputs = tuple(name for name in inputs if name not in zero) or inputs[:1]
-        stays_zero = operation.keeps_zeros() and inputs[0] in zero and shapes[inputs[0]] == node.shape
-        if stays_zero or operation.is_identity([shapes[name] for name in inputs]):
-            alias[node.name] = inputs[0]
-            continue
+        name, operation = node.name, node.operation
+        inputs = tuple([alias[source] for source in node.inputs])
+        if operation.drops_zeros and not zero.isdisjoint(inputs):
+            inputs = tuple([source for source in inputs if source not in zero]) or inputs[:1]
+        if len(inputs) == 1:
+            stays_zero = inputs[0] in zero and operation.keeps_zeros() and shapes[inputs[0]] == node.shape
+            if stays_zero or operation.is_identity([shapes[inputs[0]]]):
+                alias[name] = inputs[0]
+                continue
         if operation.is_zero():
-            zero.add(node.name)
-        alias[node.name] = node.name
-        inputs = _with_zeros_at_hand(node, inputs, zero, shapes, kept)
-        kept[node.name] = Node(node.name, operation, inputs, node.shape, node.weights)
+            zero.add(name)
+        alias[name] = name
+        if zero:
+            inputs = _with_zeros_at_hand(node, inputs, zero, shapes, kept)
+        kept[name] = node if inputs == node.inputs else Node(name, operation, inputs, node.shape, node.weights)
     output = alias[graph.output]
     _feed_zeros(kept, output, shapes)
     live = _live(kept, output)

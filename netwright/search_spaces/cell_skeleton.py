@@ -58,15 +58,15 @@ class Wiring:
 
 def loose_ends(nodes: tuple[tuple[Side, Side], ...]) -> tuple[int, ...]:
     """The nodes that no other node reads."""
-    read = {source for node in nodes for _, source in node}
-    return tuple(state for state in range(2, len(nodes) + 2) if state not in read)
+    read = [source for node in nodes for _, source in node]
+    return tuple([state for state in range(2, len(nodes) + 2) if state not in read])
 
 
 def connected(wiring: Wiring) -> bool:
     """Whether something of the inputs reaches the cell's result."""
     alive = [True, True]
-    for node in wiring.nodes:
-        alive.append(any(operation != "none" and alive[source] for operation, source in node))
+    for (left, first), (right, second) in wiring.nodes:
+        alive.append((left != "none" and alive[first]) or (right != "none" and alive[second]))
     return any(alive[state] for state in wiring.concat)
 
 
@@ -87,26 +87,18 @@ def cell_body(
     keeps apart the weights of each (node, side, operation).
     """
     states = [previous, current]
-    settings: dict[str, Any] = {"filters": filters, "style": style}
-    known: tuple[dict[str, Outline], ...] = (
-        _operations(previous.shape, filters, stride, style),
-        _operations(current.shape, filters, stride, style),
-        {},
-    )
-    for number, node in enumerate(wiring.nodes, start=2):
-        if number == 3:
-            known = (*known[:2], _operations(states[2].shape, filters, 1, style))
-        terms = []
-        for (operation, source), side in zip(node, ("left", "right"), strict=True):
-            x, table, name = states[source], known[source if source < 2 else 2], f"{number}-{side}/{operation}"
-            if operation not in table:
-                own = {"operation": operation, "stride": stride if source < 2 else 1}
-                table[operation] = net.block(cell_operation, x, name=name, **own, **settings)
-            term = net.embed(table[operation], x, name=name)
-            if drop_path and operation not in ("none", "skip_connect"):
-                term = net.add(DropPath(probability=drop_path), term, name=f"{number}-{side}/drop_path")
-            terms.append(term)
-        states.append(net.add(SUM, *terms, name=f"node{number}"))
+    settings: dict[str, Any] = {"filters": filters, "style": style, "drop_path": drop_path}
+    known = _nodes(current.shape, filters, style, drop_path)
+    for number, sides in enumerate(wiring.nodes, start=2):
+        (left, first), (right, second) = sides
+        x, y = states[first], states[second]
+        strides = (stride if first < 2 else 1, stride if second < 2 else 1)
+        place, name = (left, right, x.shape, y.shape, strides), f"node{number}"
+        block = known.get(place)
+        if block is None:
+            own = {"operations": (left, right), "strides": strides}
+            block = known[place] = net.block(node, x, y, name=name, **own, **settings)
+        states.append(net.embed(block, x, y, name=name))
     shape = (filters, *(-(-size // stride) for size in current.shape[1:]))
     parts = []
     for state in wiring.concat:
@@ -118,10 +110,32 @@ def cell_body(
     return net.add(CONCATENATION, *parts)
 
 
-@lru_cache(maxsize=512)
-def _operations(shape: Shape, filters: int, stride: int, style: StyleName) -> dict[str, Outline]:
-    """The operations of cells worked out so far for an input of this shape: looking them up is most of the work."""
-    del shape, filters, stride, style
+def node(
+    net: GraphBuilder,
+    left: Tensor,
+    right: Tensor,
+    *,
+    operations: tuple[CellOperation, CellOperation],
+    strides: tuple[int, int],
+    filters: int,
+    style: StyleName,
+    drop_path: float,
+) -> Tensor:
+    """The sum of two operations, each on a state of its own: (filters, height / stride, width / stride)."""
+    terms = []
+    for side, x, operation, stride in zip(("left", "right"), (left, right), operations, strides, strict=True):
+        settings: dict[str, Any] = {"operation": operation, "stride": stride, "filters": filters, "style": style}
+        term = net.use(cell_operation, x, name=f"{side}/{operation}", **settings)
+        if drop_path and operation not in ("none", "skip_connect"):
+            term = net.add(DropPath(probability=drop_path), term, name=f"{side}/drop_path")
+        terms.append(term)
+    return net.add(SUM, *terms, name="sum")
+
+
+@lru_cache(maxsize=64)
+def _nodes(shape: Shape, filters: int, style: StyleName, drop_path: float) -> dict[tuple[object, ...], Outline]:
+    """The nodes worked out so far: the same ones stand in many cells, and looking them up is most of the work."""
+    del shape, filters, style, drop_path
     return {}
 
 

@@ -42,7 +42,8 @@ class Chooser(ABC):
 
     def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
         """One of the options."""
-        value = self._answer(name, _choice(options))
+        held = _CHOICES.get(id(options))
+        value = self._answer(name, _choice(options) if held is None else held[1])
         assert not isinstance(value, tuple)
         return value
 
@@ -87,7 +88,7 @@ class Chooser(ABC):
 
     def _answer(self, name: str, domain: Domain) -> Value:
         path = "/".join([*self._scopes, name]) if self._scopes else name
-        if name.startswith("/"):
+        if name[:1] == "/":
             path = name[1:]
         if path in self.decisions:
             if self.domains[path] != domain:
@@ -111,10 +112,7 @@ _CHOICES: dict[int, tuple[Sequence[Scalar], Categorical]] = {}
 
 
 def _choice(options: Sequence[Scalar]) -> Categorical:
-    """The choice among these options, found at once for a tuple that was seen before."""
-    held = _CHOICES.get(id(options))
-    if held is not None:
-        return held[1]
+    """The choice among these options, held to be found at once when they are a tuple."""
     found = _categorical(tuple(options), tuple(map(type, options)))
     if type(options) is tuple:
         if len(_CHOICES) > 4096:

@@ -6,10 +6,11 @@ block: a network of many equal cells costs little more to describe than one of t
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -26,6 +27,9 @@ FIRST = frozenset({0})
 
 Pattern: TypeAlias = tuple[int, ...]
 """For every input the number of the first input that is the same tensor, or ZERO."""
+
+APART: tuple[Pattern, Pattern] = ((0,), (0, 1))
+SAME: Pattern = (0, 0)
 
 
 class Kept(NamedTuple):
@@ -80,8 +84,10 @@ class Digest:
     """The inputs that the result depends on."""
     makes_zeros: bool
     """Whether something that matters reads a zero that nothing beside it can be made into."""
-    peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
     hashed: str = ""
+    joins: bool = False
+    """Whether a network with these items in its place has the same identity: see `Outline.joins`."""
+    peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -114,14 +120,19 @@ def _digest_like(item: Call, pattern: Pattern) -> Digest:
     if like.makes_zeros or like.ties:
         return digest_of(block, pattern)
     first, kept = len(pattern), []
+    own = macs = 0
     for number, _, inputs, read, inner, times, zeros in like.kept:
         part = block.items[number - first]
         if isinstance(part, Call) and inner is not None:
             inner = part.block.notes.get(inner.pattern) or _digest_like(part, inner.pattern)
+            own += times * inner.own
+            macs += times * inner.macs
         elif zeros:
             return digest_of(block, pattern)
+        elif isinstance(part, Layer):
+            own += part.params
+            macs += part.macs
         kept.append(Kept(number, part, inputs, read, inner, times, zeros))
-    own, macs = _counts(block, kept)
     seen = block.shapes, block.sizes, block.output_shape
     found = Digest(*seen, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.makes_zeros)
     block.notes[pattern] = found
@@ -146,77 +157,140 @@ def cost_of(digest: Digest) -> Cost:
 def _digest(outline: Outline, pattern: Pattern) -> Digest:
     arity = len(pattern)
     folded, output = _fold(outline, pattern)
-    kept = _needed(folded, output)
-    own, macs = _counts(outline, kept)
-    reads = {output} if 0 <= output < arity else set()
+    kept, live = [], {output}
+    own = macs = 0
     makes_zeros = counts = tied = False
-    for entry in kept:
-        reads.update([n for n in entry.read if 0 <= n < arity])
-        item, inner = entry.item, entry.digest
+    for entry in reversed(folded):
+        number, item, _, read, inner, times, zeros = entry
+        if number not in live:
+            continue
+        kept.append(entry)
+        live.update(read)
         if inner is not None:
-            makes_zeros = makes_zeros or inner.makes_zeros or ZERO in entry.read
+            own += times * inner.own
+            macs += times * inner.macs
+            makes_zeros = makes_zeros or inner.makes_zeros or ZERO in read
             counts, tied = counts or inner.counts, tied or bool(inner.ties)
-        elif isinstance(item, Layer):
-            makes_zeros = makes_zeros or entry.zeros < 0
-            counts = counts or item.operation.random or item.params > 0
+        else:
+            assert isinstance(item, Layer)
+            own += item.params
+            macs += item.macs
+            makes_zeros = makes_zeros or zeros < 0
+            counts = counts or item.params > 0 or item.operation.random
             tied = tied or bool(item.weights)
+    kept.reverse()
+    if outline.shares:
+        own = _own(outline, kept)
     # shared weights are told apart by hashes; without them these may never be needed
     key, ties = _keyed(outline.shapes, outline.output_shape, kept, output, pattern) if tied else ("", [])
     top = [tie for tie in ties if tie.place[0] == "/"]
+    reads = tuple([n for n in range(arity) if n in live])
     seen = outline.shapes, outline.sizes, outline.output_shape
-    return Digest(*seen, pattern, kept, output, counts, own, macs, top, tuple(sorted(reads)), makes_zeros, {}, key)
+    joins = outline.joins and not ties
+    return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, makes_zeros, key, joins)
 
 
 def _keyed(
     shapes: Sequence[Shape], shape: Shape, kept: Sequence[Kept], output: int, pattern: Pattern
 ) -> tuple[str, list[Tie]]:
     """A hash of what is computed, and the layers that share weights."""
+    shapes, kept = _opened(shapes, kept)
     hashes, weighted, ties = _hashes(shapes, kept, pattern)
     parts = [hashes[output] if output != ZERO else _hash("zero", str(shape))]
     parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
     if max(weighted.values(), default=0) > 1:
         # layers that are alike: the hashes so far do not say which of them is read where
-        parts.append(wiring_key([_wire(entry, hashes) for entry in kept], output, hashes))
+        plain = _plain(kept, hashes, output)
+        parts.append("" if plain else wiring_key([_wire(entry, hashes) for entry in kept], output, hashes))
     if ties:
         parts += _groups(ties)
     return _hash(*parts), ties
+
+
+def _plain(kept: Sequence[Kept], hashes: Mapping[int, str], output: int) -> bool:
+    """Whether it is plain to see that tensors that are alike are each read once, so that they have no wiring key."""
+    alike: dict[str, int] = {}
+    for entry in kept:
+        own = hashes[entry[0]]
+        alike[own] = alike.get(own, 0) + 1
+    read = {output}
+    sums: set[int] = set()
+    for number, item, _, inputs, digest, _, _ in kept:
+        for source in inputs:
+            if source in read and alike.get(hashes.get(source, ""), 0) > 1:
+                return False
+            read.add(source)
+        if digest is None and isinstance(item, Layer) and item.operation.associative:
+            if not sums.isdisjoint(inputs):  # a sum within a sum: what is in it is read by both
+                return False
+            sums.add(number)
+    return True
+
+
+def _opened(shapes: Sequence[Shape], kept: Sequence[Kept]) -> tuple[Sequence[Shape], Sequence[Kept]]:
+    """The items with those of blocks that only join others in their place, and the shapes of all tensors then."""
+    opens = [entry for entry in kept if entry[4] is not None and entry[4].joins and _opens(entry[1])]
+    if not opens:
+        return shapes, kept
+    every, found, waiting = list(shapes), [], iter(opens)
+    following = next(waiting)
+    for entry in kept:
+        if entry is not following:
+            found.append(entry)
+            continue
+        following = next(waiting, entry)
+        number, whole, inputs, _, digest, _, _ = entry
+        assert digest is not None
+        own, parts = _opened(digest.shapes, digest.kept)
+        arity = len(inputs)
+        fresh = range(len(every), len(every) + len(own) - arity)
+        real = [*inputs, *fresh, ZERO]
+        every += own[arity:]
+        real[digest.output] = number  # what reads the block reads its last part
+        for inner, item, _, read, part, times, zeros in parts:
+            if ZERO in read:
+                written = [*whole.inputs, *fresh]
+                item = item._replace(inputs=tuple([written[n] for n in item.inputs]))
+            reads = tuple([real[n] for n in read])
+            found.append(Kept(real[inner], item, reads, reads, part, times, zeros))
+    return every, found
+
+
+def _opens(item: Layer | Call) -> bool:
+    return isinstance(item, Call) and item.times == 1 and item.like is None
 
 
 def _written(outline: Outline) -> Digest:
     arity = len(outline.input_shapes)
     ties: list[Tie] = []
     kept = []
+    macs = 0
     for number, item in enumerate(outline.items, start=arity):
         if isinstance(item, Call):
             digest = written_digest_of(item.block)
+            macs += item.times * digest.macs
             kept.append(Kept(number, item, item.inputs, item.inputs, digest, item.times))
             ties += digest.ties
         else:
+            macs += item.macs
             kept.append(Kept(number, item, item.inputs, item.inputs, None, 1))
             if item.weights[:1] == "/":
                 ties.append(Tie(item.weights, "", item.params))
-    own, macs = _counts(outline, kept)
     pattern = tuple(range(arity))
     seen = outline.shapes, outline.sizes, outline.output_shape
-    return Digest(*seen, pattern, kept, outline.output, True, own, macs, ties, pattern, False)
+    return Digest(*seen, pattern, kept, outline.output, True, _own(outline, kept), macs, ties, pattern, False)
 
 
-def _counts(outline: Outline, kept: Sequence[Kept]) -> tuple[int, int]:
-    """Parameters, but for those shared from the top, and multiply-accumulates."""
-    own = macs = 0
-    shared: dict[str, int] = {}
-    names = outline.names if outline.shares else ()
+def _own(outline: Outline, kept: Sequence[Kept]) -> int:
+    """Parameters, but for those shared from the top; layers that share their weights here count once."""
+    own, shared = 0, {}
+    first = len(outline.input_shapes)
     for number, item, _, _, digest, times, _ in kept:
         if digest is not None:
             own += times * digest.own
-            macs += times * digest.macs
-        elif isinstance(item, Layer):
-            macs += item.macs
-            if not names:
-                own += item.params
-            elif item.weights[:1] != "/":
-                shared[item.weights or names[number - len(outline.input_shapes)]] = item.params
-    return own + sum(shared.values()), macs
+        elif isinstance(item, Layer) and item.weights[:1] != "/":
+            shared[item.weights or outline.names[number - first]] = item.params
+    return own + sum(shared.values())
 
 
 def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
@@ -278,41 +352,22 @@ def _folded(item: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> tu
 
 
 def _pattern(inputs: Sequence[int]) -> Pattern:
-    if len(inputs) == 1:
-        return (ZERO,) if inputs[0] == ZERO else (0,)
+    if ZERO not in inputs and len(inputs) < 3:
+        return APART[0] if len(inputs) == 1 else SAME if inputs[0] == inputs[1] else APART[1]
     first: dict[int, int] = {}
     return tuple([ZERO if n == ZERO else first.setdefault(n, place) for place, n in enumerate(inputs)])
-
-
-def _needed(folded: Sequence[Kept], output: int) -> list[Kept]:
-    """The items that the result depends on."""
-    live = {output}
-    kept = []
-    for entry in reversed(folded):
-        if entry[0] in live:
-            kept.append(entry)
-            live.update(entry[3])
-    kept.reverse()
-    return kept
 
 
 def _hashes(
     shapes: Sequence[Shape], kept: Sequence[Kept], pattern: Pattern
 ) -> tuple[dict[int, str], dict[str, int], list[Tie]]:
     """A hash of every tensor, how often each weighted one is made, and the layers that share weights."""
-    hashes = {n: f"input {n} {shapes[n]}" for n in pattern if n != ZERO}
+    hashes = {n: f"input {n} {_text(shapes[n])}" for n in pattern if n != ZERO}
     terms: dict[int, list[str]] = {}
     weighted: dict[str, int] = {}
     ties: list[Tie] = []
-    for number, item, given, read, digest, times, _ in kept:
-        if ZERO in read:
-            places = range(len(given)) if digest is None else digest.reads
-            zeros = [shapes[item.inputs[p]] for p in places]
-            inputs = [
-                hashes[n] if n != ZERO else _hash("zero", str(shape)) for n, shape in zip(read, zeros, strict=True)
-            ]
-        else:
-            inputs = [hashes[n] for n in read]
+    for number, item, _, read, digest, times, _ in kept:
+        inputs = _hashes_of_zeros(item, read, digest, shapes, hashes) if ZERO in read else [hashes[n] for n in read]
         if digest is not None:
             own, key = "", _call_key(item, digest)
             for _ in range(times):
@@ -326,10 +381,10 @@ def _hashes(
             assert isinstance(item, Layer)
             operation = item.operation
             if operation.associative:
-                inputs = [term for n, text in zip(read, inputs, strict=True) for term in terms.get(n, [text])]
+                inputs = [term for n, text in zip(read, inputs, strict=True) for term in terms.get(n, (text,))]
                 terms[number] = inputs
             own = _hash(operation.key, *(sorted(inputs) if operation.commutative else inputs))
-            if operation.random or item.params:
+            if item.params or operation.random:
                 weighted[own] = weighted.get(own, 0) + 1
             if item.weights:
                 ties.append(Tie(item.weights, own, item.params))
@@ -337,12 +392,27 @@ def _hashes(
     return hashes, weighted, ties
 
 
+def _hashes_of_zeros(
+    item: Layer | Call, read: Sequence[int], digest: Digest | None, shapes: Sequence[Shape], hashes: Mapping[int, str]
+) -> list[str]:
+    """The hashes of what an item reads, some of it zeros, which only their shape tells apart."""
+    places = range(len(read)) if digest is None else digest.reads
+    given = [shapes[item.inputs[place]] for place in places]
+    return [hashes[n] if n != ZERO else _hash("zero", str(shape)) for n, shape in zip(read, given, strict=True)]
+
+
 def _call_key(item: Layer | Call, digest: Digest) -> str:
     """The hash of a block; one that is like another is told by that one and by its own sizes."""
     if isinstance(item, Call) and item.like is not None:
         block = item.block
-        return _hash("like", digest_of(item.like, digest.pattern).key, str(block.input_shapes), str(block.output_shape))
-    return digest.key
+        like = digest_of(item.like, digest.pattern)
+        return _hash("like", like.key, _text(block.input_shapes), _text(block.output_shape))
+    return digest.hashed or digest.key
+
+
+@lru_cache(maxsize=4096)
+def _text(shape: Shape | tuple[Shape, ...]) -> str:
+    return str(shape)
 
 
 def _wire(entry: Kept, hashes: Mapping[int, str]) -> Wire:
@@ -394,7 +464,7 @@ def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
             for tensor in ending:
                 alive -= size[tensor]
         else:
-            inside = frozenset([inputs.index(n) for n in ending]) if ending else NOTHING
+            inside = NOTHING if not ending else FIRST if len(inputs) == 1 else frozenset(map(inputs.index, ending))
             high, left = inner.peaks.get(inside) or _peak(inner, inside)
             peak = max(peak, alive + high)
             alive += left
@@ -412,4 +482,4 @@ def key_of_text(text: str) -> str:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+    return blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()

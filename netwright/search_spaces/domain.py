@@ -34,13 +34,16 @@ class Categorical:
         return list(self.options)
 
     def draw(self, rng: random.Random) -> Value:
-        return self.options[rng.randrange(len(self.options))]
+        return rng.choice(self.options)
 
     def holds(self, value: object) -> bool:
         # 1, 1.0 and True are equal in Python but not the same option
-        if value not in self.options:
+        options = self.options
+        if value not in options:
             return False
-        return type(value) is str or any(type(value) is type(o) and value == o for o in self.options)
+        if type(value) is type(options[options.index(value)]):
+            return True
+        return any(type(value) is type(option) and value == option for option in options)
 
     def describe(self) -> str:
         return "one of " + ", ".join(repr(option) for option in self.options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -107,15 +106,9 @@ class GraphBuilder:
         """The network's input."""
         return self.inputs[0]
 
-    @contextmanager
-    def scope(self, name: str | int) -> Iterator[None]:
-        """Operations added inside are named under `name/`."""
-        before = self._scopes
-        self._scopes = (*before, str(name))
-        try:
-            yield
-        finally:
-            self._scopes = before
+    def scope(self, name: str | int) -> _Scope:
+        """Operations added inside `with net.scope(name)` are named under `name/`."""
+        return _Scope(self, (*self._scopes, str(name)))
 
     def add(self, operation: Operation, *inputs: Tensor, name: str = "", weights: str = "") -> Tensor:
         """Wire an operation to its inputs and give back what comes out.
@@ -152,10 +145,13 @@ class GraphBuilder:
         so that equal blocks are worked out once. `name` is the scope, by default the function's name.
         """
         name = name or block.__name__.strip("_")
-        return self.embed(self.block(block, *inputs, name=name, **settings), *inputs, name=name)
+        return self.embed(self._block(block, inputs, name, settings), *inputs, name=name)
 
     def block(self, block: Block, *inputs: Tensor, name: str, **settings: Hashable) -> Outline:
         """What `use` would add, to `embed` it in one place or more."""
+        return self._block(block, inputs, name, settings)
+
+    def _block(self, block: Block, inputs: tuple[Tensor, ...], name: str, settings: Mapping[str, Hashable]) -> Outline:
         shapes = (inputs[0].shape,) if len(inputs) == 1 else tuple([tensor.shape for tensor in inputs])
         try:
             return _outline_of(block, shapes, tuple(settings.items()))
@@ -229,6 +225,21 @@ class GraphBuilder:
 
     def _place(self, operation: Operation, name: str) -> str:
         return "/".join([*self._scopes, name or name_of(operation).rpartition(":")[2].lower()])
+
+
+class _Scope:
+    """Names added inside are put under a path; a context manager made of a generator would cost three times as much."""
+
+    __slots__ = ("_before", "_net", "_path")
+
+    def __init__(self, net: GraphBuilder, path: tuple[str, ...]) -> None:
+        self._net, self._path, self._before = net, path, net._scopes
+
+    def __enter__(self) -> None:
+        self._net._scopes = self._path
+
+    def __exit__(self, *error: object) -> None:
+        self._net._scopes = self._before
 
 
 def known(operation: Operation, shapes: tuple[Shape, ...]) -> tuple[Shape, int, int]:
@@ -308,13 +319,13 @@ def _write(outline: Outline, values: list[str], prefix: str, nodes: list[Node]) 
         inputs = [values[number] for number in item.inputs]
         path = prefix + own
         if isinstance(item, Call):
-            for part in item.parts(path):
+            for part in item.parts(path) if item.times > 1 else (path,):
                 inner = list(inputs)
                 _write(item.block, inner, part + "/", nodes)
                 inputs = [inner[item.block.output]]
             values.append(inputs[0])
             continue
-        place = item.weights[1:] if item.weights.startswith("/") else prefix + (item.weights or own)
+        place = path if not item.weights else item.weights[1:] if item.weights[0] == "/" else prefix + item.weights
         nodes.append(Node(path, item.operation, tuple(inputs), item.shape, place))
         values.append(path)
 

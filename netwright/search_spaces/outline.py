@@ -56,9 +56,12 @@ class Call(NamedTuple):
             yield from (f"{path}{number + 1}" for number in range(self.times))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Outline:
-    """Items in an order in which they can run, and the tensor that is the result."""
+    """Items in an order in which they can run, and the tensor that is the result; none of it is changed later.
+
+    Not frozen: so many of them are made that the way around would cost more than what it guards.
+    """
 
     input_shapes: tuple[Shape, ...]
     items: tuple[Layer | Call, ...]
@@ -66,15 +69,25 @@ class Outline:
     notes: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What was worked out about this outline, by those who asked; kept as long as the outline is."""
 
-    @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
+    def __post_init__(self) -> None:
+        self.shapes: tuple[Shape, ...] = (*self.input_shapes, *[item.shape for item in self.items])
         """The shape of every tensor."""
-        return (*self.input_shapes, *(item.shape for item in self.items))
+        self.output_shape = self.shapes[self.output]
+        """The shape of the result."""
 
     @cached_property
     def shares(self) -> bool:
         """Whether any layer here says where its weights are."""
         return any(isinstance(item, Layer) and item.weights for item in self.items)
+
+    @cached_property
+    def joins(self) -> bool:
+        """Whether it does no more than to sum what blocks make of several inputs: it is one with the sums around it."""
+        arity = len(self.input_shapes)
+        last = self.items[self.output - arity] if self.output >= arity > 1 else None
+        if not isinstance(last, Layer) or not last.operation.associative or self.shares:
+            return False
+        return all(isinstance(item, Call) or not item.params for item in self.items)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -97,8 +110,3 @@ class Outline:
             taken.add(free)
             found.append(free)
         return tuple(found)
-
-    @cached_property
-    def output_shape(self) -> Shape:
-        """The shape of the result."""
-        return self.shapes[self.output]

@@ -9,6 +9,7 @@ from itertools import product
 from netwright.core.plugins import build
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.canonical import identity, simplify
+from netwright.search_spaces.digest import digest_of
 from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.activation import Activation
@@ -48,6 +49,29 @@ def test_a_sum_of_sums_is_one_sum():
 
     assert same(nested, lambda b: b.add(Add(), b.add(POOL, b.input), b.add(CONV, b.input), b.input))
     assert not same(nested, lambda b: b.add(Add(), b.add(POOL, b.input), b.add(CONV, b.input)))
+
+
+def summed(net: GraphBuilder, left: Tensor, right: Tensor, *, swapped: bool) -> Tensor:
+    """A block of two inputs that joins what a block makes of one with the other."""
+    made = net.use(lambda inner, x: inner.add(CONV, x), right if swapped else left, name="conv")
+    return net.add(Add(), made, left if swapped else right)
+
+
+def test_a_block_that_only_joins_its_inputs_is_one_with_the_sums_around_it():
+    def key(*, swapped: bool, first: str, second: str) -> str:
+        builder = GraphBuilder((4, 8, 8))
+        made = {"input": builder.input, "pool": builder.add(POOL, builder.input)}
+        made["sum"] = builder.use(summed, made[first], made[second], swapped=swapped)
+        return digest_of(builder.outline(builder.add(Add(), made["sum"], made["pool"]))).key
+
+    one = key(swapped=False, first="input", second="pool")
+    assert one == key(swapped=True, first="pool", second="input")  # the order of inputs
+    assert one != key(swapped=False, first="pool", second="input")  # the convolution reads the other one
+
+    builder = GraphBuilder((4, 8, 8))
+    pool = builder.add(POOL, builder.input)
+    conv = builder.use(lambda inner, x: inner.add(CONV, x), builder.input, name="conv")
+    assert one == digest_of(builder.outline(builder.add(Add(), pool, conv, pool))).key  # no block at all
 
 
 def test_the_order_of_a_concatenation_matters():

@@ -254,12 +254,12 @@ def test_drop_path_is_on_every_operation_but_skips_and_grows_with_depth_in_nasne
         space = NasnetCell(nodes=(2,), cells=(1,), skeleton=skeleton, drop_path=0.3)
         model = space.build(decisions, CIFAR)
         found[skeleton] = {n: m.p for n, m in model.named_modules() if type(m) is torch.nn.Dropout3d}
-        assert not any("3-left" in name for name in found[skeleton])
+        assert not any("node3.left" in name for name in found[skeleton])
         x = torch.randn(1, 3, 32, 32)
         assert torch.equal(model.eval()(x), model(x))
     assert set(found["darts"].values()) == {0.3}
-    assert found["nasnet"]["stage1.cell1.nodes.2-left.drop_path"] == pytest.approx(0.3 / 5)
-    assert found["nasnet"]["stage3.cell1.nodes.2-left.drop_path"] == pytest.approx(0.3)
+    assert found["nasnet"]["stage1.cell1.nodes.node2.left.drop_path"] == pytest.approx(0.3 / 5)
+    assert found["nasnet"]["stage3.cell1.nodes.node2.left.drop_path"] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(

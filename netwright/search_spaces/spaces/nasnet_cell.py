@@ -17,6 +17,7 @@ from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.cell_genotypes import CellGenotype, read_genotype, write_genotype
 from netwright.search_spaces.cell_operations import CellOperation, StyleName, relu_conv_norm
 from netwright.search_spaces.cell_skeleton import (
+    Side,
     Wiring,
     auxiliary_head,
     cell_body,
@@ -167,13 +168,12 @@ class NasnetCell(SearchSpace):
         nodes = []
         for state in range(2, 2 + int(choose.one_of(f"{kind}/nodes", self.nodes))):
             sides = []
-            for side in ("left", "right"):
-                source = choose.one_of(f"{kind}/{state}/{side}/input", _earlier(state))
-                operation = choose.one_of(f"{kind}/{state}/{side}/operation", self.operations)
-                sides.append((operation, source))
+            for source_name, operation_name in _side_names(kind, state):
+                source = choose.one_of(source_name, _earlier(state))
+                sides.append((choose.one_of(operation_name, self.operations), source))
             nodes.append(tuple(sides))
-        wiring = Wiring(tuple(nodes), ())  # type: ignore[arg-type]  # two sides each, of the offered values
-        ways = self._concats(wiring)
+        wired: tuple[tuple[Side, Side], ...] = tuple(nodes)  # type: ignore[arg-type]  # two of the offered values each
+        ways = self._concats(wired)
         mode = choose.one_of(f"{kind}/concat", self.concat)
         if mode == "chosen":
             states = tuple(range(len(nodes) + 2))
@@ -183,14 +183,18 @@ class NasnetCell(SearchSpace):
             chosen = ways[str(mode)]
             named = mode != "loose_ends" or chosen != ways.get("all")
             choose.require(named, "no node reads another, so the loose ends are called all")
-        wiring = Wiring(wiring.nodes, chosen)  # type: ignore[arg-type]  # numbers of states
+        wiring = Wiring(wired, chosen)  # type: ignore[arg-type]  # numbers of states
         choose.require(connected(wiring), f"nothing of its inputs reaches the {kind} cell's result")
         return wiring
 
-    def _concats(self, wiring: Wiring) -> dict[str, tuple[int, ...]]:
+    def _concats(self, nodes: tuple[tuple[Side, Side], ...]) -> dict[str, tuple[int, ...]]:
         """The concatenations that have a name, those that this space offers."""
-        named = {"all": tuple(range(2, len(wiring.nodes) + 2)), "loose_ends": loose_ends(wiring.nodes)}
-        return {mode: states for mode, states in named.items() if mode in self.concat}
+        named = {}
+        if "all" in self.concat:
+            named["all"] = tuple(range(2, len(nodes) + 2))
+        if "loose_ends" in self.concat:
+            named["loose_ends"] = loose_ends(nodes)
+        return named
 
     def _decisions_of(self, kind: str, cell: CellGenotype) -> dict[str, Any]:
         given: dict[str, Any] = {f"{kind}/nodes": len(cell.sides) // 2}
@@ -198,7 +202,7 @@ class NasnetCell(SearchSpace):
             place = f"{kind}/{number // 2 + 2}/{'right' if number % 2 else 'left'}"
             given |= {f"{place}/input": source, f"{place}/operation": operation}
         pairs = zip(cell.sides[::2], cell.sides[1::2], strict=True)
-        ways = self._concats(Wiring(tuple(pairs), ()))  # type: ignore[arg-type]  # names are checked when replayed
+        ways = self._concats(tuple(pairs))  # type: ignore[arg-type]  # names are checked when replayed
         mode = next((mode for mode, states in ways.items() if states == cell.concat), "chosen")
         if mode not in self.concat:
             raise SpaceError(
@@ -274,6 +278,12 @@ class NasnetCell(SearchSpace):
 def _earlier(state: int) -> tuple[int, ...]:
     """The states that a node may read."""
     return tuple(range(state))
+
+
+@cache
+def _side_names(kind: str, state: int) -> tuple[tuple[str, str], ...]:
+    """The decisions of a node: for either side its input and its operation."""
+    return tuple((f"{kind}/{state}/{side}/input", f"{kind}/{state}/{side}/operation") for side in ("left", "right"))
 
 
 def _cell_genotype(wiring: Wiring) -> CellGenotype:
