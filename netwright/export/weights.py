@@ -35,10 +35,10 @@ def write_weights(model: nn.Module, path: Path, *, architecture: Mapping[str, An
     from safetensors.torch import save_model
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.private")
     try:
         save_model(model, str(temporary))
-        temporary.replace(path)
+        write_atomic(path, temporary.read_bytes())  # safetensors makes files that nobody else may read
     finally:
         temporary.unlink(missing_ok=True)
     write_atomic(path.with_suffix(".json"), json.dumps(architecture, indent=1))

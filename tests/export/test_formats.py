@@ -76,6 +76,8 @@ def test_weights_come_back_exactly(tmp_path: Path) -> None:
 def test_the_architecture_lies_beside_the_weights(tmp_path: Path) -> None:
     form = build("format", "safetensors")
     form.write(mlp(), tmp_path / "m.safetensors", example=EXAMPLE)
+    modes = {one.stat().st_mode for one in tmp_path.iterdir()}
+    assert len(modes) == 1, "whoever may read the architecture may read the weights"
     listed = json.loads((tmp_path / "m.json").read_text())
     assert listed["input_shape"] == [1, 12, 12]
     assert {"path": "1", "type": "Linear"}.items() <= listed["layers"][1].items()
