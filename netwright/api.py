@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
-from netwright.core.progress import Listener, silent
+from netwright.core.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -47,8 +47,17 @@ def search(
     specification = _specification(recipe, overrides)
     path = _new_folder(specification.name, out)
     create_run(specification, path)
+    _tell_without_network(specification, listener)
     run_search(path, specification=specification, listener=listener)
     return open_run(path)
+
+
+def _tell_without_network(specification: RunSpecification, listener: Listener) -> None:
+    """What an answer without a network scores: a search that is not better has found nothing."""
+    found, metric = specification.task.naive(), specification.task.primary().metric
+    if found is not None and metric in found[1]:
+        text = f"without a network, {found[0]}: {metric} {found[1][metric]:.4g} on the validation split"
+        listener(Event("step", {"text": text}))
 
 
 def resume(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:

@@ -39,15 +39,15 @@ def test_a_forecast_is_searched_trained_and_bundled_without_a_compression(tmp_pa
     assert card["name"] == "load"
     assert card["gives"] == "gives the next 3 rows of 1 column"
     code = "import numpy as np; from load import Model; print(Model().predict(np.zeros((4, 12, 2))).shape)"
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", code], cwd=result["bundle"], capture_output=True, text=True, check=True
     )
-    assert said.stdout.strip() == "(4, 3, 1)"
+    assert printed.stdout.strip() == "(4, 3, 1)"
     split = Forecasting.parse(settings).test_split()
     np.savez(tmp_path / "test.npz", inputs=split.inputs, targets=split.targets.reshape(-1, 3, 1))
     command = [sys.executable, "-I", "load.py", str(tmp_path / "test.npz")]
-    said = subprocess.run(command, cwd=result["bundle"], capture_output=True, text=True, check=True)
-    assert f"standardised_mse {tested['standardised_mse']!r}" in said.stdout
+    printed = subprocess.run(command, cwd=result["bundle"], capture_output=True, text=True, check=True)
+    assert f"standardised_mse {tested['standardised_mse']!r}" in printed.stdout
 
 
 def test_an_unknown_task_is_the_only_mistake_told() -> None:
@@ -61,3 +61,14 @@ def test_an_unknown_task_is_the_only_mistake_told() -> None:
 )
 def test_small_scores_keep_their_digits(value: float, text: str) -> None:
     assert _figure(value) == text
+
+
+def test_a_search_begins_with_what_needs_no_network(tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = {
+        "task": {"kind": "forecasting", **Forecasting.example_settings(tmp_path)},
+        "space": {"kind": "mlp", "depth": [1, 1], "neurons": [4]},
+        "search": {"trials": 1, "executor": "inline", "training": {"epochs": 1}},
+    }
+    nw.search(recipe, out=tmp_path / "run", listener=lambda event: said.append(str(event.facts.get("text"))))
+    assert said[0].startswith("without a network, repeating the last row: standardised_mse ")
