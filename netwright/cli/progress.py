@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from netwright.core.clock import Clock, SystemClock
 from netwright.core.progress import Event, Listener
 from netwright.core.text import readable
 
@@ -27,7 +28,7 @@ def shown(*, quiet: bool = False) -> Iterator[Listener]:
         with live.progress:
             yield live
     else:
-        yield _Plain()
+        yield _Plain(SystemClock())
 
 
 def _search_line(facts: Mapping[str, Any]) -> str:
@@ -55,7 +56,7 @@ def _ended(facts: Mapping[str, Any]) -> int:
 
 def _sentence(event: Event) -> str:
     """Any other event as a short sentence, or nothing."""
-    facts = event.facts
+    facts: Mapping[str, Any] = event.facts
     if event.name == "step":
         return str(facts["text"])
     if event.name == "compress.stage":
@@ -91,21 +92,23 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
 class _Plain:
     """Lines at a bounded rate, for logs and pipes."""
 
-    def __init__(self) -> None:
-        self._last = -PLAIN_EVERY_S
-        self._began = time.monotonic()
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = -math.inf
+        self._began = clock.monotonic()
+        self._before = 0
 
     def __call__(self, event: Event) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if event.name == "search.begin":
-            self._began = now
+            self._began, self._before = now, _ended(event.facts)
         if event.name == "search.trial":
             done, wanted = _ended(event.facts), int(str(event.facts["wanted"]))
             if now - self._last >= PLAIN_EVERY_S or done >= wanted:
                 self._last = now
-                left = (now - self._began) / max(done, 1) * (wanted - done)
+                left = (now - self._began) / max(done - self._before, 1) * (wanted - done)
                 line = _search_line(event.facts)
-                print(f"[{done}/{wanted}] {line}, about {left:.0f} s left", file=sys.stderr, flush=True)
+                print(f"[{done}/{wanted}] {line}, about {left:.0f} s of search left", file=sys.stderr, flush=True)
         elif text := _sentence(event):
             print(text, file=sys.stderr, flush=True)
 

@@ -8,10 +8,10 @@ from netwright.cli.output import json_option, print_json, print_table
 
 
 @click.command(name="list", epilog="Example: netwright list spaces")
-@click.argument("what", metavar="KIND", required=False)
+@click.argument("what", metavar="[KIND]", required=False)
 @json_option
 def command(what: str | None, as_json: bool) -> None:
-    """List plugins: spaces, operations, tasks, metrics, strategies, stoppers, executors, passes, formats, panels."""
+    """List the plugins of a KIND, such as spaces or passes; without one, of every kind."""
     from netwright.core.errors import UnknownNameError
     from netwright.core.plugins import KINDS, names, summary
 

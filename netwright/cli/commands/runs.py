@@ -15,10 +15,17 @@ def command() -> None:
 
 
 @command.command(name="list", epilog="Example: netwright runs list --in experiments")
-@click.option("--in", "root", type=click.Path(path_type=Path), default=Path("runs"), help="Where the run folders lie.")
+@click.option(
+    "--in",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the run folders lie.",
+)
 @json_option
 def list_runs(root: Path, as_json: bool) -> None:
-    """List the run folders below a folder (default: runs)."""
+    """List the run folders in a folder."""
     from netwright import api
 
     rows = api.list_runs(root)
@@ -34,7 +41,7 @@ def list_runs(root: Path, as_json: bool) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @json_option
 def show(run: Path, as_json: bool) -> None:
-    """Show what is recorded of RUN: its state, its trials by state, its front, its compression stages."""
+    """Show what is recorded of RUN. Its state, its trials by state, its front, its compression stages."""
     from netwright import api
     from netwright.dashboards.answer import answer
     from netwright.runs.rows import table_columns
