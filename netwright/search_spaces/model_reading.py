@@ -25,6 +25,7 @@ from netwright.search_spaces.model_tracing import BATCH, Traced
 
 SIZES = (224, 32, 28, 64, 96, 128, 256, 299)
 STEPS = 20
+SIGNAL = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def _usual_shapes(model: nn.Module) -> list[Shape]:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             return [(module.in_channels, size, size) for size in SIZES]
+        if isinstance(module, nn.Conv1d):
+            return [(module.in_channels, SIGNAL), (SIGNAL, module.in_channels)]
         if isinstance(module, nn.Linear):
             return [(module.in_features,), (STEPS, module.in_features)]
         if isinstance(module, nn.RNNBase):

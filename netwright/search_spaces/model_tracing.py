@@ -35,7 +35,9 @@ class Traced:
     def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
         self.root = copied(model)
         untouched = copy.deepcopy(self.root)  # some networks keep what they computed
-        repeated = example.detach().cpu().repeat(BATCH, *[1] * (example.dim() - 1))
+        example = example.detach().cpu()
+        example = example.float() if example.is_floating_point() else example
+        repeated = example.repeat(BATCH, *[1] * (example.dim() - 1))
         self.inputs = repeated[:BATCH]
         first = _followed(self.root, self.inputs)
         # other values and another number of samples: what differs besides is decided by the values
@@ -85,13 +87,17 @@ def _followed(root: nn.Module, inputs: torch.Tensor) -> _Tracer:
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A copy for inference on the CPU, with every weight a parameter of its own."""
+    """A copy for inference on the CPU in single precision, with every weight a parameter of its own."""
+    while isinstance(model, nn.DataParallel) or hasattr(model, "_orig_mod"):
+        inner = model.module if isinstance(model, nn.DataParallel) else model._orig_mod
+        assert isinstance(inner, nn.Module)
+        model = inner
     for layer in model.modules():
         for name, value in list(vars(layer).items()):
             # a weight that a hook computes has a history, with which it cannot be copied; the hook computes it anew
             if isinstance(value, torch.Tensor) and not value.is_leaf:
                 setattr(layer, name, value.detach())
-    return plain_weights(copy.deepcopy(model).cpu().eval())
+    return plain_weights(copy.deepcopy(model).cpu().float().eval())
 
 
 def is_read_whole(module: nn.Module) -> bool:

@@ -92,6 +92,17 @@ def test_whole_numbers_may_be_the_input():
     same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
 
 
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, nn.Module.half, nn.Module.double])
+def test_a_network_is_read_however_it_is_held(wrap):
+    plain, inputs = _made(READ["tcn"][0]), _inputs((4, 50))
+    held = wrap(_made(READ["tcn"][0]))
+    example = inputs.to(next(held.parameters()).dtype)
+    space = space_from_model(held, example)
+    torch.testing.assert_close(
+        outputs(space.inherit(largest(space)), inputs), outputs(plain, inputs), rtol=0, atol=5e-3
+    )
+
+
 def test_a_network_with_normed_weights_stays_as_it_is():
     model, inputs = _made(Normed), _inputs((12,))
     before = outputs(model, inputs)
