@@ -84,18 +84,21 @@ def profile(
     samples: int = 1000,
     rng: random.Random | None = None,
     told: Callable[[Verdict, bool], None] | None = None,
+    doing: Callable[[str], None] = lambda words: None,
 ) -> SpaceProfile:
     """Size, spread of every cost, share of architectures within the bounds, and whether each bound can be kept.
 
     A space of at most `samples` architectures is looked at in full. Any other is sampled, and the ends of each
     cost are then searched for, see `descend`: no proof that a bound cannot be kept, but good evidence. Bounds
     are on params, macs or activation_bytes. `told` hears of each bound's verdict, and whether it is proven, before the
-    other ends are searched for. Raises SpaceError when no architecture drawn can serve the input.
+    other ends are searched for, `doing` what begins. Raises SpaceError when no architecture drawn can serve the input.
     """
     rng = rng or random.Random(0)
+    doing("estimating the size")
     size = size_of(space, rng=random.Random(rng.random()))
     few = size.count is not None and size.count <= samples
     every = everything(space, limit=samples) if few else None
+    doing(f"costing {len(every) if every is not None else samples:,} architectures")
     population = every if every is not None else [space.sample(rng) for _ in range(samples)]
     refused: Counter[str] = Counter()
     found = list(_served(space, shapes, population, refused))
@@ -108,13 +111,17 @@ def profile(
     judged = []
     for bound in bounds:
         metric, sign = bound.metric, -1 if bound.direction == "maximize" else 1
+        doing(f"searching for {_words(metric, sign)}")
         ends[metric, sign] = descend(space, shapes, found, loss=_end(metric, sign), steps=steps)
         judged.append(_verdict(bound, ends[metric, sign]))
         if told is not None:
             told(judged[-1], exact)
-    for metric, sign in ((metric, sign) for metric in METRICS for sign in (1, -1)):
+    for metric, sign in ((metric, sign) for sign in (1, -1) for metric in METRICS):
         if (metric, sign) not in ends:
-            ends[metric, sign] = descend(space, shapes, found, loss=_end(metric, sign), steps=steps)
+            doing(f"searching for {_words(metric, sign)}")
+            # what is least in one cost is nearly so in the others: one start is enough
+            near = [*found, *ends.values()]
+            ends[metric, sign] = descend(space, shapes, near, loss=_end(metric, sign), steps=steps, starts=1)
     feasible = _feasible(found, bounds, len(population), exact=exact)
     if bounds and feasible.example is None and all(verdict.reachable for verdict in judged):
         costs, decisions = descend(space, shapes, found, loss=_violation(bounds), steps=steps)
@@ -136,14 +143,22 @@ def costs_of(space: SearchSpace, decisions: Decisions, shapes: Shapes) -> Costs:
     return {"params": cost.params, "macs": cost.macs, "activation_bytes": cost.peak_activation_bytes}
 
 
-def descend(space: SearchSpace, shapes: Shapes, found: Sequence[Found], *, loss: Loss, steps: int = STEPS) -> Found:
+def descend(
+    space: SearchSpace,
+    shapes: Shapes,
+    found: Sequence[Found],
+    *,
+    loss: Loss,
+    steps: int = STEPS,
+    starts: int = STARTS,
+) -> Found:
     """The architecture of least `loss` among `found`, or a better one that can be reached from the best of them.
 
     Decision by decision takes the value of least loss, over and over until none helps or after `steps`
-    architectures; begins from several of the best, since a constraint may close the way from one.
+    architectures; begins from some of the best, since a constraint may close the way from one.
     """
     best = min(found, key=lambda pair: loss(pair[0]))
-    for start in sorted(found, key=lambda pair: loss(pair[0]))[:STARTS]:
+    for start in sorted(found, key=lambda pair: loss(pair[0]))[:starts]:
         reached = _descent(space, shapes, start, loss, steps // STARTS)
         if loss(reached[0]) < loss(best[0]):
             best = reached
@@ -184,6 +199,10 @@ def _served(
 
 def _end(metric: str, sign: int) -> Loss:
     return lambda costs: sign * costs[metric]
+
+
+def _words(metric: str, sign: int) -> str:
+    return f"the {'least' if sign > 0 else 'most'} {metric}"
 
 
 def _violation(bounds: Sequence[Objective]) -> Loss:

@@ -118,7 +118,7 @@ class SearchSpace(Plugin):
 
     def cost(self, decisions: Decisions, shapes: Shapes) -> Cost:
         """Parameters, multiply-accumulates and peak activation memory, without building anything."""
-        return self.describe(decisions, shapes)[1]
+        return self._cost(self.outline(decisions, shapes), shapes)
 
     def describe(self, decisions: Decisions, shapes: Shapes) -> tuple[str, Cost]:
         """The identity and the cost, for the price of one.
@@ -126,11 +126,7 @@ class SearchSpace(Plugin):
         Raises SpaceError for decisions that are not of this space, ShapeError when the input does not fit.
         """
         outline = self.outline(decisions, shapes)
-        simple = digest_of(outline)
-        counted = written_digest_of(outline) if self.keeps_dead else simple
-        # zeros that have to be made take their shape from somewhere: only the graph knows
-        found = cost(simplify(flatten(outline))) if counted.makes_zeros else cost_of(counted)
-        return simple.key, self.counted(found, shapes)
+        return digest_of(outline).key, self._cost(outline, shapes)
 
     def counted(self, cost: Cost, shapes: Shapes) -> Cost:
         """The cost as this space reports it; one that stands for a published table counts as that does."""
@@ -214,6 +210,12 @@ class SearchSpace(Plugin):
         except SpaceError:
             return None
         return count if count <= limit else None
+
+    def _cost(self, outline: Outline, shapes: Shapes) -> Cost:
+        counted = written_digest_of(outline) if self.keeps_dead else digest_of(outline)
+        # zeros that have to be made take their shape from somewhere: only the graph knows
+        found = cost(simplify(flatten(outline))) if counted.makes_zeros else cost_of(counted)
+        return self.counted(found, shapes)
 
     def _serves(self, shapes: Shapes) -> bool:
         try:

@@ -107,6 +107,19 @@ def test_architectures_that_cannot_serve_the_input_are_counted_by_reason():
         profile(Shrinking(), Shapes((1, 2, 2), 2))
 
 
+def test_ends_are_reached_from_those_of_other_costs_and_costs_need_no_identity(monkeypatch):
+    asked, words = [], []
+    own = Long.cost
+    monkeypatch.setattr(Long, "cost", lambda space, *given: asked.append(1) or own(space, *given))
+    monkeypatch.setattr("netwright.search_spaces.digest._keyed", lambda *_: pytest.fail("an identity was worked out"))
+    found = profile(Long(), SHAPES, samples=50, doing=words.append)
+    assert found.spreads["macs"].least == own(Long(), {f"layer{index}": 3 for index in range(12)}, SHAPES).macs
+    # one start for each of six ends, one sweep that helps and one that does not, of 12 decisions with 4 values
+    assert len(asked) <= 50 + 6 * 2 * 12 * 4
+    assert words[:2] == ["estimating the size", "costing 50 architectures"]
+    assert words[2:] == [f"searching for the {end} {cost}" for end in ("least", "most") for cost in found.spreads]
+
+
 def test_equal_seeds_give_equal_profiles():
     first, second = (profile(Long(), SHAPES, samples=30, rng=random.Random(3)) for _ in range(2))
     assert first == second

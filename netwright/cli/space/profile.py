@@ -61,6 +61,7 @@ def command(
     at in full; of any other a sample is drawn and the ends of each cost are searched for.
     """
     import random
+    import sys
 
     from netwright.search_spaces.profiling import profile
 
@@ -70,9 +71,16 @@ def command(
 
     def told(verdict: Verdict, exhaustive: bool) -> None:
         if not as_json and not verdict.reachable:
+            doing("")
             print(_sentence(verdict, exhaustive=exhaustive), flush=True)
 
-    found = profile(chosen.space, shapes, bounds=wanted, samples=samples, rng=random.Random(seed), told=told)
+    def doing(words: str) -> None:
+        if sys.stderr.isatty():  # one line that is written over, and gone at the end
+            print(f"\r\x1b[K{words} ..." if words else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    generator = random.Random(seed)
+    found = profile(chosen.space, shapes, bounds=wanted, samples=samples, rng=generator, told=told, doing=doing)
+    doing("")
     if as_json:
         print_json(_json(found, shape_text(shapes)))
     else:

@@ -90,6 +90,10 @@ class NasBench201(SearchSpace):
                 x = net.repeat(dense_cell, x, times=self.cells_per_stage, name="cell", edges=plan, activation="before")
         return net.use(head, x, classes=shapes.classes, activation="before")
 
+    def cost(self, decisions: Decisions, shapes: Shapes) -> Cost:
+        """Parameters, multiply-accumulates and peak activation memory, without building anything."""
+        return self.describe(decisions, shapes)[1]
+
     def describe(self, decisions: Decisions, shapes: Shapes) -> tuple[str, Cost]:
         """The identity and the cost; one cell is worked out, as all cells are equal and costs add up.
 
