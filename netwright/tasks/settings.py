@@ -25,6 +25,10 @@ class Training(Settings):
     schedule: Schedule = Field(
         default="one_cycle", description="one_cycle rises for a quarter of the steps, then falls to 0 like cosine"
     )
+    balanced: bool = Field(
+        default=False,
+        description="draw each class equally often, where most samples are of one; an epoch stays as long",
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="probability spread over all classes")
     samples: int | None = Field(
         default=None,

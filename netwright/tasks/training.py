@@ -272,7 +272,18 @@ class _Trainer:
             torch.cuda.set_rng_state(states["cuda"], self.place)
 
     def _batches(self) -> list[torch.Tensor]:
-        return self._cut(torch.randperm(len(self.targets), generator=self.order).to(self.place))
+        order = torch.randperm(len(self.targets), generator=self.order)
+        if self.training.balanced:
+            order = torch.multinomial(self._shares(), len(self.targets), replacement=True, generator=self.order)
+        return self._cut(order.to(self.place))
+
+    def _shares(self) -> torch.Tensor:
+        """The weight of each sample in the draw, with which all classes weigh the same."""
+        if self.targets.dim() != 1 or self.targets.is_floating_point():
+            what = "needs a task with one class for each sample; leave it out"
+            raise ConfigurationError([Mistake("training.balanced", what)])
+        _, of, counts = torch.unique(self.targets.cpu(), return_inverse=True, return_counts=True)
+        return 1 / counts[of].double()
 
     def _cut(self, order: torch.Tensor) -> list[torch.Tensor]:
         batches = list(torch.split(order, self.training.batch_size))

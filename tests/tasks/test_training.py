@@ -12,6 +12,7 @@ from torch import nn
 from netwright.core.errors import CheckpointError, ConfigurationError, DataError, ShapeError, SpaceError
 from netwright.tasks.kinds.digits import Digits
 from netwright.tasks.kinds.image_classification import ImageClassification
+from netwright.tasks.kinds.regression import Regression
 from netwright.tasks.settings import Schedule, learning_rate_factor
 from netwright.tasks.task import Task
 from netwright.tasks.training import (
@@ -290,6 +291,32 @@ def test_the_same_samples_serve_every_seed() -> None:
         fit(Watched(), Digits(), training=Training(epochs=2, samples=samples, batch_size=25), seed=seed)
     assert [len(samples) for samples in seen] == [50, 50, 80]
     assert seen[0] == seen[1] < seen[2]
+
+
+def imbalanced(folder: Path) -> ImageClassification:
+    """Noisy images of two classes, one of them 19 times as frequent."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(400) % 20 == 0).astype(np.int64)
+    images = rng.normal(labels[:, None, None] * 0.25, 1, (400, 4, 4)).astype(np.float32)
+    np.savez(folder / "rare.npz", x_train=images, y_train=labels)
+    return ImageClassification(path=folder / "rare.npz")
+
+
+def test_balanced_drawing_learns_a_rare_class_that_is_else_ignored(tmp_path: Path) -> None:
+    task, reached = imbalanced(tmp_path), {}
+    for balanced in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+        fit(model, task, training=Training(epochs=10, batch_size=32, learning_rate=0.01, balanced=balanced), seed=0)
+        reached[balanced] = evaluate(model, task, "train")["balanced_accuracy"]
+    assert reached[True] > reached[False] + 0.1
+
+
+def test_balanced_drawing_is_for_classes(tmp_path: Path) -> None:
+    task = Regression.parse(Regression.example_settings(tmp_path))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(task.shapes().input_size, task.shapes().classes))
+    with pytest.raises(ConfigurationError, match="training.balanced: needs a task with one class for each sample"):
+        fit(model, task, training=Training(epochs=1, balanced=True), seed=0)
 
 
 def test_a_single_left_over_sample_is_no_batch() -> None:
