@@ -18,11 +18,12 @@ from netwright.evaluation.machine import this_machine
 from netwright.export.onnx_file import NodeCost, node_table
 from netwright.export.onnx_runtime import Session, last_line, opened, quiet_options
 
-_DYNAMIC = ("Gemm", "MatMul", "LSTM")
+_DYNAMIC = ("Gemm", "MatMul", "LSTM", "Gather")
 _INT8_KERNELS = frozenset(
     {
         *("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
         *("DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "QAttention"),
+        "Gather",  # of an embedding, whose vectors are looked up as they are stored
     }
 )
 
