@@ -208,7 +208,10 @@ def _from_file(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]
 
 
 def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
+    import random
+
     from netwright.core.errors import SpaceError
+    from netwright.search_spaces.refusal import reason_of
 
     if chosen.landmark is not None:
         return chosen.landmark.shapes, "of the landmark"
@@ -216,7 +219,10 @@ def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
         return _built_task_shapes(chosen.recipe["task"]), "of the recipe's task"
     examples = chosen.space.examples()
     if not examples:
-        raise SpaceError(f"{chosen.name!r} serves none of its example inputs; give --input and --classes")
+        tried = chosen.space.example_inputs[0]
+        decisions = chosen.space.sample(random.Random(0))
+        why = f"{shape_text(tried)}: {reason_of(chosen.space, decisions, tried)}"
+        raise SpaceError(f"{chosen.name!r} serves none of its example inputs; give --input and --classes. {why}")
     return examples[0], "the space's first example"
 
 

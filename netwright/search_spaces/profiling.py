@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -13,6 +13,7 @@ from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.records import Decisions, Objective
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.encoding import neighbours
+from netwright.search_spaces.refusal import reason_of
 from netwright.search_spaces.size import SpaceSize, everything, size_of
 from netwright.search_spaces.space import SearchSpace
 
@@ -20,6 +21,8 @@ METRICS = ("params", "macs", "activation_bytes")
 STARTS = 3
 STEPS = 3000
 """Architectures that the search for one end of one cost may look at."""
+TOLD = 3
+"""So many reasons for not serving an input are told with the decision that leads there."""
 Costs = dict[str, int]
 Found = tuple[Costs, Decisions]
 Loss = Callable[[Costs], float]
@@ -100,7 +103,7 @@ def profile(
     every = everything(space, limit=samples) if few else None
     doing(f"costing {len(every) if every is not None else samples:,} architectures")
     population = every if every is not None else [space.sample(rng) for _ in range(samples)]
-    refused: Counter[str] = Counter()
+    refused: dict[str, list[Decisions]] = defaultdict(list)
     found = list(_served(space, shapes, population, refused))
     if not found:
         reason = next(iter(refused), "the space is empty")
@@ -131,7 +134,7 @@ def profile(
         looked_at=len(population),
         exhaustive=exact,
         spreads={metric: _spread(metric, found, ends) for metric in METRICS},
-        refused=dict(refused.most_common()),
+        refused=_reasons(space, shapes, refused),
         feasible=feasible,
         verdicts=tuple(judged),
     )
@@ -186,15 +189,22 @@ def _served(
     space: SearchSpace,
     shapes: Shapes,
     population: Iterable[Decisions],
-    refused: Counter[str] | None = None,
+    refused: dict[str, list[Decisions]] | None = None,
 ) -> Iterator[Found]:
-    """Costs of the architectures that can serve the input; the others' reasons are counted."""
+    """Costs of the architectures that can serve the input; the others are noted by reason."""
     for decisions in population:
         try:
             yield costs_of(space, decisions, shapes), decisions
         except ShapeError as error:
             if refused is not None:
-                refused[str(error)] += 1
+                refused[str(error)].append(decisions)
+
+
+def _reasons(space: SearchSpace, shapes: Shapes, refused: Mapping[str, list[Decisions]]) -> dict[str, int]:
+    """How often each reason came, the most frequent first; those name the decision that leads there."""
+    often = sorted(refused.items(), key=lambda pair: -len(pair[1]))
+    told = {reason_of(space, given[0], shapes): len(given) for _, given in often[:TOLD]}
+    return told | {reason: len(given) for reason, given in often[TOLD:]}
 
 
 def _end(metric: str, sign: int) -> Loss:

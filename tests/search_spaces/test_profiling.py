@@ -102,6 +102,7 @@ def test_architectures_that_cannot_serve_the_input_are_counted_by_reason():
     found = profile(Shrinking(), Shapes((1, 6, 6), 2))
     assert sum(found.refused.values()) == 2
     assert all("nothing is left" in reason for reason in found.refused)
+    assert all(f"(the decision 'kernel' is {kernel}; 3 would do)" in " ".join(found.refused) for kernel in (7, 9))
     assert found.feasible.share == 0.5
     with pytest.raises(SpaceError, match="none of 4 architectures can serve the input"):
         profile(Shrinking(), Shapes((1, 2, 2), 2))
