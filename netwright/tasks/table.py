@@ -54,7 +54,7 @@ def check_names(path: Path, wanted: Sequence[str], names: Sequence[str]) -> None
     """Raise DataError when a wanted column is not there, with the nearest name."""
     for name in wanted:
         if name not in names:
-            raise DataError(f"{path} has no column {name!r}{suggestion(name, names)}; it has {', '.join(names)}")
+            raise DataError(f"{path} has no column {name!r}{suggestion(name, names)}")
 
 
 def _text(path: Path) -> IO[str]:

@@ -100,7 +100,7 @@ def test_an_npz_file_holds_one_array_and_perhaps_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"columns": ["wabe"]}, "no column 'wabe'.*wave.*it has rise, wave"),
+        ({"columns": ["wabe"]}, r"no column .wabe.; did you mean .wave.\? \(known: rise, wave\)"),
         ({"columns": ["date"]}, "no column 'date'"),
         ({"ignore": ["rise", "wave"]}, "no column of numbers"),
         ({"parts": [90, 20, 20]}, "has 100 rows, which cannot be parted into"),
