@@ -110,6 +110,21 @@ def test_networks_of_torchvision_are_read_exactly(name):
     assert len(space.runs) == {"resnet18": 4, "mobilenet_v2": 5, "mobilenet_v3_small": 4, "densenet121": 0}[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [("efficientnet_b0", 40), ("resnext50_32x4d", 21), ("shufflenet_v2_x0_5", 18), ("convnext_tiny", 22)],
+)
+def test_more_networks_of_torchvision_become_spaces(name, groups):
+    models = pytest.importorskip("torchvision").models
+    torch.manual_seed(0)
+    model, inputs = getattr(models, name)(num_classes=10), torch.randn(2, 3, 64, 64)
+    space = space_from_model(model, inputs)
+    assert len(space.groups) == groups
+    same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+    decisions = narrower(space, 0)
+    assert sum(p.numel() for p in space.inherit(decisions).parameters()) == space.cost(decisions, space.shapes).params
+
+
 def _zeroed(space: FromModel, model: nn.Module, kept: dict[str, tuple[int, ...]]) -> nn.Module:
     """The network with zeros for the rows of every removed unit."""
     graph, channels = space.network_at(space.shapes)
