@@ -315,7 +315,7 @@ def test_balanced_drawing_learns_a_rare_class_that_is_else_ignored(tmp_path: Pat
 def test_balanced_drawing_is_for_classes(tmp_path: Path) -> None:
     task = Regression.parse(Regression.example_settings(tmp_path))
     model = nn.Sequential(nn.Flatten(), nn.Linear(task.shapes().input_size, task.shapes().classes))
-    with pytest.raises(ConfigurationError, match="training.balanced: needs a task with one class for each sample"):
+    with pytest.raises(ConfigurationError, match=r"training\.balanced: needs a task with one class"):
         fit(model, task, training=Training(epochs=1, balanced=True), seed=0)
 
 
