@@ -81,6 +81,8 @@ def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
     if recipe.solve.sensitivity:
         rows = sensitivities(run, bench, recipe, samples=recipe.solve.samples)
         narrow, cuts = narrowed(recipe, rows)
+        for text in cuts:
+            bench.context.listener(Event("step", {"text": f"by the sensitivities, {text}"}))
     objectives = objectives_of(recipe, run.specification.task.primary(), first)
     quiet = dataclasses.replace(bench, context=dataclasses.replace(bench.context, listener=_of_passes(bench)))
     solver = _Solver(run, quiet, narrow, strategy, objectives, first, _key(bench, recipe), tuple(cuts))

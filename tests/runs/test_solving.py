@@ -241,7 +241,12 @@ def test_passes_can_be_searched_one_after_the_other(opened) -> None:
 
 
 def test_hopeless_ends_of_a_range_are_cut_by_what_was_measured(opened) -> None:
-    one = recipe(ratio={"low": 0.1, "high": 0.99}, solve={"hopeless": 0.5, "samples": 100})
+    solver = {"sensitivity": True, "hopeless": 0.5, "samples": 100, "trials": 1}
+    one = recipe(ratio={"low": 0.1, "high": 0.99}, solve=solver)
+    heard: list[Event] = []
+    _, fact = solved(opened, one, listener=heard.append)
+    assert len(fact["cuts"]) == 1
+    assert f"by the sensitivities, {fact['cuts'][0]}" in [event.facts.get("text") for event in heard]
     with opened(one) as (run, bench):
         rows = sensitivities(run, bench, one, samples=100)
         again = sensitivities(run, bench, one, samples=100)
