@@ -106,10 +106,18 @@ def gained_nothing(row: StageRow, *, before: StageRow, gains: Sequence[str], sco
 
 def goals_of(bounds: Bounds, row: StageRow) -> tuple[Goal, ...]:
     """Every bounded figure of the result, and whether it is met."""
+    found = {name: (bound, figure_of(row, name)) for name, bound in bounds.goals().items()}
     return tuple(
-        Goal(name, bound, row.get(name), row.get(name) is not None and row[name] <= bound)
-        for name, bound in bounds.goals().items()
+        Goal(name, bound, value, value is not None and value <= bound) for name, (bound, value) in found.items()
     )
+
+
+def figure_of(row: StageRow, name: str) -> Any:
+    """What a stage's figure counts as against a goal: a latency too noisy to be a result counts as its p95."""
+    latency = row.get("latency") or {}
+    if name == "latency_ms" and row.get(name) is None and latency.get("noisy"):
+        return latency.get("p95_ms")
+    return row.get(name)
 
 
 def _dropped(row: StageRow, first: StageRow, score: Objective, *, allowed: float) -> str:

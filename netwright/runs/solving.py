@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netwright.compression.judging import figure_of
 from netwright.compression.open_field import OpenField
 from netwright.compression.open_recipe import OpenRecipe
 from netwright.compression.planning import FIGURES, plan_passes
@@ -270,7 +271,7 @@ class _Solver:
         last = result.stages[-1]
         row = last.row if last.broke else result.row
         names = dict.fromkeys([*(o.metric for o in self.objectives), *FIGURES, "latency_ms"])
-        figures = {name: row[name] for name in names if row.get(name) is not None}
+        figures = {name: value for name in names if (value := figure_of(row, name)) is not None}
         stages = [
             {"stage": s.name, "kept": s.kept, "reason": s.reason, "seconds": s.seconds} for s in result.stages[1:]
         ]

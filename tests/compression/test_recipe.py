@@ -11,6 +11,7 @@ from torch import nn
 
 from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.context import Context, make_context
+from netwright.compression.judging import goals_of
 from netwright.compression.model import Model, Note
 from netwright.compression.recipe import Bounds, Recipe, judge, run_recipe
 from netwright.compression.store import STAGE, WEIGHTS, FolderStore, model_identity
@@ -475,3 +476,12 @@ def test_a_paired_comparison_decides_what_is_slower_not_two_sessions(change: dic
     reason = judge(row, before=before, first=before, bounds=Bounds(slowdown=0.05), gains=("size_bytes",))
     assert (reason == "") is kept
     assert kept or "0.8x as fast (0.78 to 0.82) side by side; at most 5% is allowed" in reason
+
+
+def test_a_noisy_latency_counts_as_its_slow_end_against_a_goal() -> None:
+    row = {"latency_ms": None, "latency": {"noisy": True, "median_ms": 1.0, "p95_ms": 3.0}}
+    (met,) = goals_of(Bounds(latency_ms=4), row)
+    (missed,) = goals_of(Bounds(latency_ms=2), row)
+    assert (met.value, met.met, missed.met) == (3.0, True, False)
+    (unknown,) = goals_of(Bounds(latency_ms=4), {"latency_ms": None})
+    assert (unknown.value, unknown.met) == (None, False)
