@@ -283,7 +283,7 @@ class _Trainer:
             what = "needs a task with one class for each sample; leave it out"
             raise ConfigurationError([Mistake("training.balanced", what)])
         _, of, counts = torch.unique(self.targets.cpu(), return_inverse=True, return_counts=True)
-        return 1 / counts[of].double()
+        return torch.reciprocal(counts[of].double())
 
     def _cut(self, order: torch.Tensor) -> list[torch.Tensor]:
         batches = list(torch.split(order, self.training.batch_size))
