@@ -198,7 +198,7 @@ MISTAKES = [
         "no column of T is called 'qualty'; did you mean 'quality'?",
     ),
     (["--table", "T", *SPACE, "--objective", "quality"], "expected max:COLUMN or min:COLUMN"),
-    (["--table", "T", *SPACE, "--objective", "max:remark"], "holds values that are no numbers"),
+    (["--table", "T", *SPACE, "--objective", "max:remark"], "which is no number; leave it empty"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--strategy", "evolutoin"], "did you mean 'evolution'?"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--strategy", "evolution:popul=3"], "unknown field"),
     (["--table", "T", *SPACE, "--objective", "max:quality", "--peer", "optuna:tp"], "did you mean 'tpe'?"),
