@@ -45,8 +45,7 @@ def search(
     from netwright.runs.view import open_run
 
     specification = _specification(recipe, overrides)
-    path = _new_folder(specification.name, out)
-    create_run(specification, path)
+    path = create_run(specification, _path(out)).path
     _tell_without_network(specification, listener)
     run_search(path, specification=specification, listener=listener)
     return open_run(path)
@@ -190,7 +189,7 @@ def report(run: str | Path, *, out: str | Path | None = None, trust: bool = Fals
     from netwright.runs.view import open_run
 
     view = open_run(Path(run), trust=trust)
-    return write_report(view, Path(out) if out is not None else Path(run) / "report.html")
+    return write_report(view, _path(out) or Path(run) / "report.html")
 
 
 def export_trial(
@@ -206,8 +205,7 @@ def export_trial(
     from netwright.runs.search import writing
 
     with writing(Path(run)) as opened:
-        target = Path(out) if out is not None else None
-        return publish(opened, str(trial), out=target, format_name=format_name, listener=listener)
+        return publish(opened, str(trial), out=_path(out), format_name=format_name, listener=listener)
 
 
 def run(
@@ -323,7 +321,7 @@ def _own_model(
     if specification.compress is None:
         raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
     outputs = specification.task.shapes().output_shape[0]
-    return specification, load_own_model(model, Path(weights) if weights is not None else None, outputs=outputs)
+    return specification, load_own_model(model, _path(weights), outputs=outputs)
 
 
 @contextmanager
@@ -339,12 +337,13 @@ def _own_run(
     from netwright.runs.compressing import own_winner
     from netwright.runs.folder import RunFolder
     from netwright.runs.search import create_run, writing
+    from netwright.runs.specification import RunSpecification
 
     specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
-    path = _new_folder(specification.name, out)
-    if not (path / "run.db").exists():
-        create_run(specification, path)
-    elif RunFolder.open(path).read_specification() != specification.to_json():
+    path = _path(out)
+    if path is None or not (path / "run.db").exists():
+        path = create_run(specification, path).path
+    elif RunSpecification.parse(RunFolder.open(path).read_specification()).to_json() != specification.to_json():
         hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
         raise RunError(f"{path} holds a run of another recipe; {hint}")
     with writing(path, specification=specification) as opened:
@@ -409,11 +408,5 @@ def _checked(recipe: Recipe | None, *, source: str = "") -> None:
             raise ConfigurationError(error.mistakes, source=source) from None
 
 
-def _new_folder(name: str, out: str | Path | None) -> Path:
-    """The folder to make: `out`, or the first `runs/<name>-<number>` that is free."""
-    if out is not None:
-        return Path(out)
-    number = 1
-    while (path := Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return path
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -49,6 +49,20 @@ class RunFolder:
         return self.path / "report.html"
 
     @classmethod
+    def take_next(cls, name: str) -> Path:
+        """The first `runs/<name>-<number>` that is free, made at once: of two starts each gets its own."""
+        number = 1
+        while True:
+            path = Path("runs") / f"{name}-{number}"
+            try:
+                path.mkdir(parents=True)
+                return path
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise _unwritable(path, error) from None
+
+    @classmethod
     def create(cls, path: Path, *, specification: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
         """A new run folder; raises RunError when the path holds something already or cannot be written."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -65,7 +79,7 @@ class RunFolder:
         except FileExistsError:
             raise RunError(f"{path} was just taken by another run; name another folder with --out") from None
         except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}; name another folder with --out") from None
+            raise _unwritable(path, error) from None
         return folder
 
     @classmethod
@@ -97,6 +111,10 @@ class RunFolder:
     def lock(self) -> RunLock:
         """The right to write to this run; raises RunError when somebody has it."""
         return RunLock(self)
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be written: {error.strerror}; name another folder with --out")
 
 
 def driver_is_gone(folder: RunFolder) -> bool:

@@ -10,10 +10,12 @@ from typing import Any
 from netwright.core.errors import CheckpointError
 from netwright.core.files import content_hash, write_atomic
 from netwright.core.records import Trial, TrialState
+from netwright.evaluation.latency import LatencyProtocol
 from netwright.nas.promotion import is_paused
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.executor import checkpoint_of
 from netwright.runs.view import RunView, open_run
+from netwright.tasks.settings import Training
 
 BEFORE = -1
 """The step of what was known before the search began."""
@@ -26,12 +28,12 @@ def measured_before(specification: Mapping[str, Any], *, data: str, runs: tuple[
     trained in full is known whatever its run's rungs were; one paused at a rung only where the rungs are the same.
     Raises RunError for a path that is no run.
     """
-    wanted, rungs = _way(specification, data=data), _rungs(specification)
+    wanted, rungs = way_of(specification, data=data), _rungs(specification)
     done: dict[str, Known] = {}
     paused: dict[str, Known] = {}
     for path in runs:
         view = open_run(path)
-        if _way(view.specification, data=str(view.environment.get("data"))) != wanted:
+        if way_of(view.specification, data=str(view.environment.get("data"))) != wanted:
             continue
         same = _rungs(view.specification) == rungs
         for trial in view.trials:
@@ -83,10 +85,13 @@ class Known:
             write_atomic(target, source.read_bytes())
 
 
-def _way(specification: Mapping[str, Any], *, data: str) -> str:
+def way_of(specification: Mapping[str, Any], *, data: str) -> str:
+    """Equal for specifications whose trials are measured in the same way on the data of a fingerprint."""
     search = specification["search"]
-    parts = {"data": data, "training": search["training"], "latency": search["latency"]}
-    parts["repeats"] = search.get("repeats", 1)
+    # A run made before a setting existed was measured with its default.
+    training = {**Training().model_dump(mode="json"), **search["training"]}
+    latency = {**LatencyProtocol.screening().model_dump(mode="json"), **search["latency"]}
+    parts = {"data": data, "training": training, "latency": latency, "repeats": search.get("repeats", 1)}
     return content_hash({**parts, "seed": specification["seed"], "device": specification.get("device")})
 
 

@@ -32,8 +32,8 @@ class OpenRun:
     record: StudyRecord
 
 
-def create_run(specification: RunSpecification, path: Path) -> RunFolder:
-    """Check everything that can be known beforehand, then make the run folder.
+def create_run(specification: RunSpecification, path: Path | None = None) -> RunFolder:
+    """Check everything that can be known beforehand, then make the folder; default: the next `runs/<name>-<number>`.
 
     Raises DataError, SpaceError, InfeasibleError, or ConfigurationError for a device that is not there, before
     anything is written.
@@ -48,6 +48,7 @@ def create_run(specification: RunSpecification, path: Path) -> RunFolder:
         check_feasible(specification)
         check_fidelity(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
+    path = path or RunFolder.take_next(specification.name)
     folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
     record = StudyRecord(folder.database)
     record.take_over()

@@ -22,7 +22,7 @@ from netwright.nas.stoppers.never import Never
 from netwright.nas.strategy import Strategy
 from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
-from netwright.tasks.settings import Training
+from netwright.tasks.settings import BALANCED_NEEDS, Training
 from netwright.tasks.task import Task
 
 SCORE = "score"
@@ -127,9 +127,7 @@ class Winner(Settings):
 class RunSpecification(Settings):
     """A whole run. The same as a YAML file: see `recipes/` for complete ones."""
 
-    name: str = Field(
-        default="run", description="of the run and its Optuna study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-    )
+    name: str = Field(default="run", description="of the run and its Optuna study")
     seed: int = Field(default=0, ge=0, description="everything random in the run follows from it")
     task: TaskField = Field(description="the data, and what is to be learnt from it")
     space: SpaceField | None = Field(default=None, description="what is searched; none when a trained model is given")
@@ -149,6 +147,13 @@ class RunSpecification(Settings):
     winner: Winner = Field(default=Winner(), description="which trial is taken, and its full training")
     compress: Recipe | None = Field(default=None, description="how the winner is made smaller")
     latency: LatencyProtocol = Field(default_factory=LatencyProtocol.full, description="protocol of the final tables")
+
+    @field_validator("name")
+    @classmethod
+    def _fits_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError("expected 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
+        return name
 
     @field_validator("device")
     @classmethod
@@ -183,6 +188,17 @@ class RunSpecification(Settings):
         if score != "accuracy" and self.compress is not None and self.compress.bounds.accuracy_drop is not None:
             why = f"the task is judged by {score}, not by accuracy; give `max_drop` in the unit of {score} instead"
             raise ConfigurationError([Mistake("compress.bounds.accuracy_drop", why)])
+        return self
+
+    @model_validator(mode="after")
+    def _balanced_over_classes(self) -> Self:
+        """Told here, for a search may train for hours before the winner's or the compression's training begins."""
+        trainings = {"search.training": self.search.training, "winner.training": self.winner.training}
+        if self.compress is not None:
+            trainings["compress.fine_tune"] = self.compress.fine_tune
+        wrong = [where for where, training in trainings.items() if training.balanced]
+        if wrong and not self.task.targets().one_class:
+            raise ConfigurationError([Mistake(f"{where}.balanced", BALANCED_NEEDS) for where in wrong])
         return self
 
     @model_validator(mode="after")

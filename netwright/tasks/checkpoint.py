@@ -58,14 +58,17 @@ def save_state(path: Path, state: TrainingState) -> None:
     write_atomic(path, save(tensors, metadata={"netwright": canonical_json(facts)}))
 
 
-def load_state(path: Path, *, identity: Mapping[str, str]) -> TrainingState:
-    """The state in a file; raises CheckpointError when it is damaged or of another training."""
+def load_state(path: Path, *, identity: Mapping[str, str], defaults: Mapping[str, str] | None = None) -> TrainingState:
+    """The state in a file; raises CheckpointError when it is damaged or of another training.
+
+    What the file's identity does not name counts as in `defaults`: it is older than that setting.
+    """
     tensors, facts = _read(path)
     if facts.get("format") != FORMAT:
         raise _damaged(path, f"it is not a training checkpoint of the format {FORMAT}")
     if facts.get("digest") != digest_of(tensors):
         raise _damaged(path, "its content does not match its checksum")
-    stored = facts["identity"]
+    stored = {**(defaults or {}), **facts["identity"]}
     model = _group(tensors, "model.")
     different = {key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key)}
     if identity.get("start") == digest_of(model):

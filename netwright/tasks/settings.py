@@ -12,6 +12,9 @@ from netwright.core.config import Settings
 Schedule = Literal["one_cycle", "cosine", "constant"]
 
 
+BALANCED_NEEDS = "needs a task with one class for each sample; leave it out"
+
+
 class Training(Settings):
     """How a model is trained."""
 

@@ -30,7 +30,7 @@ class Targets:
     `input_axes` are the numbers of axes that a batch of inputs may have, `answers` the module that tells what
     outputs mean and how good they are, `primary` the score that a model is judged by. With `aligned`, targets lie
     on the input's pixels or steps, so what moves an input must move its target. `needs_settings` says whether loss
-    and answers read `settings`.
+    and answers read `settings`, `one_class` whether each target is the number of one class.
     """
 
     input_axes: ClassVar[tuple[int, ...]] = (3, 4)
@@ -39,6 +39,7 @@ class Targets:
     primary: ClassVar[Objective] = Objective(metric="accuracy", direction="maximize")
     aligned: ClassVar[bool] = False
     needs_settings: ClassVar[bool] = True
+    one_class: ClassVar[bool] = False
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
         """The targets as they are stored; raises DataError that starts with `part`."""
@@ -102,6 +103,7 @@ class ClassNumbers(Targets):
     """One class number [N] per sample, from 0."""
 
     needs_settings: ClassVar[bool] = False
+    one_class: ClassVar[bool] = True
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
         if targets.ndim == 2 and targets.shape[1] == 1:

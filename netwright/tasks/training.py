@@ -24,7 +24,7 @@ from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, sav
 from netwright.tasks.data import Preprocessing
 from netwright.tasks.memory_layout import fastest_layout
 from netwright.tasks.prediction import evaluate, evaluate_split, evaluating, on_device, predict
-from netwright.tasks.settings import Distillation, Training, learning_rate_factor
+from netwright.tasks.settings import BALANCED_NEEDS, Distillation, Training, learning_rate_factor
 from netwright.tasks.splitting import stratified_order
 from netwright.tasks.task import Task
 from netwright.tasks.training_hook import TrainingHook
@@ -236,7 +236,7 @@ class _Trainer:
         """Go on from a checkpoint if there is one."""
         if not path.exists():
             return
-        state = load_state(path, identity=self.identity)
+        state = load_state(path, identity=self.identity, defaults=_facts(Training()))
         self.identity = dict(state.identity)
         self.model.load_state_dict(state.model)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -279,9 +279,8 @@ class _Trainer:
 
     def _shares(self) -> torch.Tensor:
         """The weight of each sample in the draw, with which all classes weigh the same."""
-        if self.targets.dim() != 1 or self.targets.is_floating_point():
-            what = "needs a task with one class for each sample; leave it out"
-            raise ConfigurationError([Mistake("training.balanced", what)])
+        if not self.task.targets().one_class:
+            raise ConfigurationError([Mistake("training.balanced", BALANCED_NEEDS)])
         _, of, counts = torch.unique(self.targets.cpu(), return_inverse=True, return_counts=True)
         return torch.reciprocal(counts[of].double())
 
@@ -350,7 +349,7 @@ class _Trainer:
             )
 
     def _identity(self, seed: int, fingerprint: str) -> dict[str, str]:
-        facts = {f"training.{name}": str(value) for name, value in self.training.model_dump().items()}
+        facts = _facts(self.training)
         if self.hooks:
             facts["hooks"] = content_hash([hook.identity() for hook in self.hooks])
         weights = self.model.state_dict()
@@ -365,6 +364,10 @@ class _Trainer:
             "start": digest_of(weights),
             "device": self.place.type,
         }
+
+
+def _facts(training: Training) -> dict[str, str]:
+    return {f"training.{name}": str(value) for name, value in training.model_dump().items()}
 
 
 class _Normalise:

@@ -37,6 +37,11 @@ MISTAKES = [
     (["search", TINY, "--set", "constraints=[macs]"], "the constraint on 'macs' needs a bound"),
     (["search", TINY, "--set", "winner.metric=params"], "not one of the objectives"),
     (["search", TINY, "--set", "task=my_pkg.nowhere:Task"], "task.kind: 'my_pkg.nowhere:Task' cannot be imported"),
+    (["search", TINY, "--set", "name=my run"], "name: expected 1 to 64 letters, digits, '.', '_' or '-'"),
+    (
+        ["search", str(ROOT / "recipes" / "diabetes.yaml"), "--set", "winner.training.balanced=true"],
+        "winner.training.balanced: needs a task with one class for each sample; leave it out",
+    ),
     (["search", TINY, "--set", "device=gpu"], "device: expected auto, cpu, cuda or cuda:0; came 'gpu'"),
     (["search", TINY, "--set", "device=cuda:99"], "'cuda:99' is not on this machine"),
     (["search", TINY, "--out", "x" * 300], "File name too long"),

@@ -17,6 +17,7 @@ from netwright.core.errors import InfeasibleError, RunError, SpaceError
 from netwright.core.records import TrialState
 from netwright.runs.folder import RunFolder
 from netwright.runs.record import StudyRecord
+from netwright.runs.reuse import way_of
 from netwright.runs.search import create_run, search
 from netwright.runs.view import open_run
 
@@ -208,6 +209,20 @@ def test_what_another_run_measured_in_the_same_way_is_not_paid_for_again(tiny_wi
     assert second[3].seconds > 0
     create_run(tiny_with(*common, "search.trials=1", "search.training.epochs=1", reuse), tmp_path / "other")
     assert search(tmp_path / "other")[0].seconds > 0
+
+
+def test_a_run_from_before_a_setting_existed_counts_as_measured_with_its_default(tiny, tiny_with) -> None:
+    older, balanced = tiny.to_json(), tiny_with("search.training.balanced=true")
+    del older["search"]["training"]["balanced"], older["search"]["latency"]["control"]
+    assert way_of(older, data="a") == way_of(tiny.to_json(), data="a")
+    assert way_of(older, data="a") != way_of(balanced.to_json(), data="a")
+
+
+def test_two_starts_at_once_get_a_folder_each(tiny, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = RunFolder.take_next(tiny.name)
+    assert create_run(tiny).path == Path("runs/digits-tiny-2")
+    assert RunFolder.create(first, specification={}, environment={}).path == Path("runs/digits-tiny-1")
 
 
 def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from netwright.core.errors import CheckpointError, ConfigurationError, DataError, ShapeError, SpaceError
@@ -168,6 +171,20 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(CheckpointError, match=f"another training: it differs in {differs}; give another"):
             fit(model, task, training=training, seed=seed, checkpoint=path)
+
+
+def test_a_checkpoint_from_before_a_setting_existed_counts_as_made_with_its_default(tmp_path: Path) -> None:
+    path, older = tmp_path / "t.safetensors", tmp_path / "older.safetensors"
+    fit(small_cnn(), Digits(), training=SHORT, seed=3, checkpoint=path, on_epoch=lambda row: False)
+    with safe_open(path, framework="pt") as stored:
+        facts = json.loads(stored.metadata()["netwright"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 -- no mapping
+    del facts["identity"]["training.balanced"]
+    save_file(tensors, older, metadata={"netwright": json.dumps(facts)})
+    balanced = Training.parse({**SHORT.model_dump(), "balanced": True})
+    with pytest.raises(CheckpointError, match=r"it differs in training\.balanced;"):
+        fit(small_cnn(), Digits(), training=balanced, seed=3, checkpoint=older)
+    assert len(fit(small_cnn(), Digits(), training=SHORT, seed=3, checkpoint=older).rows) == SHORT.epochs
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "text", "empty"])
