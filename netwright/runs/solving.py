@@ -59,7 +59,10 @@ def strategy_of(recipe: Recipe) -> Strategy:
 
 def sensitivities(run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000) -> list[Bearing]:
     """What each layer group bears, from the record where it was measured before."""
-    key = content_hash({"key": _key(bench, recipe.model_copy(update={"solve": None})), "samples": samples})
+    asked = recipe.model_dump(
+        mode="json", include={"passes", "open"}
+    )  # neither bounds nor training change what is read
+    key = content_hash({"key": _key(bench, asked), "samples": samples})
     known = run.record.fact("sensitivity")
     if known and known["key"] == key:
         return [Bearing.from_json(row) for row in known["rows"]]
@@ -86,7 +89,7 @@ def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
             bench.context.listener(Event("step", {"text": f"by the sensitivities, {text}"}))
     objectives = objectives_of(recipe, run.specification.task.primary(), first)
     quiet = dataclasses.replace(bench, context=dataclasses.replace(bench.context, listener=_of_passes(bench)))
-    solver = _Solver(run, quiet, narrow, strategy, objectives, first, _key(bench, recipe), tuple(cuts))
+    solver = _Solver(run, quiet, narrow, strategy, objectives, first, _key(bench, _searched(recipe)), tuple(cuts))
     tries = solver.search()
     last = [one for one in tries if one.phase == tries[-1].phase]
     chosen = chosen_of(last, objectives)
@@ -320,15 +323,17 @@ class _Solver:
         self.bench.context.listener(Event("step", {"text": f"try {one.number}: {outcome}"}))
 
 
-def _key(bench: Workbench, recipe: Recipe) -> str:
-    """What a search depends on; more trials go on with the same one."""
-    data = recipe.model_dump(mode="json")
-    if data.get("solve"):
-        data["solve"] = {name: value for name, value in data["solve"].items() if name != "trials"}
+def _searched(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe a search depends on; more trials go on with the same one."""
+    return recipe.model_dump(mode="json", exclude={"solve": {"trials"}})
+
+
+def _key(bench: Workbench, asked: Mapping[str, Any]) -> str:
+    """What something that was asked of a network depends on."""
     context = bench.context
     return content_hash(
         {
-            "recipe": data,
+            "recipe": dict(asked),
             "model": model_identity(bench.model),
             "data": context.task.data().fingerprint,
             "seed": context.seed,

@@ -258,6 +258,20 @@ def test_hopeless_ends_of_a_range_are_cut_by_what_was_measured(opened) -> None:
     assert "at 0.99 most groups alone, untrained, lose more than 50% of the score" in texts[0]
 
 
+def test_sensitivities_are_measured_once_whatever_the_bounds(opened) -> None:
+    heard: list[Event] = []
+    given: list[dict[str, Any]] = [
+        {},
+        {"bounds": {"size_bytes": 5000}, "retry": 1},
+        {"ratio": {"low": 0.1, "high": 0.8}},
+    ]
+    for changes in given:
+        with opened(recipe(**changes), listener=heard.append) as (run, bench):
+            sensitivities(run, bench, recipe(**changes), samples=100)
+    told = [event for event in heard if str(event.facts.get("text", "")).startswith("sensitivity of")]
+    assert len(told) == 2, "only other passes are measured anew"
+
+
 def test_what_a_stage_depends_on_includes_the_machine(opened, monkeypatch) -> None:
     from netwright.runs import workbench
 
