@@ -41,6 +41,13 @@ def test_the_mean_of_the_vectors_is_what_a_linear_layer_reads() -> None:
     assert table.grad[7].any()
 
 
+def test_vectors_begin_small_so_that_rare_words_do_not_drown_what_is_learned() -> None:
+    model = space("embedding").build({"width": 64, "dropout": 0.0}, Shapes((9, 1), 3, tokens=2000))
+    (table,) = (m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding))
+    assert table[1:].std().item() == pytest.approx(0.1, rel=0.02)
+    assert not table[0].any()
+
+
 def test_numbers_out_of_range_are_taken_for_the_nearest() -> None:
     model = space("embedding").build({"width": 16, "dropout": 0.0}, TEXT).eval()
     torch.testing.assert_close(model(numbers([-4] * 8 + [99])), model(numbers([0] * 8 + [29])))

@@ -14,12 +14,16 @@ from netwright.search_spaces.operation import Family, Operation
 if TYPE_CHECKING:
     from torch import fx, nn
 
+SPREAD = 0.1
+"""Standard deviation of the vectors at the start; torch's own is 1, which drowns what training learns."""
+
 
 class Embedding(Operation):
     """(time, 1) of whole numbers -> (time, features): a learned vector for each number (Bengio et al., 2003).
 
-    Number 0 is padding: its vector is zero and stays so. Numbers come as floats, as all inputs do, exact up to 2^24;
-    those below 0 or too large are taken for the nearest there is.
+    Number 0 is padding: its vector is zero and stays so. Vectors begin small, with a standard deviation of 0.1, so that
+    words which are rarely seen weigh little until they have been learned. Numbers come as floats, as all inputs do,
+    exact up to 2^24; those below 0 or too large are taken for the nearest there is.
     """
 
     family: ClassVar[Family] = "other"
@@ -39,7 +43,9 @@ class Embedding(Operation):
     def module(self, shapes: Sequence[Shape]) -> nn.Module:
         from torch import nn
 
-        return nn.Embedding(self.tokens, self.features, padding_idx=0)
+        vectors = nn.Embedding(self.tokens, self.features, padding_idx=0)
+        vectors.weight.data.mul_(SPREAD)
+        return vectors
 
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
         import torch
