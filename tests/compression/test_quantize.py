@@ -107,3 +107,10 @@ def test_a_recurrent_layer_without_a_kernel_is_named() -> None:
     verdicts = {verdict.layer: verdict for verdict in Quantize().check(Model(net), None)}
     assert not verdicts["rnn"].applies
     assert verdicts["rnn"].reason == "the runtime has no 8-bit kernel for GRU; quantize_weights stores it in 8 bits"
+
+
+def test_a_plan_says_that_vectors_of_words_are_stored_in_8_bits() -> None:
+    net = traced(Net(lambda s, x: s.head(s.words(x.long()).mean(1)), words=nn.Embedding(50, 16), head=Lin(16, 10)))
+    verdicts = {verdict.layer: verdict for verdict in Quantize().check(Model(net), None)}
+    assert verdicts["words"].applies
+    assert verdicts["words"].reason == "its vectors are stored in 8 bits"

@@ -72,6 +72,8 @@ class Quantize(Pass):
                 verdicts.append(Verdict(path, True, f"the runtime has 8-bit kernels for {kind}"))
             elif isinstance(layer, nn.LSTM):
                 verdicts.append(Verdict(path, self.mode != "static", "LSTM is quantized dynamically only"))
+            elif isinstance(layer, nn.Embedding):
+                verdicts.append(Verdict(path, True, "its vectors are stored in 8 bits"))
             elif next(layer.parameters(recurse=False), None) is not None:
                 folded = "it is folded into the convolution before it" if "BatchNorm" in kind else ""
                 stored = "; quantize_weights stores it in 8 bits" if isinstance(layer, nn.RNNBase) else ""
