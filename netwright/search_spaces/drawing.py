@@ -209,7 +209,8 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
     left = MARGIN + LANE * (max(lane, default=-1) + 1)
     width = max([box.width for box in boxes] + [150.0])
     centre = left + width / 2
-    parts = marks.pill((centre, MARGIN + 12), f"input {marks.shape(graph.input_shape)}")
+    words = f"input {marks.shape(graph.input_shape)}"
+    parts = marks.pill((centre, MARGIN + 12), words)
     y = MARGIN + 24
     tops: list[float] = []
     reach = 0.0
@@ -230,7 +231,8 @@ def _macro(graph: LayerGraph, boxes: Sequence[Box], marker: str) -> tuple[list[s
         y += box.height
     frames, reach = _frames(boxes, tops, (left, left + width), reach)
     parts += frames
-    parts += _far_parts({e: at for way, at in zip(ways, lane, strict=True) for e in way}, boxes, tops, left, marker)
+    sides = (left, centre - marks.pill_width(words) / 2)
+    parts += _far_parts({e: at for way, at in zip(ways, lane, strict=True) for e in way}, boxes, tops, sides, marker)
     parts += [svg.curve([(centre, y), (centre, y + GAP)], marker=marker)]
     parts += marks.pill((centre, y + GAP + 12), f"output {marks.shape(graph.shape_of(graph.output))}")
     return parts, left + width + reach, y + GAP + 24
@@ -286,14 +288,16 @@ def _far_edges(boxes: Sequence[Box]) -> list[tuple[int, int]]:
 
 
 def _far_parts(
-    ways: Mapping[tuple[int, int], int], boxes: Sequence[Box], tops: Sequence[float], left: float, marker: str
+    ways: Mapping[tuple[int, int], int], boxes: Sequence[Box], tops: Sequence[float], sides: Point, marker: str
 ) -> list[str]:
+    """The lines that jump over boxes; `sides` are the left ends of the boxes and of the input."""
+    left, left_of_input = sides
     parts = []
     drawn: set[tuple[int, int]] = set()
     for (source, target), lane in sorted(ways.items(), key=lambda way: way[0][0] - way[0][1]):
         start = tops[source] + boxes[source].height - 10 if source >= 0 else MARGIN + 12
         end, x = tops[target] + 12, left - LANE * (lane + 1)
-        begin = left if source >= 0 else left + 40
+        begin = left if source >= 0 else left_of_input
         data = f"C{x:.1f},{end:.1f} {x:.1f},{end:.1f} {left:.1f},{end:.1f}"
         if (source, lane) in drawn:  # it leaves the line of a longer way from the same place
             data = f"M{x:.1f},{end - 22:.1f} {data}"

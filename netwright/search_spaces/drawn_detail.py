@@ -13,6 +13,9 @@ from netwright.search_spaces.blocks import Block, Step, with_repeats
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.layered_layout import Edge, Point, layout
 
+LINE = 14.0
+SHORT = 16
+"""Letters of a line that is not broken."""
 RADIUS = 14.0
 CIRCLE = (2 * RADIUS, 2 * RADIUS)
 
@@ -100,17 +103,37 @@ def _common_remark(steps: Sequence[Step]) -> str:
 def _step_size(step: Step, remark: str) -> tuple[float, float]:
     if step.merges and step.label == "+":
         return CIRCLE
-    widest = max(marks.width(step.label, bold=True), marks.width(remark, size=11))
-    return (widest + 20, 40.0 if remark else 26.0)
+    labels, remarks = _lines(step, remark)
+    widest = max(
+        [marks.width(words, bold=True) for words in labels] + [marks.width(words, size=11) for words in remarks]
+    )
+    return (widest + 20, 12.0 + LINE * (len(labels) + len(remarks)))
+
+
+def _lines(step: Step, remark: str) -> tuple[list[str], list[str]]:
+    """Label and remark in lines short enough for many boxes side by side."""
+    return _broken(step.label), _broken(remark) if remark else []
+
+
+def _broken(words: str) -> list[str]:
+    """The words in two lines as equal as spaces allow, or in one where they are few."""
+    if len(words) <= SHORT or " " not in words:
+        return [words]
+    at = min((i for i, letter in enumerate(words) if letter == " "), key=lambda i: abs(2 * i + 1 - len(words)))
+    return [words[:at], words[at + 1 :]]
 
 
 def _step_parts(step: Step, remark: str, centre: Point, size: tuple[float, float]) -> list[str]:
     x, y = centre
     if step.merges and step.label == "+":
         return [svg.ring(centre, radius=RADIUS), svg.text((x, y + 5), "+", size=15, anchor="middle", bold=True)]
-    parts = [svg.box((x - size[0] / 2, y - size[1] / 2), size, step.main[0].family)]
-    raised = 2.0 if remark else -4.0
-    parts.append(svg.text((x, y - raised), step.label, anchor="middle", bold=True))
-    if remark:
-        parts.append(svg.text((x, y + 13), remark, anchor="middle", size=11, faint=True))
-    return parts
+    labels, remarks = _lines(step, remark)
+    base = [(x, y - size[1] / 2 + 3 + LINE * (index + 1)) for index in range(len(labels) + len(remarks))]
+    return [
+        svg.box((x - size[0] / 2, y - size[1] / 2), size, step.main[0].family),
+        *(svg.text(at, words, anchor="middle", bold=True) for at, words in zip(base, labels, strict=False)),
+        *(
+            svg.text(at, words, anchor="middle", size=11, faint=True)
+            for at, words in zip(base[len(labels) :], remarks, strict=True)
+        ),
+    ]

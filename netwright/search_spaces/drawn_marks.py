@@ -12,9 +12,13 @@ def width(words: str, *, size: float = 12, bold: bool = False) -> float:
     return len(words) * size * (0.6 if bold else 0.55)
 
 
+def pill_width(words: str) -> float:
+    return width(words) + 24
+
+
 def pill(centre: Point, words: str, *, room: float = 0.0) -> list[str]:
     """A small round box for what comes in and goes out."""
-    wide = room or width(words) + 24
+    wide = room or pill_width(words)
     corner = (centre[0] - wide / 2, centre[1] - 12)
     return [
         svg.box(corner, (wide, 24), "wiring", round_by=12),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 Span = tuple[float, float]
 Point = tuple[float, float]
-ASPECT = 1.5
-"""How much wider than high a picture may be before it is broken into more rows."""
+ASPECT = 0.75
+"""How wide a picture may be for its height before it is broken into more rows: a page scrolls down, not across."""
 
 
 def buses(edges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:

@@ -14,6 +14,7 @@ from netwright.core.plugins import build
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.drawing import draw_svg
 from netwright.search_spaces.graph import GraphBuilder, LayerGraph
+from netwright.search_spaces.landmark import load_landmark
 from netwright.search_spaces.layered_layout import layout
 from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.add import Add
@@ -195,10 +196,28 @@ def test_separable_convolutions_are_named_and_equal_steps_drawn_once():
     space = build("space", {"kind": "nasnet_cell", "nodes": [2], "filters": [8], "cells": [1], "stages": 1})
     cell = [["sep_conv_3x3", 0], ["sep_conv_3x3", 1], ["dil_conv_5x5", 1], ["sep_conv_5x5", 2]]
     found = words(draw_svg(space.graph(space.from_genotype({"normal": cell}), Shapes((3, 8, 8), 10))))
-    assert found.count("2 × separable 3×3, 8") == 2
-    assert "separable 5×5, 8 dilated 2" in found
+    lines = list(pairwise(found))
+    assert lines.count(("2 × separable", "3×3, 8")) == 2
+    assert ("separable 5×5,", "8 dilated 2") in lines
     assert found.count("convolutions after relu, then batch norm") == 1
     assert "after relu, then batch norm" not in found
+
+
+def test_a_network_of_wide_cells_is_drawn_no_wider_than_a_page():
+    darts = load_landmark("darts-v2")
+    frame = ElementTree.fromstring(draw_svg(darts.search_space.graph(darts.resolved(), darts.shapes)))
+    assert float(frame.attrib["viewBox"].split()[2]) < 1400
+
+
+def test_a_line_that_leaves_the_input_begins_at_its_edge():
+    net = GraphBuilder((4, 8, 8))
+    with net.scope("first"):
+        x = net.add(Conv2d(filters=4), net.input)
+    with net.scope("last"):
+        out = net.add(Add(), net.add(Conv2d(filters=4), x), net.input)
+    text = draw_svg(net.finish(out))
+    pill = next(ElementTree.fromstring(text).iter(f"{SVG}rect"))
+    assert f'd="M{pill.get("x")},{float(pill.get("y")) + 12:.1f} C' in text
 
 
 def test_ways_from_one_place_share_a_line():

@@ -100,8 +100,8 @@ def test_cells_inside_a_stack_with_a_layer_of_its_own_are_blocks():
 def test_every_landmark_is_drawn_no_larger_than_a_wall(name):
     text = draw_svg(graph_of(name), title=name)
     _, _, width, height = map(float, re.search(r'viewBox="([^"]+)"', text)[1].split())
-    assert width < 4500
-    assert height < 3500
+    assert width < 2700
+    assert height < 3700
 
 
 def test_a_file_of_its_own_is_dark_on_white():
