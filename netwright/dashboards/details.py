@@ -31,12 +31,17 @@ def trial_details(view: RunView, number: int) -> dict[str, Any]:
         "started": trial.started,
         "ended": trial.ended,
         "measurements": [_measured(name, m, view) for name, m in trial.measurements.items()],
-        "decisions": [[str(name), _text(value)] for name, value in trial.decisions.items()],
+        "decisions": decisions_told(trial),
         "curve": [{key: rounded(value) for key, value in row.items()} for row in trial.curve],
         "score": _score(view),
         "drawing": draw(view, number),
         "command": export_command(view, trial),
     }
+
+
+def decisions_told(trial: Trial) -> list[list[str]]:
+    """The names and values of a trial's decisions as texts."""
+    return [[str(name), _text(value)] for name, value in trial.decisions.items()]
 
 
 def find_trial(view: RunView, number: int) -> Trial:

@@ -8,7 +8,7 @@ from typing import Any
 from netwright.analysis.front import pareto_front
 from netwright.core.plugins import load, name_of, names
 from netwright.dashboards.answer import answer
-from netwright.dashboards.details import trial_details
+from netwright.dashboards.details import decisions_told, trial_details
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
 from netwright.dashboards.panel import Panel
@@ -74,6 +74,16 @@ def embedded_details(view: RunView, *, most: int = EMBEDDED) -> dict[str, Any]:
     wanted += [trial.number for trial in pareto_front(view.trials, view.objectives)]
     wanted += sorted(known, reverse=True)
     return {str(number): trial_details(view, number) for number in list(dict.fromkeys(wanted))[:most]}
+
+
+def embedded_decisions(view: RunView) -> dict[str, Any]:
+    """The decisions of every trial, small: `trials` has places in `texts`, of a name and its value in turns."""
+    texts: dict[str, int] = {}
+    trials = {
+        trial.number: [texts.setdefault(text, len(texts)) for pair in decisions_told(trial) for text in pair]
+        for trial in view.trials
+    }
+    return {"texts": list(texts), "trials": trials}
 
 
 def report_data(view: RunView) -> dict[str, Any]:

@@ -260,6 +260,11 @@ def test_10000_trials_are_drawn_by_webgl_and_paged(chromium: Any, tmp_path: Path
         page.locator("#trials input").fill("stopped")
         stopped = sum(trial.state == "stopped" for trial in large_run().trials)
         assert page.locator("#trials .pages").inner_text().count(f"{stopped:,} rows") == 1
+        one, other = large_run().trials[4321:4323]
+        page.evaluate(f"location.hash = '#compare={one.number},{other.number}'")
+        page.wait_for_selector("#trial.pair h2")
+        differ = [name for name in one.decisions if one.decisions[name] != other.decisions[name]]
+        assert page.locator("#trial table").nth(1).locator("tbody code").all_inner_texts() == differ != []
 
 
 def contrast(one: str, other: str) -> float:

@@ -46,14 +46,13 @@ nw.comparison = (one, other) => {
   const left = new Map(one.decisions), right = new Map(other.decisions);
   const all = [...new Set([...left.keys(), ...right.keys()])];
   const differ = all.filter((name) => left.get(name) !== right.get(name));
-  const told = one.brief || other.brief ? "The decisions of both are in the live dashboard of this run."
-    : differ.length ? `${nw.count(differ.length, "decision")} of ${all.length} ${differ.length === 1 ? "differs" : "differ"}.`
-      : "All decisions are the same.";
+  const told = differ.length ? `${nw.count(differ.length, "decision")} of ${all.length} ${differ.length === 1 ? "differs" : "differ"}.`
+    : "All decisions are the same.";
   return [
     nw.el("h3", {}, "Measurements"),
     nw.compareTable(["measured", ...names, "second against first"], [["state", one.state, other.state, ""], ...measured]),
     nw.el("h3", {}, "Decisions that differ"), nw.el("p", {}, told),
-    differ.length && !one.brief && !other.brief ? nw.compareTable(["decision", ...names],
+    differ.length ? nw.compareTable(["decision", ...names],
       differ.map((name) => [nw.el("code", {}, name), left.get(name) ?? nw.ABSENT, right.get(name) ?? nw.ABSENT])) : null,
     one.drawing || other.drawing ? nw.el("h3", {}, "Architectures") : null,
     one.drawing || other.drawing ? nw.el("div", { class: "sides" }, [one, other].map((trial) => nw.el("div", {},

@@ -39,7 +39,10 @@ nw.details = async (number) => {
   if (!row) throw new Error(`This report has no trial ${number}.`);
   const measured = panel.columns.filter((c) => nw.NUMERIC.has(c.kind) && c.key !== "number");
   const value = (key) => row[panel.keys.indexOf(key)];
-  return { number, state: value("state"), reason: value("reason"), origin: value("origin"), brief: true, decisions: [],
+  const { texts, trials } = nw.page.decisions;
+  const told = trials[number].map((place) => texts[place]);
+  const decisions = told.flatMap((name, place) => (place % 2 ? [] : [[name, told[place + 1]]]));
+  return { number, state: value("state"), reason: value("reason"), origin: value("origin"), brief: true, decisions,
     curve: [], command: "", measurements: measured.map((c) => ({ metric: c.label, value: value(c.key), kind: c.kind, unit: c.unit })) };
 };
 
