@@ -40,6 +40,18 @@ def search(
     Every trial is recorded in the folder `out` (default: `runs/<name>-<number>`). Raises ConfigurationError
     with every mistake before anything starts.
     """
+    return _begun(recipe, out=out, overrides=overrides, listener=listener, command="search")
+
+
+def _begun(
+    recipe: str | Path | Mapping[str, Any] | RunSpecification,
+    *,
+    out: str | Path | None,
+    overrides: Sequence[str],
+    listener: Listener,
+    command: str,
+) -> RunView:
+    """The search that `command` begins with, which goes on by the same command's --resume."""
     from netwright.runs.search import create_run
     from netwright.runs.search import search as run_search
     from netwright.runs.view import open_run
@@ -47,12 +59,14 @@ def search(
     specification = _specification(recipe, overrides)
     path = create_run(specification, _path(out)).path
     _tell_without_network(specification, listener)
-    run_search(path, specification=specification, listener=listener)
+    run_search(path, specification=specification, listener=listener, command=command)
     return open_run(path)
 
 
 def _tell_without_network(specification: RunSpecification, listener: Listener) -> None:
-    """What an answer without a network scores: a search that is not better has found nothing."""
+    """What to know of the data, and what an answer without a network scores: a search should be better."""
+    for remark in specification.task.remarks():
+        listener(Event("step", {"text": remark}))
     found, metric = specification.task.naive(), specification.task.primary().metric
     if found is not None and metric in found[1]:
         text = f"without a network, {found[0]}: {metric} {found[1][metric]:.4g} on the validation split"
@@ -61,12 +75,16 @@ def _tell_without_network(specification: RunSpecification, listener: Listener) -
 
 def resume(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:
     """Go on with a search. Overrides may change how it is run: trials, executor, budget."""
+    return _resumed(run, overrides=overrides, listener=listener, command="search")
+
+
+def _resumed(run: str | Path, *, overrides: Sequence[str], listener: Listener, command: str) -> RunView:
     from netwright.runs.search import resumed_specification
     from netwright.runs.search import search as run_search
     from netwright.runs.view import open_run
 
     path = Path(run)
-    run_search(path, specification=resumed_specification(path, overrides), listener=listener)
+    run_search(path, specification=resumed_specification(path, overrides), listener=listener, command=command)
     return open_run(path)
 
 
@@ -216,13 +234,13 @@ def run(
     listener: Listener = silent,
 ) -> dict[str, Any]:
     """Do all that a recipe describes: search, full training, compression if there is any, bundle, report."""
-    view = search(recipe, out=out, overrides=overrides, listener=listener)
+    view = _begun(recipe, out=out, overrides=overrides, listener=listener, command="run")
     return compress(view.path, recipe=_none_needed(view), listener=listener)
 
 
 def resume_run(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
     """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
-    view = resume(run, overrides=overrides, listener=listener)
+    view = _resumed(run, overrides=overrides, listener=listener, command="run")
     return compress(view.path, recipe=_none_needed(view), listener=listener)
 
 

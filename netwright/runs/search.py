@@ -102,12 +102,14 @@ def resumed_specification(path: Path, overrides: Sequence[str]) -> RunSpecificat
     return RunSpecification.parse(with_overrides(frozen, overrides), source=str(path))
 
 
-def search(path: Path, *, specification: RunSpecification | None = None, listener: Listener = silent) -> list[Trial]:
+def search(
+    path: Path, *, specification: RunSpecification | None = None, listener: Listener = silent, command: str = "search"
+) -> list[Trial]:
     """Run the search of a run folder until its trials are used up; returns all trials.
 
     A search that was interrupted goes on: finished trials stay, those in flight begin again. Raises
-    InterruptedRunError on Ctrl-C, with everything recorded so far kept, and InfeasibleError when no trial
-    came to an end within the bounds.
+    InterruptedRunError on Ctrl-C, which tells to go on by `command`, with everything recorded so far kept, and
+    InfeasibleError when no trial came to an end within the bounds.
     """
     with writing(path, specification=specification) as run:
         mirror = OptunaMirror(
@@ -120,7 +122,7 @@ def search(path: Path, *, specification: RunSpecification | None = None, listene
             return _search(run, mirror, listener)
         except KeyboardInterrupt:
             raise InterruptedRunError(
-                f"stopped; everything recorded so far is kept. Go on with: netwright search --resume {path}"
+                f"stopped; everything recorded so far is kept. Go on with: netwright {command} --resume {path}"
             ) from None
         finally:
             mirror.close()

@@ -77,7 +77,8 @@ def _frame(path: Path) -> pandas.DataFrame:
     import pandas
 
     if not path.is_file():
-        raise DataError(f"{path} does not exist; give the path of a .csv, .tsv, .parquet or .npz file")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}; give the path of a .csv, .tsv, .parquet or .npz file")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pandas.read_parquet(path)
@@ -85,5 +86,7 @@ def _frame(path: Path) -> pandas.DataFrame:
         return pandas.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
     except ImportError:
         raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not written in UTF-8; save it so") from None
     except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None

@@ -164,6 +164,10 @@ class Task(Plugin):
         settings = self.data().answers if kind.needs_settings else {}
         return dict(kind.answers.scores(outputs, targets, settings))
 
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of the loaded data before a search, a line each; nothing by default."""
+        return ()
+
     def naive(self) -> tuple[str, dict[str, float]] | None:
         """What may be answered without a network, in words, and its scores on the validation split; None for nothing.
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import netwright as nw
+from netwright.core.errors import InterruptedRunError
+from netwright.core.progress import Event
 from netwright.runs.view import open_run
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "digits-tiny.yaml"
@@ -44,3 +46,17 @@ def test_only_a_driver_of_this_machine_that_has_ended_counts_as_killed(run: Path
     assert open_run(run).state == "searching"
     leave(run, state="searched", host=here, pid=child.pid)
     assert open_run(run).state == "searched"
+
+
+def test_what_was_stopped_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if event.name == "search.begin":
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "digits"
+    with pytest.raises(InterruptedRunError, match=f"netwright run --resume {folder}$"):
+        nw.run(RECIPE, out=folder, listener=stop)
+    with pytest.raises(InterruptedRunError, match=f"netwright run --resume {folder}$"):
+        nw.resume_run(folder, listener=stop)
+    with pytest.raises(InterruptedRunError, match=f"netwright search --resume {folder}$"):
+        nw.resume(folder, listener=stop)

@@ -36,6 +36,7 @@ def task(path: Path, **settings: Any) -> TextClassification:
 
 def test_a_text_is_cut_into_words_and_other_signs() -> None:
     assert tokens("It's 2 GOOD, naïve_1… ok?!", "words") == ["it's", "2", "good", ",", "naïve_1", "…", "ok", "?", "!"]
+    assert tokens("हिन्दी में, ดีครับ cafe\u0301", "words") == ["हिन्दी", "में", ",", "ดีครับ", "cafe\u0301"]
     assert tokens("A b.", "characters") == ["A", " ", "b", "."]
     assert tokens("  ", "words") == []
 
@@ -92,6 +93,11 @@ def _numbers(folder: Path) -> Path:
     return folder / "n.npz"
 
 
+def _latin(folder: Path) -> Path:
+    (folder / "latin.csv").write_bytes("text,label\nun café,yes\n".encode("latin-1"))
+    return folder / "latin.csv"
+
+
 @pytest.mark.parametrize(
     ("make", "settings", "sentence"),
     [
@@ -99,6 +105,8 @@ def _numbers(folder: Path) -> Path:
         (table, {"split": "label"}, "row 2: the part 'yes' is none of train, validation and test"),
         (lambda f: table(f, [*ROWS, ("no class", "")]), {}, "row 18: the column 'label' is empty"),
         (lambda f: table(f, []), {}, "has no row of values"),
+        (lambda f: f, {}, "is a folder; give the path of a .csv, .tsv, .parquet or .npz file"),
+        (_latin, {}, "is not written in UTF-8; save it so"),
         (lambda f: f / "missing.csv", {}, "does not exist; give the path of a .csv, .tsv, .parquet or .npz file"),
         (_numbers, {}, "inputs of the type float64 and shape .8, 3.; give texts"),
         (lambda f: table(f, [*ROWS, ("rare", "maybe")]), {}, "class 'maybe' has 1 training sample"),
@@ -109,6 +117,17 @@ def test_unusable_files_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=sentence):
         task(make(tmp_path), **settings).data()
+
+
+def test_what_is_cut_and_what_is_not_known_is_told(tmp_path: Path) -> None:
+    assert task(table(tmp_path)).remarks() == ()
+    (cut,) = task(table(tmp_path), length=4).remarks()
+    assert (
+        cut == "17 % of the training texts have 4 words or more, of which the first 4 are read; set `length` for more"
+    )
+    rows = [*[(*row, "train") for row in ROWS], ("这部电影很好", "yes", "dev"), ("这部电影很差 film", "no", "dev")]
+    (unknown,) = task(table(tmp_path, rows, header="text,label,part"), split="part").remarks()
+    assert unknown.startswith("67 % of the words in the validation texts are not known; where blanks do not part words")
 
 
 def test_the_bundles_loader_reads_texts(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from netwright.tasks.splitting import with_all_parts
 from netwright.tasks.task import Task
 
 LONGEST = 256
+WORTH_TELLING = 0.01
+MANY_UNKNOWN = 0.25
 
 
 class TextClassification(Task):
@@ -69,6 +71,24 @@ class TextClassification(Task):
 
     def shapes(self) -> Shapes:
         return replace(super().shapes(), tokens=reader.FIRST + len(self.data().reading["vocabulary"]))
+
+    def remarks(self) -> tuple[str, ...]:
+        data, said = self.data(), []
+        length = data.train.inputs.shape[1]
+        full = float((data.train.inputs[:, 0] != reader.PADDING).mean())
+        if full > WORTH_TELLING and (self.length or length == LONGEST):
+            said.append(
+                f"{100 * full:.0f} % of the training texts have {length} {self.unit} or more, of which the first "
+                f"{length} are read; set `length` for more"
+            )
+        there = data.validation.inputs[data.validation.inputs != reader.PADDING]
+        unknown = float((there == reader.UNKNOWN).mean()) if len(there) else 0.0
+        if unknown > MANY_UNKNOWN:
+            said.append(
+                f"{100 * unknown:.0f} % of the {self.unit} in the validation texts are not known; where blanks do not "
+                "part words, set `unit: characters`, else a smaller `least`"
+            )
+        return tuple(said)
 
     def load(self) -> Arrays:
         stored = numbered(self._stored(), where=self.where())

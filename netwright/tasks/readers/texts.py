@@ -14,11 +14,18 @@ PADDING, UNKNOWN, FIRST = 0, 1, 2
 def tokens(text: str, unit: str) -> list[str]:
     """The words of a text in lower case, or with the unit `characters` its signs as they are.
 
-    A word is letters, digits, underscores and apostrophes in a row; every other sign but blanks is a word of its own.
+    A word is letters, their marks, digits, underscores and apostrophes in a row; every other sign but blanks is a
+    word of its own.
     """
     import re
+    import unicodedata
 
-    return list(text) if unit == "characters" else re.findall(r"[\w'’]+|[^\w\s]", text.lower())
+    if unit == "characters":
+        return list(text)
+    text = text.lower()
+    # a vowel sign of Hindi or Thai belongs to its word, though a regular expression takes it for no part of one
+    shape = text if text.isascii() else "".join("a" if unicodedata.category(s)[0] == "M" else s for s in text)
+    return [text[slice(*found.span())] for found in re.finditer(r"[\w'’]+|[^\w\s]", shape)]
 
 
 def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
