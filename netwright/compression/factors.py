@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.factors_budget import Option, within_budget
 from netwright.compression.factors_vbmf import vbmf_rank
@@ -80,10 +81,19 @@ class Seen:
 def plan_factors(
     module: nn.Module, example: torch.Tensor, settings: FactorSettings, *, cp_error: CpError | None = None
 ) -> list[Plan]:
-    """A plan for every Linear, Conv2d and recurrent layer; `example` is a batch [N, *shape]."""
+    """A plan for every Linear, Conv2d and recurrent layer, then those for other large ones, which are left alone.
+
+    `example` is a batch [N, *shape].
+    """
     seen = called_layers(module, example)
     chosen = _budgeted(seen, settings) if settings.budget is not None else {}
-    return [_plan(layer, found, settings, chosen.get(layer), cp_error) for layer, found in seen.items()]
+    plans = [_plan(layer, found, settings, chosen.get(layer), cp_error) for layer, found in seen.items()]
+    others = {path: layer for path, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Embedding))}
+    return plans + [
+        Plan(path, False, f"there are factors for Linear, Conv2d and recurrent layers, not for {type(layer).__name__}")
+        for path, layer in others.items()
+        if layer not in seen
+    ]
 
 
 def round_rank(rank: float, *, full: int) -> int:
@@ -250,8 +260,8 @@ def _plan(
     params, macs = 1 - option.params / factorable.params, 1 - option.macs / factorable.macs
     text = f"rank {' and '.join(str(rank) for rank in option.ranks)}"
     if min(params, macs) < settings.min_gain or min(params, macs) <= 0:
-        reason = f"{text} would save {params:.0%} of its parameters and {macs:.0%} of its MACs"
-        return Plan(path, False, f"{reason}; at least {settings.min_gain:.0%} is asked")
+        reason = f"{text} would leave {1 - params:.0%} of its parameters and {1 - macs:.0%} of its MACs"
+        return Plan(path, False, f"{reason}; at most {1 - settings.min_gain:.0%} is asked")
     reason = f"{_NAMES[option.method]}, {text}, {params:.0%} fewer parameters"
     return Plan(path, True, reason, option.ranks, tuple(seen.paths), option.method, seen.example)
 

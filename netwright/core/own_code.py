@@ -23,3 +23,12 @@ def own_place(error: BaseException) -> str:
         if not path.resolve().is_relative_to(PACKAGE) and not path.resolve().is_relative_to(library):
             return f"{path.name}, line {frame.lineno}, in {frame.name}"
     return ""
+
+
+def values_decide(name: str, error: BaseException) -> str:
+    """What is wrong with a network that `error` shows to compute something else for other values, and where."""
+    place = own_place(error)
+    return (
+        f"what {name} computes depends on the values of a tensor{place and f', in {place}'}: "
+        "an `if`, int() or .item() on one; costs and files need one graph for all inputs, which torch.where keeps"
+    )

@@ -30,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from netwright.core.cost import Cost
 from netwright.core.errors import NetwrightError
+from netwright.core.own_code import values_decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def profile(model: nn.Module, example: torch.Tensor) -> ModelProfile:
                 sample = torch.empty((1, *example.shape[1:]), dtype=example.dtype)
                 twin(sample)
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        if ".item() cannot be called on meta" in str(error):
+            raise NetwrightError(values_decide(type(model).__name__, error)) from error
         reason = str(error).strip().splitlines()
         raise NetwrightError(
             f"the model {type(model).__name__} does not run on an input of shape "

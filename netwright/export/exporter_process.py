@@ -121,7 +121,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         program = _export_quickly(model, example, axes)
         _save(program, Path(job["path"]))
     except BaseException as error:
-        return {"error": _last_line(error)}
+        return {"error": _told(error, name=job["name"])}
     return {"opset": OPSET}
 
 
@@ -165,10 +165,14 @@ def _save(program: Any, path: Path) -> None:
     program.save(path, external_data=False)
 
 
-def _last_line(error: BaseException) -> str:
+def _told(error: BaseException, *, name: str) -> str:
     """The root cause of an error: its type and the last line of its text that says something."""
+    from netwright.core.own_code import values_decide
+
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
+    if type(error).__name__ == "GuardOnDataDependentSymNode":
+        return values_decide(name, error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 

@@ -71,6 +71,7 @@ def export_onnx(
                 "sys_path": [str(Path(entry).absolute()) for entry in sys.path],
                 "main": _main_module(model),
                 "path": str(temporary),
+                "name": type(model).__name__,
                 "axes": axes,
                 "timeout_s": timeout_s,
             },

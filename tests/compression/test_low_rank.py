@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from compression_nets import Conv, Lin, Net, thin
+from compression_nets import Conv, Lin, Net, thin, traced
 from torch import nn
 
 from netwright.compression.factors import Spectrum, plan_factors, round_rank
@@ -335,3 +335,17 @@ def test_factors_that_are_not_faster_are_left_alone_when_latency_is_measured(con
 def test_rules_that_exclude_each_other_are_refused(settings: dict) -> None:
     with pytest.raises(ConfigurationError, match=r"not both|cp takes"):
         LowRank.parse(settings)
+
+
+def test_layers_that_have_no_factors_are_named(context_of) -> None:
+    net = traced(
+        Net(
+            lambda s, x: s.head(s.up(s.deep(x)).mean((2, 3))),
+            deep=Conv(1, 16, 3),
+            up=nn.ConvTranspose2d(16, 8, 2),
+            head=Lin(8, 10),
+        )
+    )
+    verdicts = {one.layer: one for one in LowRank(energy=0.99).check(Model(net), context_of("plain_cnn")[1])}
+    assert verdicts["up"].reason == "there are factors for Linear, Conv2d and recurrent layers, not for ConvTranspose2d"
+    assert verdicts["head"].reason.startswith("rank 8 would leave ")

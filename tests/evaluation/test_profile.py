@@ -163,3 +163,15 @@ def test_the_model_is_untouched() -> None:
 def test_a_wrong_example_is_one_sentence() -> None:
     with pytest.raises(NetwrightError, match=r"Linear does not run on an input of shape \(1, 4\)"):
         profile(nn.Linear(5, 2), torch.zeros(1, 4))
+
+
+class Deciding(nn.Module):
+    """Ends early for some inputs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.mean() > 0 else -x
+
+
+def test_a_network_that_decides_by_values_is_told_where() -> None:
+    with pytest.raises(NetwrightError, match=r"^what Deciding computes .* in test_profile\.py, line \d+, in forward"):
+        profile(Deciding(), torch.zeros(1, 4))

@@ -77,6 +77,15 @@ class Refused(nn.Module):
         return x * (1.0 if np.asarray(x.detach().numpy()).sum() > 0 else 2.0)
 
 
+class Deciding(nn.Module):
+    """Takes one of two ways by what comes in."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.mean() > 0:
+            return x * 2
+        return x
+
+
 class Crashing(nn.Module):
     """Takes the process down with it."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from export_networks import Attention, Crashing, Recurrent, Refused, convnet, mlp, samples, separable
+from export_networks import Attention, Crashing, Deciding, Recurrent, Refused, convnet, mlp, samples, separable
 from torch import nn
 
 from netwright.core.errors import ExportError
@@ -94,6 +94,10 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="Refused cannot be exported to ONNX: ") as refused:
         export_onnx(Refused(), tmp_path / "m.onnx", example=IMAGES)
     assert "\n" not in str(refused.value)
+    with pytest.raises(
+        ExportError, match=r"what Deciding computes depends on the values of a tensor, in export_netw.*if"
+    ):
+        export_onnx(Deciding(), tmp_path / "m.onnx", example=IMAGES)
     with pytest.raises(ExportError, match="the exporter process ended with status -6"):
         export_onnx(Crashing(), tmp_path / "m.onnx", example=IMAGES)
     with pytest.raises(ExportError, match=r"did not finish within 0\.01 s"):
