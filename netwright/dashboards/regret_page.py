@@ -18,7 +18,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #d8dce0 }
 th:first-child, td:first-child { text-align: left }
-"""  # noqa: E501
+"""  # noqa: E501 -- one rule of a style a line
 
 
 def curve_figure(rows: Sequence[Mapping[str, Any]], what: str, *, label: str, x: str = "paid") -> dict[str, Any]:
@@ -32,36 +32,7 @@ def curve_figure(rows: Sequence[Mapping[str, Any]], what: str, *, label: str, x:
     traces: list[dict[str, Any]] = []
     for place, name in enumerate(dict.fromkeys(row["strategy"] for row in known)):
         mine = [row for row in known if row["strategy"] == name]
-        colour = CYCLE[place % len(CYCLE)]
-        across = [rounded(row[x]) for row in mine]
-        high = [rounded(max(row[f"{what}_high"], floor)) for row in mine]
-        low = [rounded(max(row[f"{what}_low"], floor)) for row in mine]
-        group = {"legendgroup": name, "type": "scatter"}
-        dash = DASHES[place // len(CYCLE) % len(DASHES)]
-        traces.append(
-            {
-                **group,
-                "x": across + across[::-1],
-                "y": high + low[::-1],
-                "fill": "toself",
-                "fillcolor": _see_through(colour),
-                "line": {"width": 0},
-                "mode": "lines",
-                "hoverinfo": "skip",
-                "showlegend": False,
-            }
-        )
-        traces.append(
-            {
-                **group,
-                "x": across,
-                "y": [rounded(max(row[what], floor)) for row in mine],
-                "mode": "lines",
-                "name": plain(name),
-                "line": {"color": colour, "width": 2, "dash": dash, "shape": "hv"},
-                "hovertemplate": f"{plain(name)}: %{{y:.4~g}} after %{{x}}<extra></extra>",
-            }
-        )
+        traces += _line(mine, what, x=x, floor=floor, place=place)
     across_title = "epochs paid for" if x == "epochs" else "architectures paid for"
     return {
         "data": traces,
@@ -71,6 +42,34 @@ def curve_figure(rows: Sequence[Mapping[str, Any]], what: str, *, label: str, x:
             yaxis={"title": {"text": plain(label)}, "type": "log", "tickformat": "~g", "dtick": "D2"},
         ),
     }
+
+
+def _line(rows: Sequence[Mapping[str, Any]], what: str, *, x: str, floor: float, place: int) -> list[dict[str, Any]]:
+    """One strategy's interval and its mean; `place` gives it colour and dashes."""
+    name, colour = rows[0]["strategy"], CYCLE[place % len(CYCLE)]
+    across = [rounded(row[x]) for row in rows]
+    mean, low, high = ([rounded(max(row[key], floor)) for row in rows] for key in (what, f"{what}_low", f"{what}_high"))
+    group = {"legendgroup": name, "type": "scatter", "mode": "lines"}
+    band = {
+        **group,
+        "x": across + across[::-1],
+        "y": high + low[::-1],
+        "fill": "toself",
+        "fillcolor": _see_through(colour),
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    dash = DASHES[place // len(CYCLE) % len(DASHES)]
+    line = {
+        **group,
+        "x": across,
+        "y": mean,
+        "name": plain(name),
+        "line": {"color": colour, "width": 2, "dash": dash, "shape": "hv"},
+        "hovertemplate": f"{plain(name)}: %{{y:.4~g}} after %{{x}}<extra></extra>",
+    }
+    return [band, line]
 
 
 def regret_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -53,7 +54,6 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
     that has no value, such as a predicted latency without a table.
     """
     rng = generator(specification.seed, "feasibility")
-    bounded = [o for o in specification.limits if o.bound is not None]
     nearest: dict[str, float] = {}
     problem: SpaceError | None = None
     unknown: dict[str, str] = {}
@@ -63,31 +63,32 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
         except SpaceError as error:
             problem = error
             continue
-        missing = {name: m.reason for name, m in measured.items() if m.value is None}
-        unknown |= missing
-        if missing:
+        if missing := {name: m.reason for name, m in measured.items() if m.value is None}:
+            unknown |= missing
             continue
-        for objective in bounded:
-            found = measured.get(objective.metric)
-            if found is not None and found.value is not None:
-                loss = objective.loss(found.value)
-                nearest[objective.metric] = min(loss, nearest.get(objective.metric, loss))
         if broken_bound(specification.limits, measured) is None:
             return
-    if unknown and not nearest:
+        for limit in specification.limits:
+            found = measured.get(limit.metric)
+            if limit.bound is not None and found is not None and found.value is not None:
+                nearest[limit.metric] = min(limit.loss(found.value), nearest.get(limit.metric, math.inf))
+    if nearest:
+        raise InfeasibleError(_too_tight(specification, nearest, draws))
+    if unknown:
         raise ConfigurationError(
             [Mistake("objectives", f"{name} cannot be known: {reason}") for name, reason in unknown.items()]
         )
-    if not nearest:
-        raise SpaceError(
-            f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}"
-        )
+    raise SpaceError(f"the space makes no network for inputs of shape {specification.task.shapes().input}: {problem}")
+
+
+def _too_tight(specification: RunSpecification, nearest: Mapping[str, float], draws: int) -> str:
+    """How near the bounds came what was drawn; `nearest` has the least loss by metric."""
     texts = [
         f"{o.metric} bound {readable(o.bound or 0.0)}, nearest {readable(abs(nearest[o.metric]))}"
-        for o in bounded
+        for o in specification.limits
         if o.metric in nearest
     ]
-    raise InfeasibleError(
+    return (
         f"none of {draws} random architectures keeps the bounds ({'; '.join(texts)}); loosen a bound or widen the space"
     )
 

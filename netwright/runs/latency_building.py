@@ -113,9 +113,10 @@ def build_table(
     """
     building = building or Building()
     machine = described_machine()
-    asked = {"space": spec_of(space), "shapes": shapes.to_json(), "building": building}
-    asked |= {"machine": machine, "runtime": _runtime()}
-    work = _Work.open(out.with_name(f"{out.name}.partial"), content_hash(asked), listener)
+    what: dict[str, Any] = {"space": spec_of(space), "shapes": shapes.to_json()}
+    what |= {"machine": machine, "runtime": _runtime()}
+    key = content_hash({**what, "building": building})
+    work = _Work.open(out.with_name(f"{out.name}.partial"), key, listener)
     try:
         units, counts = _collected(space, shapes, building, listener)
         _time_all(units, counts, building, work, listener)
@@ -126,12 +127,9 @@ def build_table(
             "and the same command goes on from there"
         ) from None
     table = LatencyTable(
+        **what,
         device=device or machine["cpu"],
-        machine=machine,
-        runtime=_runtime(),
         protocol=building.protocol.model_dump(mode="json"),
-        space=spec_of(space),
-        shapes=shapes.to_json(),
         samples=building.samples,
         seed=building.seed,
         call_ms=float(np.median(work.calls_ms)) if work.calls_ms else 0.0,
@@ -139,9 +137,8 @@ def build_table(
         failed=tuple({"operation": key, "reason": reason} for key, reason in sorted(work.failed.items())),
     )
     if not table.entries:
-        raise ExportError(
-            f"no operation of the space could be timed; the first said: {next(iter(work.failed.values()))}"
-        )
+        first = next(iter(work.failed.values()))
+        raise ExportError(f"no operation of the space could be timed; the first said: {first}")
     table = corrected(_with_networks(table, networks))
     table.write(out)
     work.path.unlink(missing_ok=True)

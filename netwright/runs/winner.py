@@ -17,7 +17,7 @@ from netwright.runs.artifacts import Artifacts
 from netwright.runs.racing import raced, winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
-from netwright.tasks.training import evaluate, fit
+from netwright.tasks.training import Training, evaluate, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +82,21 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     seed = winner_seed(specification, trial.identity)
     module = build_trial(specification, trial.decisions, seed=seed)
     artifacts = Artifacts(run.folder.path)
-    training = specification.winner.training.model_dump(mode="json")
+    training = specification.winner.training
     stored = run.record.fact("winner")
-    if stored and stored["identity"] == trial.identity and stored["training"] == training:
+    if stored and stored["identity"] == trial.identity and Training.parse(stored["training"]) == training:
         return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
     listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full"}))
-    epochs = specification.winner.training.epochs
+    told = {"epochs": training.epochs, "score": specification.task.primary().metric}
 
     def on_epoch(row: Mapping[str, Any]) -> bool:
-        listener(Event("winner.epoch", {**row, "epochs": epochs, "score": specification.task.primary().metric}))
+        listener(Event("winner.epoch", {**row, **told}))
         return True
 
     result = fit(
         module,
         specification.task,
-        training=specification.winner.training,
+        training=training,
         seed=seed,
         on_epoch=on_epoch,
         checkpoint=run.folder.scratch / "winner" / trial.identity,
@@ -107,7 +107,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
         "identity": trial.identity,
         "rule": rule,
         "decisions": dict(trial.decisions),
-        "training": training,
+        "training": training.model_dump(mode="json"),
         "seed": seed,
         "curve": [dict(row) for row in result.rows],
         "scores": evaluate(module, specification.task, "validation"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,11 @@ from netwright.cli.space_arguments import (
     settings_option,
     shape_options,
 )
+
+if TYPE_CHECKING:
+    from netwright.core.shapes import Shapes
+    from netwright.evaluation.latency_predictor import Prediction
+    from netwright.evaluation.latency_table import LatencyTable
 
 
 @click.command(
@@ -59,22 +64,34 @@ def command(
     else:
         found = dict(chosen_decisions(chosen, str(decisions)))
     predicted = predictor.predict(chosen.space.graph(found, shapes))
-    error = own.accuracy.get("held_out", {}).get("median_error")
-    row = {
+    if as_json:
+        print_json({**_row(predicted, own), "decisions": found})
+        return
+    _print(predicted, own)
+
+
+def _row(predicted: Prediction, own: LatencyTable) -> dict[str, Any]:
+    return {
         "latency_ms": predicted.latency_ms,
         "unit": own.unit,
         "lookup_ms": predicted.lookup_ms,
         "units": predicted.units,
         "extrapolated": predicted.extrapolated,
-        "median_error": error,
+        "median_error": _error(own),
         "device": own.device,
         "this_machine": own.of_this_machine,
         "runtime": own.runtime,
-        "decisions": found,
     }
-    if as_json:
-        print_json(row)
-        return
+
+
+def _error(own: LatencyTable) -> float | None:
+    """The median relative error on networks that the table was not fitted to, where it has any."""
+    found: float | None = own.accuracy.get("held_out", {}).get("median_error")
+    return found
+
+
+def _print(predicted: Prediction, own: LatencyTable) -> None:
+    error = _error(own)
     margin = "" if error is None else f", usually within {100 * error:.1f} % (held-out median)"
     print(f"{predicted.latency_ms:.4g} ms on {own.device}{margin}")
     print(f"sum of look-ups {predicted.lookup_ms:.4g} ms over {predicted.units} units")
@@ -84,7 +101,9 @@ def command(
         print("the table is of another machine than this one")
 
 
-def _place(own: Any, space: str | None, overrides: tuple[str, ...], given: dict[str, Any]) -> tuple[Chosen, Any]:
+def _place(
+    own: LatencyTable, space: str | None, overrides: tuple[str, ...], given: dict[str, Any]
+) -> tuple[Chosen, Shapes]:
     """The space and the shapes: those given, else the table's own."""
     if space is not None:
         chosen = chosen_space(space, overrides)

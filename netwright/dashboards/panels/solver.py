@@ -110,17 +110,7 @@ class Solver(Panel):
         ]
         original = view.solver.get("original", {})
         if original.get(x) is not None and original.get(y) is not None:
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "name": "the input",
-                    "x": [rounded(original[x])],
-                    "y": [rounded(original[y])],
-                    "marker": {"symbol": "diamond-open", "size": 12, "color": GREY},
-                    "hovertemplate": f"the input<br>{at}<extra></extra>",
-                }
-            )
+            data.append(_input(rounded(original[x]), rounded(original[y]), at))
         return {
             "data": data,
             "layout": layout(
@@ -134,6 +124,19 @@ class Solver(Panel):
 
 def _objectives(view: RunView) -> list[Objective]:
     return [Objective.parse(one) for one in (view.solver or {}).get("objectives", ())]
+
+
+def _input(x: float | int | None, y: float | int | None, at: str) -> dict[str, Any]:
+    """The point of the network that recipes begin with; `at` tells its place when it is pointed to."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "the input",
+        "x": [x],
+        "y": [y],
+        "marker": {"symbol": "diamond-open", "size": 12, "color": GREY},
+        "hovertemplate": f"the input<br>{at}<extra></extra>",
+    }
 
 
 def _group(one: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
