@@ -68,6 +68,9 @@ def summary_sentence(view: RunView) -> str:
         score = view.score.metric
         changed = len(kept) > 1
         lines.append(_tested(tested["winner"], final, score=score) if changed else _tested_once(final, score=score))
+        if view.without_network and score in view.without_network:
+            answer, value = view.without_network["answer"], _shown(view.without_network[score], score=score)
+            lines.append(f"Without a network, {answer}: {value} on the same samples.")
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
     if rolled:
         lines.append(f"Rolled back because they did not help: {', '.join(rolled)}; the report says why.")
@@ -86,9 +89,13 @@ def _kept(kept: Sequence[Mapping[str, Any]], *, tried: bool) -> str:
 
 def _tested_once(final: Mapping[str, Any], *, score: str) -> str:
     """The score on the test split and what else is scored."""
-    text = f"{100 * final[score]:.2f} %" if score == "accuracy" else f"{final[score]:.4g}"
+    text = _shown(final[score], score=score)
     others = [f"{name} {value:.4g}, " for name, value in final.items() if name not in (score, "loss", "n", "sha256")]
     return f"Test {score} {text} ({''.join(others)}{final['n']:,} samples, read once)."
+
+
+def _shown(value: float, *, score: str) -> str:
+    return f"{100 * value:.2f} %" if score == "accuracy" else f"{value:.4g}"
 
 
 def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) -> str:

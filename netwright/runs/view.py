@@ -29,7 +29,8 @@ class RunView:
     `score` is what the task judges models by; where that is not accuracy, rows have it under its own name.
     `solver` is the search over a recipe's open fields: tries, front, chosen, verdict; `sensitivity` what layer groups
     bear alone.
-    `test` holds the figures read once from the test split: one entry per exported model.
+    `test` holds the figures read once from the test split: one entry per exported model; `without_network` those of
+    an answer that needs none, and what it answers.
     `sequence` grows with every change, so that a reader knows whether there is news.
     """
 
@@ -49,6 +50,7 @@ class RunView:
     stages: Sequence[Mapping[str, Any]] = ()
     parity: Sequence[Mapping[str, Any]] = ()
     test: Mapping[str, Any] | None = None
+    without_network: Mapping[str, Any] | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
     bundle: Path | None = None
@@ -140,6 +142,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         stages=record.all_stages(),
         parity=record.fact("parity") or (),
         test=record.fact("test"),
+        without_network=record.fact("without_network"),
         environment=_environment(folder),
         events=record.all_events(),
         bundle=folder.bundle if folder.bundle.is_dir() else None,

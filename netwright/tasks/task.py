@@ -168,14 +168,15 @@ class Task(Plugin):
         """What the user should know of the loaded data before a search, a line each; nothing by default."""
         return ()
 
-    def naive(self) -> tuple[str, dict[str, float]] | None:
-        """What may be answered without a network, in words, and its scores on the validation split; None for nothing.
+    def naive(self, split: Split | None = None) -> tuple[str, dict[str, float]] | None:
+        """What may be answered without a network, in words, and its scores on a split; None for nothing.
 
-        Whoever looks at a network's score should know it.
+        The split is validation unless given. Whoever looks at a network's score should know it.
         """
         data = self.data()
-        found = self.targets().naive(data.train, data.validation, data.answers)
-        return None if found is None else (found[0], self.score(found[1], data.validation.targets))
+        split = split or data.validation
+        found = self.targets().naive(data.train, split, data.answers)
+        return None if found is None else (found[0], self.score(found[1], split.targets))
 
 
 def _loaded(task: Task) -> Arrays:

@@ -146,4 +146,6 @@ def test_repeating_the_last_row_is_known_in_all_units(tmp_path: Path, relative: 
     assert found is not None
     assert found[0] == "repeating the last row"
     assert found[1]["mae"] == pytest.approx(1.5, rel=1e-4)  # one too low after a row, two after two
+    other = task(table(tmp_path), columns=["rise"], relative=relative)
+    assert other.naive(other.test_split()) == (found[0], pytest.approx(found[1], rel=1e-4))  # it rises everywhere alike
     assert found[1]["standardised_mse"] == pytest.approx(2.5 / ROWS[:70, 0].var(), rel=1e-4)
