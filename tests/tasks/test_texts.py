@@ -46,6 +46,8 @@ def test_numbers_stand_at_the_end_and_unknown_words_are_one() -> None:
     found = read(np.array(["good film", "", "a good good film again"]), settings)
     assert found[..., 0].tolist() == [[0, 0, 3, 2], [0, 0, 0, 0], [1, 3, 3, 2]]
     assert read(found, settings) is found
+    with pytest.raises(ValueError, match=r"texts must be a list \[N\], even of one, not of shape \[\]"):
+        read(np.array("good film"), settings)
 
 
 def test_only_training_texts_make_the_vocabulary(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     """
     if inputs.dtype.kind not in "USO":
         return inputs
+    if inputs.ndim != 1:
+        raise ValueError(f"texts must be a list [N], even of one, not of shape {list(inputs.shape)}")
     length, unit = settings["length"], settings["unit"]
     number = {token: place for place, token in enumerate(settings["vocabulary"], FIRST)}
     found = np.full((len(inputs), length, 1), PADDING, np.float32)
