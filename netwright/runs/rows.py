@@ -13,6 +13,7 @@ COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "p
 
 CODED_WELL = 0.6
 """The share of a file's bytes below which entropy coding is worth a column."""
+SLOWER = "slower, kept for its other gains; `compress.bounds.slowdown: 0` rolls such stages back"
 
 
 def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, Any]:
@@ -112,5 +113,6 @@ def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) 
 def _speed(row: Mapping[str, Any]) -> str:
     text = row.get("speedup_text") or ""
     if "x (" in text:
-        return f"{text} as fast by the protocol"
+        slower = (row.get("latency") or {}).get("speedup_high", 1.0) < 1
+        return f"{text} as fast by the protocol" + (f": {SLOWER}" if slower else "")
     return f"speed-up {text or 'not measured'}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from netwright.compression.model import Note
-from netwright.runs.rows import stage_row, table_columns
+from netwright.runs.rows import stage_row, summary_sentence, table_columns
+from netwright.runs.view import RunView
 
 LATENCY = {"median_ms": 0.5, "cpu_median_ms": 0.4, "noisy": True}
 
@@ -46,3 +48,15 @@ def test_a_stage_tells_what_it_reached_in_words_and_numbers() -> None:
     assert row["coverage"] == {"int8_params": 0.8, "int8_macs": 0.9}
     assert not {"did", "coverage"} & set(table_columns([row]))
     assert "figures" not in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "high", "told"), [("0.67x (0.60 to 0.75)", 0.75, True), ("1.01x (0.96 to 1.05)", 1.05, False)]
+)
+def test_the_summary_says_when_what_is_smaller_is_slower(text: str, high: float, told: bool) -> None:
+    last = {"stage": "quantize", "size_bytes": 50, "speedup_text": text, "latency": {"speedup_high": high}}
+    facts: dict[str, Any] = {"specification": {}, "objectives": (), "units": {}, "trials": (), "asked": 0, "counts": {}}
+    stages = [{"stage": "original", "size_bytes": 100}, last]
+    said = summary_sentence(RunView(path=Path(), name="n", state="searched", sequence=0, stages=stages, **facts))
+    assert said.startswith(f"2.00x smaller on disk (100 -> 50 bytes), {text} as fast by the protocol")
+    assert ("slower, kept for its other gains; `compress.bounds.slowdown: 0`" in said) is told
