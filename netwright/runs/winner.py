@@ -17,7 +17,7 @@ from netwright.runs.artifacts import Artifacts
 from netwright.runs.racing import raced, winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
-from netwright.tasks.training import Training, evaluate, fit
+from netwright.tasks.training import FitResult, Training, evaluate, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +87,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     if stored and stored["identity"] == trial.identity and Training.parse(stored["training"]) == training:
         return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
     listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full"}))
-    told = {"epochs": training.epochs, "score": specification.task.primary().metric}
-
-    def on_epoch(row: Mapping[str, Any]) -> bool:
-        listener(Event("winner.epoch", {**row, **told}))
-        return True
-
-    result = fit(
-        module,
-        specification.task,
-        training=training,
-        seed=seed,
-        on_epoch=on_epoch,
-        checkpoint=run.folder.scratch / "winner" / trial.identity,
-        device=specification.training_device(),
-    )
+    result = _fitted(run, module, trial, seed=seed, listener=listener)
     facts = {
         "trial": trial.number,
         "identity": trial.identity,
@@ -117,3 +103,22 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     }
     run.record.set_fact("winner", facts)
     return Winner(module.eval(), facts)
+
+
+def _fitted(run: OpenRun, module: nn.Module, trial: Trial, *, seed: int, listener: Listener) -> FitResult:
+    specification = run.specification
+    told = {"epochs": specification.winner.training.epochs, "score": specification.task.primary().metric}
+
+    def on_epoch(row: Mapping[str, Any]) -> bool:
+        listener(Event("winner.epoch", {**row, **told}))
+        return True
+
+    return fit(
+        module,
+        specification.task,
+        training=specification.winner.training,
+        seed=seed,
+        on_epoch=on_epoch,
+        checkpoint=run.folder.scratch / "winner" / trial.identity,
+        device=specification.training_device(),
+    )

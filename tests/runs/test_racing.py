@@ -66,6 +66,9 @@ def test_the_front_is_raced_and_the_winner_is_the_best_mean(tiny_with, run_path:
         winner = trained_winner(run, "best")
         again = raced(run)
         assert choose(run, "best")[0].number == winner.facts["trial"]
+        older = {name: value for name, value in winner.facts["training"].items() if name != "balanced"}
+        run.record.set_fact("winner", {**winner.facts, "training": older})
+        assert trained_winner(run, "best").facts["training"] == older, "taken up from before a setting existed"
     race = winner.facts["race"]
     assert dict(again) == race
     assert len(race["racers"]) == len(race["front"]) > 1
