@@ -153,7 +153,7 @@ class Convnet(SearchSpace):
                 stage, floor = self._stage(choose, floor)
             stages.append(stage)
         activation: Function = choose.one_of("activation", self.activations)  # type: ignore[assignment]  # a member
-        normalisation: Normalisation = choose.one_of("normalisation", self.normalisations)  # type: ignore[assignment]
+        normalisation: Normalisation = choose.one_of("normalisation", self.normalisations)  # type: ignore[assignment]  # a member
         style = Style(
             activation=activation,
             normalisation=normalisation,
@@ -300,7 +300,7 @@ class Convnet(SearchSpace):
 
     def _head(self, choose: Chooser) -> Head:
         with choose.scope("head"):
-            pooling: Literal["average", "max", "flatten"] = choose.one_of("pooling", self.poolings)  # type: ignore[assignment]
+            pooling: Literal["average", "max", "flatten"] = choose.one_of("pooling", self.poolings)  # type: ignore[assignment]  # a member
             # ONNX has no adaptive pooling for the largest value, only a global one
             size = int(choose.one_of("size", self.pool_sizes)) if pooling == "average" else 1
             hidden = choose.integer("hidden", *self.hidden)

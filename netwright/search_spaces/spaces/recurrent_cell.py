@@ -81,7 +81,7 @@ class RecurrentCell(SearchSpace):
         nodes: list[tuple[CellFunction, int]] = []
         for place in range(1, choose.integer("nodes", *self.nodes) + 1):
             with choose.scope(f"node{place}"):
-                function: CellFunction = choose.one_of("function", self.functions)  # type: ignore[assignment]
+                function: CellFunction = choose.one_of("function", self.functions)  # type: ignore[assignment]  # a member
                 nodes.append((function, choose.integer("input", 0, place - 1)))
         return Plan(
             nodes=tuple(nodes),
