@@ -126,9 +126,24 @@ def build_table(
             f"stopped; {len(work.entries)} units and {len(work.networks)} networks are kept in {work.path.name}, "
             "and the same command goes on from there"
         ) from None
-    table = LatencyTable(
+    table = corrected(
+        _with_networks(_table(units, work, building, device=device or machine["cpu"], what=what), networks)
+    )
+    table.write(out)
+    work.path.unlink(missing_ok=True)
+    return table
+
+
+def _table(
+    units: Sequence[Unit], work: _Work, building: Building, *, device: str, what: Mapping[str, Any]
+) -> LatencyTable:
+    """What was measured of the units as a table; raises ExportError when nothing was."""
+    if not work.entries:
+        first = next(iter(work.failed.values()))
+        raise ExportError(f"no operation of the space could be timed; the first said: {first}")
+    return LatencyTable(
         **what,
-        device=device or machine["cpu"],
+        device=device,
         protocol=building.protocol.model_dump(mode="json"),
         samples=building.samples,
         seed=building.seed,
@@ -136,13 +151,6 @@ def build_table(
         entries=tuple(Entry.parse(work.entries[unit.key]) for unit in units if unit.key in work.entries),
         failed=tuple({"operation": key, "reason": reason} for key, reason in sorted(work.failed.items())),
     )
-    if not table.entries:
-        first = next(iter(work.failed.values()))
-        raise ExportError(f"no operation of the space could be timed; the first said: {first}")
-    table = corrected(_with_networks(table, networks))
-    table.write(out)
-    work.path.unlink(missing_ok=True)
-    return table
 
 
 def _collected(
