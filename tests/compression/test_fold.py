@@ -160,6 +160,7 @@ def test_the_result_is_a_patch_and_the_pass_is_always_kept(context_of, tmp_path)
     net = randomised(residual(), seed=2).eval()
     done = Fold().apply(Model(net), context)
     assert {note.verdict for note in done.notes} <= {"folded", "left alone"}
+    assert done.notes[0].reason.endswith(" layers folded into others or taken out")
     assert not any(isinstance(m, nn.BatchNorm2d) for m in done.module.modules())
     assert sum(p.numel() for p in done.module.parameters()) <= sum(p.numel() for p in net.parameters())
     save_weights(done.module, tmp_path / "w.safetensors")

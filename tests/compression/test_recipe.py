@@ -485,3 +485,9 @@ def test_a_noisy_latency_counts_as_its_slow_end_against_a_goal() -> None:
     assert (met.value, met.met, missed.met) == (3.0, True, False)
     (unknown,) = goals_of(Bounds(latency_ms=4), {"latency_ms": None})
     assert (unknown.value, unknown.met) == (None, False)
+
+
+def test_two_passes_that_make_a_file_are_an_illegal_order() -> None:
+    with pytest.raises(ConfigurationError, match="quantize_weights makes a file of the network, and quantize before"):
+        Recipe.parse({"passes": ["quantize", "quantize_weights"]})
+    assert len(Recipe.parse({"passes": ["fold", "quantize", "entropy_code"]}).passes) == 3

@@ -44,7 +44,9 @@ class Fold(Pass):
                 f"{plan[0].layer}: {plan[0].refused}" if plan else "no batch normalisation, dropout or unused layer"
             )
             raise CompressionError(f"nothing can be folded ({reason})")
-        notes = [
+        done = sum(not fold.refused for fold in plan)
+        notes = [Note("fold", "", "folded", f"{done} of {len(plan)} layers folded into others or taken out")]
+        notes += [
             Note("fold", fold.layer, "left alone" if fold.refused else "folded", fold.refused or fold.why)
             for fold in plan
         ]

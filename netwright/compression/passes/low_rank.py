@@ -117,6 +117,7 @@ class LowRank(Pass):
             notes.append(Note("low_rank", plan.path, "factorized", reason))
         if not done:
             raise CompressionError(f"no layer gets smaller by factors ({_reasons(notes)})")
+        notes.insert(0, Note("low_rank", "", "factorized", f"{done} of {len(plans)} layers factorized"))
         held = model.with_module(module).forms
         module = context.fine_tune(module, purpose="low_rank", epochs=self.epochs, distill=self.distill, forms=held)
         return model.with_module(module, notes)
