@@ -37,6 +37,9 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     ways = {
         "ternary, rounded": _stored(Binarize(values="ternary", epochs=0).apply(model, context), context, edges),
         "ternary, trained": _stored(Binarize(values="ternary").apply(model, context), context, edges),
+        "ternary, two sizes, trained": _stored(
+            Binarize(values="ternary", two_sided=True).apply(model, context), context, edges
+        ),
         "binary, rounded": _stored(Binarize(epochs=0).apply(model, context), context, edges),
         "binary, trained": _stored(Binarize().apply(model, context), context, edges),
         "binary, trained, first and last layer too": _stored(Binarize(edges=True).apply(model, context), context, ()),
