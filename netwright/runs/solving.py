@@ -59,9 +59,8 @@ def strategy_of(recipe: Recipe) -> Strategy:
 
 def sensitivities(run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000) -> list[Bearing]:
     """What each layer group bears, from the record where it was measured before."""
-    asked = recipe.model_dump(
-        mode="json", include={"passes", "open"}
-    )  # neither bounds nor training change what is read
+    # neither bounds nor training change what is read
+    asked = recipe.model_dump(mode="json", include={"passes", "open"})
     key = content_hash({"key": _key(bench, asked), "samples": samples})
     known = run.record.fact("sensitivity")
     if known and known["key"] == key:
