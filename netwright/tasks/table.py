@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import lzma
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +14,7 @@ import numpy as np
 from netwright.core.errors import DataError, suggestion
 from netwright.tasks.data import AnyArray, Pair
 
-OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+OPENERS: Mapping[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
 
 
 def is_table(path: Path) -> bool:
@@ -62,7 +62,7 @@ def _text(path: Path) -> IO[str]:
     opener = OPENERS.get(path.suffix.lower())
     if opener is None:
         return path.open(newline="", encoding="utf-8-sig")
-    return opener(path, "rt", newline="", encoding="utf-8-sig")  # type: ignore[no-any-return,operator]
+    return opener(path, "rt", newline="", encoding="utf-8-sig")
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
