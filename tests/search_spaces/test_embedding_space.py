@@ -25,15 +25,16 @@ def numbers(*rows: list[int]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32)[:, :, None]
 
 
-def test_the_mean_of_the_vectors_is_what_a_linear_layer_reads() -> None:
+def test_the_mean_of_the_words_without_filling_is_what_a_linear_layer_reads() -> None:
     model = space({"kind": "embedding", "widths": [16], "dropouts": [0.0]}).build(
         {"width": 16, "dropout": 0.0}, TEXT, seed=1
     )
     (table,) = (m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding))
     (linear,) = (m for m in model.modules() if isinstance(m, torch.nn.Linear))
     text = [0, 0, 0, 0, 0, 7, 7, 3, 29]
-    expected = linear((2 * table[7] + table[3] + table[29]) / 9)
+    expected = linear((2 * table[7] + table[3] + table[29]) / 4)
     torch.testing.assert_close(model(numbers(text))[0], expected)
+    torch.testing.assert_close(model(numbers([0] * 9))[0], linear.bias)
     assert not table[0].any()
     model(numbers(text)).square().sum().backward()
     assert table.grad is not None

@@ -14,7 +14,9 @@ from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.operation import Size
 from netwright.search_spaces.operations.dropout import Dropout
 from netwright.search_spaces.operations.embedding import Embedding
-from netwright.search_spaces.sequences import Mode, head
+from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.operations.node_summary import NodeSummary
+from netwright.search_spaces.sequences import Mode, head, per_step
 from netwright.search_spaces.space import SearchSpace
 
 
@@ -29,9 +31,9 @@ class Plan:
 class TokenVectors(SearchSpace):
     """A learned vector for each word or sign of a text: put it under a space for sequences by `stack`.
 
-    `{kind: stack, parts: [embedding, recurrent]}` searches both together. By itself it is the mean of a text's
-    vectors and a linear layer, which is a strong and very fast baseline (Joulin et al., 2017). The task says how many
-    words there are.
+    `{kind: stack, parts: [embedding, recurrent]}` searches both together. By itself it is the mean of the vectors of a
+    text's words, filling left out, and a linear layer: a strong and very fast baseline (Joulin et al., 2017). The task
+    says how many words there are.
     """
 
     example_inputs: ClassVar[tuple[Shapes, ...]] = (
@@ -57,4 +59,8 @@ class TokenVectors(SearchSpace):
             )
         look_up = Embedding(tokens=shapes.tokens, features=plan.width)
         x = net.chain(net.input, look_up, Dropout(probability=plan.dropout))
+        if self.summary in ("mean", "max") and not per_step(shapes):
+            with net.scope("head"):
+                words = net.add(NodeSummary(mode=self.summary), x, net.input)  # 0 is what fills a text up
+                return net.add(Linear(features=shapes.classes), words)
         return head(x, net=net, shapes=shapes, summary=self.summary, dropout=0.0)
