@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -69,10 +70,8 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     announce(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    try:
+    with suppress(KeyboardInterrupt), closing(listening):
         uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -84,6 +84,12 @@ def layout(*, height: int = 420, **more: Any) -> dict[str, Any]:
     }
 
 
+def whole_ticks(largest: int, *, most: int) -> dict[str, Any]:
+    """Ticks for an axis of whole numbers; on a short one plotly alone would print the same number twice."""
+    step = {"tick0": 0, "dtick": max(1, -(-largest // most))} if largest <= 2 * most else {}
+    return {"tickformat": "d", **step}
+
+
 def stacked(count: int, *, gap: float = 0.06) -> list[list[float]]:
     """The vertical domains of `count` plots above each other, the first on top."""
     height = (1 - gap * (count - 1)) / count

@@ -15,6 +15,7 @@ import pytest
 from conftest import Watch
 from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run
 
+from netwright.core.records import TrialState
 from netwright.dashboards.app import create_app
 from netwright.dashboards.payload import page_data
 from netwright.dashboards.report import write_report
@@ -359,5 +360,51 @@ def test_live_page_opens_at_a_trial_and_says_when_the_server_is_gone(chromium: A
         page.wait_for_selector("#trial:not([hidden]) svg")
         assert "Trial 27" in page.locator("#trial").inner_text()
     page.wait_for_selector("#problem:not([hidden])", timeout=15_000)
-    assert "not up to date" in page.locator("#problem").inner_text()
+    problem = page.locator("#problem").inner_text()
+    assert "not up to date: the dashboard does not answer; see whether netwright dashboard still runs" in problem
+    context.close()
+
+
+def test_news_takes_neither_the_focus_nor_the_place_in_a_table_nor_what_was_chosen(chromium: Any) -> None:
+    run = Running(searching_run(14))
+    context = chromium.new_context(viewport={"width": 500, "height": 900})
+    with served(run) as address:
+        watch = Watch(context.new_page())
+        page = watch.page
+        page.goto(address)
+        page.wait_for_selector("#front .plot[data-drawn]")
+        page.get_by_label("Value of the limit").fill("90")
+        page.get_by_role("button", name="Add limit").click()
+        page.locator("#trials tbody a").nth(2).focus()
+        page.evaluate("document.querySelector('#trials .scroll').scrollLeft = 60")
+        run.view = replace(full_run(), sequence=30)
+        page.evaluate("nw.ask('api/run').then(nw.apply)")  # everything, as to one who is too far behind
+        page.wait_for_selector("#trials tbody tr:nth-child(30)", timeout=20_000)
+        assert page.evaluate("document.activeElement.getAttribute('href')") == "#trial=2"
+        assert page.evaluate("document.querySelector('#trials .scroll').scrollLeft") == 60
+        assert page.locator("#front .chip").inner_text().startswith("accuracy ≥")
+        page.get_by_label("Value of the limit").fill("7")
+        page.locator("#trials th button").first.focus()
+        run.view = replace(run.view, trials=full_run().trials[:20], sequence=50)
+        page.wait_for_selector("#trials tbody tr:nth-child(21)", state="detached", timeout=20_000)
+        assert page.evaluate("document.activeElement.closest('th') !== null")
+        assert page.get_by_label("Value of the limit").input_value() == "7"
+        assert watch.complaints == []
+    context.close()
+
+
+def test_an_open_trial_is_shown_as_it_is_now(chromium: Any) -> None:
+    number = next(t.number for t in full_run().trials if t.state == "running")
+    run = Running(full_run())
+    context = chromium.new_context()
+    with served(run) as address:
+        page = context.new_page()
+        page.goto(f"{address}#trial={number}")
+        page.wait_for_selector("#trial [data-state=running]")
+        ended = [replace(t, state=TrialState.DONE) if t.number == number else t for t in full_run().trials]
+        run.view = replace(full_run(), trials=ended, sequence=31)
+        page.wait_for_selector("#trial [data-state=done]", timeout=20_000)
+        page.locator("#trials tbody a").first.focus()
+        page.wait_for_timeout(2_500)
+        assert page.evaluate("document.activeElement.matches('#trials a')"), "an open trial does not draw the focus"
     context.close()

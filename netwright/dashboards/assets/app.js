@@ -90,7 +90,7 @@ nw.panel = (name) => nw.page.panels.find((panel) => panel.name === name);
 // run never takes away what a person is typing or choosing.
 nw.frame = (panel, state, redraw) => {
   const explored = nw.explores(panel);
-  const shape = JSON.stringify([Boolean(panel.figure), explored && [Object.keys(panel.figure.layout.meta.axes), nw.groups(panel)]]);
+  const shape = JSON.stringify([Boolean(panel.figure), explored && Object.keys(panel.figure.layout.meta.axes)]);
   const section = document.getElementById(panel.name);
   if (state.parts?.shape === shape && section.firstChild) return state.parts;
   const [lead, drawing, twin] = [nw.el("p", { class: "lead" }), nw.el("div"), nw.el("div")];
@@ -119,12 +119,23 @@ nw.showPanel = (panel) => {
   parts.tools?.refresh();
   if (parts.drawn !== panel.drawing) parts.drawing.replaceChildren(...[panel.drawing && nw.svg(panel.drawing)].filter(Boolean));
   parts.drawn = panel.drawing;
-  const table = nw.table(panel, state);
-  const open = parts.twin.querySelector("details")?.open ?? panel.table_open;
-  const plain = !panel.figure && (!panel.drawing || panel.table_open);
-  parts.twin.replaceChildren(plain ? table
-    : nw.el("details", { open }, nw.el("summary", {}, `Table: ${nw.count(nw.explored(panel, state).length, "row")}`), table));
+  nw.showTable(panel, state, parts);
   if (state.box?.near) state.box.drawNow();
+};
+
+// The table stands alone, or folded away below a plot. It is made anew only when its columns are other ones.
+nw.showTable = (panel, state, parts) => {
+  const plain = !panel.figure && (!panel.drawing || panel.table_open);
+  const columns = JSON.stringify([plain, panel.columns]);
+  if (parts.columns !== columns) {
+    const typing = document.activeElement.type === "search" && parts.twin.contains(document.activeElement);
+    const open = parts.twin.querySelector("details")?.open ?? panel.table_open;
+    Object.assign(parts, { columns, table: nw.table(panel, state), summary: nw.el("summary") });
+    parts.twin.replaceChildren(plain ? parts.table.node : nw.el("details", { open }, parts.summary, parts.table.node));
+    if (typing) parts.twin.querySelector("input[type=search]").focus();
+  }
+  parts.summary.textContent = `Table: ${nw.count(nw.explored(panel, state).length, "row")}`;
+  parts.table.fill();
 };
 
 nw.showAll = () => {
@@ -137,12 +148,14 @@ nw.showAll = () => {
 
 // Take over what the server says is new; the rest of the page is left as it is.
 nw.apply = (news) => {
-  if (news.full) {
+  if (!nw.page) {
     nw.page = news;
-    nw.states = {};
     nw.showAll();
     return;
   }
+  // What a page that was left alone for long is sent is everything; the panels, and what was chosen in them, stay.
+  if (news.full) news.panels = Object.fromEntries(news.panels.map((panel) =>
+    [panel.name, { ...panel, set: [...panel.rows.entries()], length: panel.rows.length, rows: nw.panel(panel.name).rows }]));
   const changed = Object.entries(news.panels);
   const before = JSON.stringify([nw.page.run, nw.page.answer, nw.page.cards]);
   for (const key of ["sequence", "run", "answer", "cards"]) if (key in news) nw.page[key] = news[key];
@@ -155,38 +168,50 @@ nw.apply = (news) => {
       panel.rows.length = Math.min(panel.rows.length, length);
       for (const [place, row] of set) panel.rows[place] = row;
     }
-    const focused = document.getElementById(name).contains(document.activeElement) && document.activeElement.type === "search";
     nw.showPanel(panel);
-    if (focused) document.getElementById(name).querySelector("input[type=search]")?.focus();
   }
   nw.showAbsent();
+  nw.refreshTrial();
 };
 
 nw.problem = (text) => {
   const box = document.getElementById("problem");
+  if (box.dataset.text === text) return;
+  box.dataset.text = text;
   box.hidden = !text;
-  box.textContent = text;
+  box.replaceChildren(...nw.marked(text));
+};
+
+// What the server answers; an error says whether there was an answer at all.
+nw.ask = async (path) => {
+  let answer;
+  try {
+    answer = await fetch(path);
+  } catch {
+    throw new Error("the dashboard does not answer; see whether `netwright dashboard` still runs");
+  }
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error || answer.statusText);
+  return body;
 };
 
 nw.follow = async () => {
   if (!document.hidden) {
     try {
-      const answer = await fetch(`api/run${nw.page ? `?since=${nw.page.sequence}` : ""}`);
-      const body = await answer.json();
-      if (!answer.ok) throw new Error(body.error || answer.statusText);
+      const news = await nw.ask(`api/run${nw.page ? `?since=${nw.page.sequence}` : ""}`);
       const first = !nw.page;
-      nw.apply(body);
+      nw.apply(news);
       nw.problem("");
       if (first) nw.showTrial();
     } catch (error) {
-      nw.problem(`What you see is not up to date: ${error.message}. Trying again every few seconds; is the dashboard still running?`);
+      nw.problem(`What you see is not up to date: ${error.message}. This page tries again every few seconds.`);
     }
   }
   setTimeout(nw.follow, nw.POLL_MS);
 };
 
-addEventListener("hashchange", nw.showTrial);
-addEventListener("popstate", nw.showTrial);
+addEventListener("hashchange", () => nw.showTrial());
+addEventListener("popstate", () => nw.showTrial());
 addEventListener("keydown", (event) => { if (event.key === "Escape" && !document.getElementById("trial").hidden) nw.closeTrial(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => nw.redrawAll());
 // Paper is white: every plot is drawn for it, and for the screen again afterwards.

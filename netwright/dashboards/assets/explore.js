@@ -82,12 +82,14 @@ nw.limitForm = (panel, state, again) => {
 // The tools above the plot: `node` stays as it is while a run goes on, `refresh` brings limits and counts up to date.
 nw.explorer = (panel, state, redraw) => {
   const again = () => { state.page = 0; redraw(); };
-  const boxes = nw.groups(panel).map((group) => nw.el("label", {}, nw.el("input", { type: "checkbox", "data-group": group,
+  const boxOf = (group) => nw.el("label", {}, nw.el("input", { type: "checkbox", "data-group": group,
     onchange: (event) => {
       state.hidden ??= new Set();
       state.hidden[event.target.checked ? "delete" : "add"](group);
       again();
-    } }), ` ${group}`));
+    } }), ` ${group}`);
+  const boxes = new Map();
+  const legend = nw.el("fieldset", {}, nw.el("legend", {}, "Show"));
   const form = nw.limitForm(panel, state, again);
   const chips = nw.el("span", { class: "chips" });
   const drop = (limit) => { state.limits = state.limits.filter((one) => one !== limit); again(); form.querySelector("input").focus(); };
@@ -98,8 +100,16 @@ nw.explorer = (panel, state, redraw) => {
   const node = nw.el("div", { class: "axes explorer" },
     Object.keys(panel.figure.layout.meta.axes).length > 2
       ? [nw.axisTools(panel, state, "x", "Across", again), nw.axisTools(panel, state, "y", "Up", again)] : null,
-    boxes.length > 1 ? nw.el("fieldset", {}, nw.el("legend", {}, "Show"), boxes) : null, form, chips);
+    legend, form, chips);
   const refresh = () => {
+    const present = nw.groups(panel);
+    let next = null;
+    for (const group of [...present].reverse()) {
+      if (!boxes.has(group)) boxes.set(group, legend.insertBefore(boxOf(group), next));
+      next = boxes.get(group);
+    }
+    for (const [group, box] of boxes) box.hidden = !present.includes(group);
+    legend.hidden = present.length < 2;
     for (const box of node.querySelectorAll("[data-group]")) box.checked = !state.hidden?.has(box.dataset.group);
     const shown = nw.explored(panel, state).length;
     const count = state.limits?.length || state.hidden?.size

@@ -60,8 +60,10 @@ nw.order = (panel, state) => {
 };
 
 nw.fillTable = (panel, state, parts) => {
-  const { body, head, foot } = parts;
+  const { body, head, foot, filter } = parts;
   const rows = nw.order(panel, state);
+  const link = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  filter.hidden = panel.rows.length <= 12;
   const pages = Math.max(1, Math.ceil(rows.length / nw.PAGE));
   state.page = Math.min(state.page, pages - 1);
   const place = Object.fromEntries(panel.keys.map((key, index) => [key, index]));
@@ -69,6 +71,7 @@ nw.fillTable = (panel, state, parts) => {
     const get = (key) => (key in place && row[place[key]] !== undefined ? row[place[key]] : null);
     return nw.el("tr", {}, panel.columns.map((column) => nw.cell(column, get)));
   }));
+  if (link) body.querySelector(`a[href="${link}"]`)?.focus({ preventScroll: true });
   for (const [index, heading] of [...head.children].entries()) {
     const mine = panel.columns[index].key === state.sort;
     heading.setAttribute("aria-sort", mine ? (state.down ? "descending" : "ascending") : "none");
@@ -79,7 +82,9 @@ nw.fillTable = (panel, state, parts) => {
     onclick: () => { state.page += by; nw.fillTable(panel, state, parts); },
   }, label);
   const shown = `${nw.count(rows.length, "row")}, page ${state.page + 1} of ${pages}`;
+  const pressed = [...foot.children].indexOf(document.activeElement);
   foot.replaceChildren(...(pages > 1 || state.filter ? [step(-1, "Previous"), nw.el("span", {}, shown), step(1, "Next")] : []));
+  if (pressed >= 0) foot.children[pressed]?.focus({ preventScroll: true });
 };
 
 // The rows as they are filtered and sorted now, with every key, as a file.
@@ -97,7 +102,8 @@ nw.download = (panel, state) => {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 };
 
-// The table of a panel; `state` (sorting, page, filter) outlives a redrawing.
+// The table of a panel; `state` (sorting, page, filter) outlives it, and `fill` brings its rows up to date: where a
+// person has scrolled to in it, and what has the focus, stay.
 nw.table = (panel, state) => {
   const body = nw.el("tbody");
   const foot = nw.el("div", { class: "pages" });
@@ -112,16 +118,15 @@ nw.table = (panel, state) => {
     const name = nw.el("button", { type: "button", onclick: turn }, column.label + unit);
     return nw.el("th", { scope: "col", class: nw.NUMERIC.has(column.kind) ? "numeric" : null }, name);
   }));
-  const parts = { body, head, foot };
   const filter = nw.el("input", {
     type: "search", placeholder: "Filter rows", "aria-label": `Filter the rows of ${panel.title}`, value: state.filter,
     oninput: () => { state.filter = filter.value; state.page = 0; nw.fillTable(panel, state, parts); },
   });
-  nw.fillTable(panel, state, parts);
-  return nw.el("div", { class: "table" },
-    panel.rows.length > 12 ? filter : null,
+  const parts = { body, head, foot, filter };
+  const node = nw.el("div", { class: "table" }, filter,
     nw.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${panel.title}: table` },
       nw.el("table", {}, nw.el("thead", {}, head), body)),
     nw.el("div", { class: "tools" }, foot,
       nw.el("button", { type: "button", class: "csv", onclick: () => nw.download(panel, state) }, "Download CSV")));
+  return { node, fill: () => nw.fillTable(panel, state, parts) };
 };

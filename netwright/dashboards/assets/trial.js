@@ -26,12 +26,7 @@ nw.trialNumber = () => {
 };
 
 nw.details = async (number) => {
-  if (nw.live) {
-    const answer = await fetch(`api/trials/${number}`);
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error || answer.statusText);
-    return body;
-  }
+  if (nw.live) return nw.ask(`api/trials/${number}`);
   const known = nw.page.details[number];
   if (known) return known;
   const panel = nw.page.panels.find((p) => p.keys.includes("number") && p.keys.includes("state"));
@@ -101,8 +96,20 @@ nw.closeTrial = () => {
   nw.showTrial();
 };
 
+// The rows of the open trials in the table of all: what changes there has changed for the trial.
+nw.openRows = () => {
+  const open = nw.comparedNumbers() || [nw.trialNumber()];
+  const { keys, rows } = nw.panel("trials");
+  return JSON.stringify(rows.filter((row) => open.includes(row[keys.indexOf("number")])));
+};
+
+// An open trial that still runs is shown as it is now.
+nw.refreshTrial = () => {
+  if (!document.getElementById("trial").hidden && nw.openRows() !== nw.told) nw.showTrial({ opened: false });
+};
+
 // Show the trial, or the two, that the address names, or close the panel when it names none.
-nw.showTrial = async () => {
+nw.showTrial = async ({ opened = true } = {}) => {
   const box = document.getElementById("trial");
   const pair = nw.comparedNumbers();
   const number = nw.trialNumber();
@@ -112,6 +119,7 @@ nw.showTrial = async () => {
   }
   if (box.hidden) nw.before = document.activeElement;
   const asked = location.hash;
+  nw.told = nw.openRows();
   const title = pair ? `Trials ${pair[0]} and ${pair[1]}` : `Trial ${number}`;
   const close = nw.el("button", { type: "button", class: "close", "aria-label": "Close", onclick: nw.closeTrial }, "×");
   const head = nw.el("div", { class: "head" }, nw.el("h2", { id: "trial-title" }, title), close);
@@ -122,9 +130,10 @@ nw.showTrial = async () => {
     content = [nw.el("p", { class: "empty" }, error.message)];
   }
   if (location.hash !== asked) return;
+  const focused = box.contains(document.activeElement);
   box.replaceChildren(head, ...content);
   box.hidden = false;
   box.classList.toggle("pair", Boolean(pair));
-  nw.makeRoom(!pair);
-  box.focus({ preventScroll: true });
+  if (opened) nw.makeRoom(!pair);
+  if (opened || focused) box.focus({ preventScroll: true });
 };

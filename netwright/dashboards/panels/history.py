@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from netwright.analysis.front import reference_point
 from netwright.analysis.history import history, turning_points
-from netwright.dashboards.figures import CYCLE, layout, scatter, stacked
+from netwright.dashboards.figures import CYCLE, layout, scatter, stacked, whole_ticks
 from netwright.dashboards.labels import Column, axis, column, hover, rounded, value_text
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
@@ -55,13 +55,8 @@ class History(Panel):
             }
             for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
         }
-        # Whole numbers on a short axis: plotly would print the same one twice.
-        largest = max(row["front_size"] for row in rows)
-        axes[f"yaxis{_numbers(len(keys))[-1] or ''}"] |= {
-            "tick0": 0,
-            "dtick": max(1, -(-largest // 4)),
-            "tickformat": "d",
-        }
+        last = _numbers(len(keys))[-1] or ""
+        axes[f"yaxis{last}"] |= whole_ticks(max(row["front_size"] for row in rows), most=4)
         data = [
             scatter(
                 rows,
@@ -76,7 +71,8 @@ class History(Panel):
             )
             for position, (i, key) in enumerate(zip(_numbers(len(keys)), keys, strict=True))
         ]
-        across = {"title": {"text": "trial"}, "anchor": f"y{_numbers(len(keys))[-1] or ''}", "tickformat": "d"}
+        ticks = whole_ticks(max(row["number"] for row in rows), most=10)
+        across = {"title": {"text": "trial"}, "anchor": f"y{last}", **ticks}
         return {"data": data, "layout": layout(height=90 + 130 * len(keys), xaxis=across, **axes)}
 
 

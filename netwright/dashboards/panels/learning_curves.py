@@ -9,7 +9,7 @@ import numpy as np
 
 from netwright.analysis.front import pareto_front
 from netwright.core.records import Trial
-from netwright.dashboards.figures import BLUE, GREY, VERMILLION, layout, scatter
+from netwright.dashboards.figures import BLUE, GREY, VERMILLION, layout, scatter, whole_ticks
 from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
@@ -80,12 +80,11 @@ class LearningCurves(Panel):
                     mode="lines+markers" if group != "all trials" else "lines",
                     line=_LINES[group] | ({"dash": "dot"} if name in CROWD and CROWD[name] != 50 else {}),
                     marker={"size": 4},
-                    opacity=0.55 if group == "front" else 1,
                     hovertemplate=f"epoch %{{x}}<br>{hover(key, 'y')}<extra>{plain(name)}</extra>",
                 )
             )
             legend.add(group)
-        across = {**axis("epoch"), "rangemode": "tozero"}
+        across = {**axis("epoch"), **whole_ticks(max(row["epoch"] for row in rows), most=10), "rangemode": "tozero"}
         return {"data": data, "layout": layout(xaxis=across, yaxis=axis(key, units=view.units))}
 
 
