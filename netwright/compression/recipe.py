@@ -41,6 +41,7 @@ from netwright.core.errors import (
     NetwrightError,
 )
 from netwright.core.files import content_hash
+from netwright.core.identity import identity_of
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event
 from netwright.tasks.settings import Distillation, Training
@@ -355,7 +356,7 @@ class _Engine:
                 "model": model_identity(start),
                 "original": model_identity(self.input),
                 "data": context.task.data().fingerprint,
-                "task": spec_of(context.task),
+                "task": identity_of(context.task),
                 "seed": context.seed,
                 "training": context.training.model_dump(mode="json"),
                 "distillation": context.distillation.model_dump(mode="json"),

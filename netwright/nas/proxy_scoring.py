@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from netwright.core.cost import Cost
 from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash, write_atomic
-from netwright.core.plugins import name_of, spec_of
+from netwright.core.identity import identity_of
+from netwright.core.plugins import name_of
 from netwright.core.records import Decisions, Measurement, Objective, Trial, TrialState
 from netwright.core.shapes import Shapes
 from netwright.evaluation.mixture import MixtureRule, mixture
@@ -133,7 +134,7 @@ def _scores_in(path: Path) -> _Scores:
 def _file(space: SearchSpace, proxies: Sequence[Proxy], context: SearchContext | None, batch_size: int) -> Path:
     assert context is not None
     data = context.task.data().fingerprint
-    facts: list[object] = [spec_of(space), [spec_of(proxy) for proxy in proxies], context.seed, batch_size, data]
+    facts: list[object] = [identity_of(space), identity_of(proxies), context.seed, batch_size, data]
     return context.folder / f"proxies-{content_hash(facts)[:12]}.json"
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from netwright.core.files import content_hash
-from netwright.core.plugins import spec_of
+from netwright.core.identity import identity_of
 from netwright.core.records import Decisions
 from netwright.core.seeds import derive_seed, generator
 from netwright.core.shapes import Shapes
@@ -166,9 +166,9 @@ class _Trainer:
         self.rows: list[dict[str, float]] = []
         self.optimizer = self._new_optimizer()
         self.identity = {
-            "space": content_hash(spec_of(space)),
+            "space": content_hash(identity_of(space)),
             "data": task.data().fingerprint,
-            "supernet": content_hash(training.model_dump(mode="json")),
+            "supernet": content_hash(identity_of(training)),
             "seed": str(seed),
             "device": device,
         }

@@ -21,6 +21,7 @@ from netwright.evaluation.subject import Subject
 from netwright.runs.noise import interval_of_mean
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
+from netwright.tasks.settings import Training
 
 Interval = tuple[float, float, float]
 """Mean, low and high."""
@@ -73,7 +74,8 @@ def raced(run: OpenRun, *, listener: Listener = silent) -> Mapping[str, Any]:
         "front": sorted(trial.number for trial in front),
     }
     stored = run.record.fact("race")
-    if stored and {name: stored.get(name) for name in facts} == facts:
+    # a race run before a setting existed was trained with its default
+    if stored and {name: stored.get(name) for name in facts} | {"training": _in_full(stored["training"])} == facts:
         return dict(stored)
     racers = [Racer(trial) for trial in front]
     for seed in range(spec.winner.seeds):
@@ -85,6 +87,10 @@ def raced(run: OpenRun, *, listener: Listener = silent) -> Mapping[str, Any]:
     result["winner"] = best_of(racers, spec).trial.number
     run.record.set_fact("race", result)
     return result
+
+
+def _in_full(training: Mapping[str, Any]) -> dict[str, Any]:
+    return {**Training().model_dump(mode="json"), **training}
 
 
 def dropped(racers: Sequence[Racer], objectives: Sequence[Objective], *, seeds: int) -> list[Racer]:

@@ -58,19 +58,27 @@ def save_state(path: Path, state: TrainingState) -> None:
     write_atomic(path, save(tensors, metadata={"netwright": canonical_json(facts)}))
 
 
-def load_state(path: Path, *, identity: Mapping[str, str], defaults: Mapping[str, str] | None = None) -> TrainingState:
+def load_state(
+    path: Path,
+    *,
+    identity: Mapping[str, str],
+    defaults: Mapping[str, str] | None = None,
+    older: Mapping[str, str] | None = None,
+) -> TrainingState:
     """The state in a file; raises CheckpointError when it is damaged or of another training.
 
-    What the file's identity does not name counts as in `defaults`: it is older than that setting.
+    What the file's identity does not name counts as in `defaults`: it is older than that setting. `older` is the
+    same identity as an earlier version wrote it.
     """
     tensors, facts = _read(path)
     if facts.get("format") != FORMAT:
         raise _damaged(path, f"it is not a training checkpoint of the format {FORMAT}")
     if facts.get("digest") != digest_of(tensors):
         raise _damaged(path, "its content does not match its checksum")
-    stored = {**(defaults or {}), **facts["identity"]}
     model = _group(tensors, "model.")
-    different = {key for key in stored.keys() | identity.keys() if stored.get(key) != identity.get(key)}
+    different = _differing(facts["identity"], identity, defaults or {})
+    if older is not None and "task" in facts["identity"]:
+        different = _differing(facts["identity"], older, defaults or {})
     if identity.get("start") == digest_of(model):
         # The caller kept the model of the training that stopped here, instead of making it anew.
         different.discard("start")
@@ -80,13 +88,19 @@ def load_state(path: Path, *, identity: Mapping[str, str], defaults: Mapping[str
             "give another path, or delete the file to start afresh"
         )
     return TrainingState(
-        identity=stored,
+        identity={**identity, **{name: v for name, v in facts["identity"].items() if name == "start"}},
         model=model,
         optimizer=_by_number(_group(tensors, "optimizer.")),
         generators=_group(tensors, "generator."),
         hooks=_group(tensors, "hook."),
         rows=facts["rows"],
     )
+
+
+def _differing(stored: Mapping[str, str], wanted: Mapping[str, str], defaults: Mapping[str, str]) -> set[str]:
+    """The names whose values differ; what is not stored has its default."""
+    known = {**{name: value for name, value in defaults.items() if name in wanted}, **stored}
+    return {name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name)}
 
 
 def stored_rows(path: Path) -> list[dict[str, float]]:

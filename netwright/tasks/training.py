@@ -17,7 +17,8 @@ from torch import nn
 
 from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError, SpaceError
-from netwright.core.files import content_hash
+from netwright.core.files import canonical_json, content_hash
+from netwright.core.identity import default_values, identity_of
 from netwright.core.plugins import name_of
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
@@ -236,7 +237,8 @@ class _Trainer:
         """Go on from a checkpoint if there is one."""
         if not path.exists():
             return
-        state = load_state(path, identity=self.identity, defaults=_facts(Training()))
+        defaults = _facts(Training()) | _facts_of_task(self.task, defaults=True)
+        state = load_state(path, identity=self.identity, defaults=defaults, older=self._older_identity())
         self.identity = dict(state.identity)
         self.model.load_state_dict(state.model)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -354,16 +356,30 @@ class _Trainer:
             facts["hooks"] = content_hash([hook.identity() for hook in self.hooks])
         weights = self.model.state_dict()
         shapes = {name: [str(t.dtype), *t.shape] for name, t in weights.items()}
-        # Where the data lies does not matter, its fingerprint does: a moved run can go on.
-        settings = {name: v for name, v in self.task.model_dump().items() if not isinstance(v, Path)}
         return facts | {
             "seed": str(seed),
-            "task": content_hash([name_of(self.task), settings]),
+            **_facts_of_task(self.task),
             "data": fingerprint,
             "model": content_hash(shapes),
             "start": digest_of(weights),
             "device": self.place.type,
         }
+
+    def _older_identity(self) -> dict[str, str]:
+        """The identity as it was written while it had all settings of the task in one hash."""
+        settings = {name: v for name, v in self.task.model_dump().items() if not isinstance(v, Path)}
+        others = {name: v for name, v in self.identity.items() if not name.startswith("task.")}
+        return others | {"task": content_hash([name_of(self.task), settings])}
+
+
+def _facts_of_task(task: Task, *, defaults: bool = False) -> dict[str, str]:
+    """A task's settings by name, or their defaults, which an identity has that is older than the setting.
+
+    Where the data lies does not matter, its fingerprint does: a moved run can go on.
+    """
+    values = default_values(type(task)) if defaults else {name: getattr(task, name) for name in type(task).model_fields}
+    told = {f"task.{name}": canonical_json(identity_of(v)) for name, v in values.items() if not isinstance(v, Path)}
+    return told if defaults else {**told, "task.kind": name_of(task)}
 
 
 def _facts(training: Training) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netwright.core.errors import CheckpointError, ConfigurationError, DataError, ShapeError, SpaceError
+from netwright.core.files import content_hash
 from netwright.tasks.kinds.digits import Digits
 from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.kinds.regression import Regression
@@ -173,18 +175,43 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
             fit(model, task, training=training, seed=seed, checkpoint=path)
 
 
-def test_a_checkpoint_from_before_a_setting_existed_counts_as_made_with_its_default(tmp_path: Path) -> None:
-    path, older = tmp_path / "t.safetensors", tmp_path / "older.safetensors"
-    fit(small_cnn(), Digits(), training=SHORT, seed=3, checkpoint=path, on_epoch=lambda row: False)
+def rewritten(path: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> Path:
+    """A checkpoint with another identity, as an earlier version would have written it."""
     with safe_open(path, framework="pt") as stored:
         facts = json.loads(stored.metadata()["netwright"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 -- no mapping
-    del facts["identity"]["training.balanced"]
+    facts["identity"] = change(facts["identity"])
+    older = path.with_name("older.safetensors")
     save_file(tensors, older, metadata={"netwright": json.dumps(facts)})
+    return older
+
+
+def test_a_checkpoint_from_before_a_setting_existed_counts_as_made_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    fit(small_cnn(), Digits(), training=SHORT, seed=3, checkpoint=path, on_epoch=lambda row: False)
+    new = ("training.balanced", "task.shift")
+    older = rewritten(path, lambda identity: {name: v for name, v in identity.items() if name not in new})
     balanced = Training.parse({**SHORT.model_dump(), "balanced": True})
     with pytest.raises(CheckpointError, match=r"it differs in training\.balanced;"):
         fit(small_cnn(), Digits(), training=balanced, seed=3, checkpoint=older)
+    with pytest.raises(CheckpointError, match=r"it differs in task\.shift;"):
+        fit(small_cnn(), Digits(shift=1), training=SHORT, seed=3, checkpoint=older)
     assert len(fit(small_cnn(), Digits(), training=SHORT, seed=3, checkpoint=older).rows) == SHORT.epochs
+
+
+def test_a_checkpoint_that_has_the_settings_of_its_task_in_one_hash_is_gone_on_from(tmp_path: Path) -> None:
+    path, task = tmp_path / "t.safetensors", Digits()
+    fit(small_cnn(), task, training=SHORT, seed=3, checkpoint=path, on_epoch=lambda row: False)
+
+    def hashed(identity: dict[str, str]) -> dict[str, str]:
+        others = {name: value for name, value in identity.items() if not name.startswith("task.")}
+        return {**others, "task": content_hash(["digits", task.model_dump()])}
+
+    older = rewritten(path, hashed)
+    with pytest.raises(CheckpointError, match="it differs in task;"):
+        fit(small_cnn(), Digits(shift=1), training=SHORT, seed=3, checkpoint=older)
+    for _ in range(2):  # what is written when it goes on is read as well
+        assert len(fit(small_cnn(), task, training=SHORT, seed=3, checkpoint=older).rows) == SHORT.epochs
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "text", "empty"])

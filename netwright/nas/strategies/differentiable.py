@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr
 
 from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash, write_atomic
-from netwright.core.plugins import spec_of
+from netwright.core.identity import identity_of
 from netwright.core.records import Objective, Trial
 from netwright.nas.context import SearchContext
 from netwright.nas.evidence import draw_new, key_of, read
@@ -115,7 +115,7 @@ def _domains(space: SearchSpace) -> dict[str, Any]:
 
 def _found(strategy: Differentiable, space: SearchSpace, context: SearchContext) -> Strengths:
     """The strengths, from the run's folder or found now."""
-    facts = [spec_of(space), spec_of(strategy), context.seed, context.task.data().fingerprint]
+    facts = [identity_of(space), identity_of(strategy), context.seed, context.task.data().fingerprint]
     path = context.folder / f"differentiable-{content_hash(facts)[:12]}.json"
     if not path.is_file():
         from netwright.nas.differentiable_search import search_by_gradients

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from netwright.core.errors import SpaceError
 from netwright.core.files import canonical_json, content_hash, write_atomic
-from netwright.core.plugins import spec_of
+from netwright.core.identity import identity_of
 from netwright.core.records import Decisions, Measurement, Objective, Trial, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.context import SearchContext
@@ -76,7 +76,7 @@ class OneShot(Strategy):
 
     def folder(self, space: SearchSpace, context: SearchContext) -> Path:
         """Where the supernet and the scores of this search are kept."""
-        facts = [spec_of(space), spec_of(self), context.seed, context.task.data().fingerprint]
+        facts = [identity_of(space), identity_of(self), context.seed, context.task.data().fingerprint]
         return context.folder / f"one_shot-{content_hash(facts)[:12]}"
 
 
