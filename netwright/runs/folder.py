@@ -16,6 +16,8 @@ from netwright.core.errors import RunError
 from netwright.core.files import write_atomic
 
 FORMAT = 1
+REQUIRED = ("name", "seed", "task", "space", "objectives", "search", "winner")
+"""What every specification on disk has; readers of a run take it from there as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +100,16 @@ class RunFolder:
         """The specification as it was when the run began."""
         try:
             data = json.loads(self.specification.read_text(encoding="utf-8"))
-            version, specification = data["format"], data["specification"]
+            version, specification = int(data["format"]), dict(data["specification"])
+            missing = [name for name in REQUIRED if name not in specification]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self.specification} is damaged ({type(error).__name__}); restore it from a copy"
             ) from None
         if version > FORMAT:
             raise RunError(f"{self.path} was made by a newer netwright (format {version}, this one knows {FORMAT})")
-        assert isinstance(specification, dict)
+        if missing:
+            raise RunError(f"{self.specification} is damaged: {', '.join(missing)} missing; restore it from a copy")
         return specification
 
     def lock(self) -> RunLock:

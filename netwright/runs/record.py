@@ -84,8 +84,11 @@ class StudyRecord:
         self._path = path
         self._clock: Clock = clock or SystemClock()
         self._epoch = -1
+        begun = path.exists()
         self._engine = open_engine(path, read_only=read_only)
         try:
+            if begun and not sql.inspect(self._engine).has_table(trials.name):
+                raise RunError(f"{path} holds no study record: it is empty, or another file; restore it from a copy")
             if not read_only:
                 metadata.create_all(self._engine)
             with self._engine.connect() as connection:
@@ -102,7 +105,7 @@ class StudyRecord:
     def take_over(self) -> None:
         """Become the writer: an earlier driver that wakes up again can write no more."""
         with self._engine.begin() as connection:
-            epoch = int(_fact(connection, "epoch") or 0) + 1
+            epoch = int(self._fact(connection, "epoch") or 0) + 1
             _set_fact(connection, "epoch", epoch)
         self._epoch = epoch
 
@@ -110,9 +113,9 @@ class StudyRecord:
     def _change(self, name: str = "", **details: object) -> Iterator[tuple[sql.Connection, int]]:
         """One transaction with its sequence number; refused when another driver has taken over."""
         with self._engine.begin() as connection:
-            if int(_fact(connection, "epoch") or 0) != self._epoch:
+            if int(self._fact(connection, "epoch") or 0) != self._epoch:
                 raise RunError(f"{self._path}: another driver has taken over this run; this one stops")
-            sequence = int(_fact(connection, "sequence") or 0) + 1
+            sequence = int(self._fact(connection, "sequence") or 0) + 1
             _set_fact(connection, "sequence", sequence)
             if name:
                 row = {"sequence": sequence, "time": self._clock.now(), "name": name, "facts": canonical_json(details)}
@@ -174,26 +177,25 @@ class StudyRecord:
     def fact(self, name: str) -> Any:
         """A named fact, or None."""
         with self._engine.connect() as connection:
-            return _fact(connection, name)
+            return self._fact(connection, name)
 
     def all_trials(self) -> list[Trial]:
-        """Every trial, in the order in which they were asked for."""
+        """Every trial, in the order in which they were asked for; raises RunError for a row that was damaged."""
         with self._engine.connect() as connection:
-            found = connection.execute(measurements.select()).all()
-            rows = connection.execute(sql.select(trials.c.value).order_by(trials.c.number)).scalars().all()
+            measured = connection.execute(measurements.select()).all()
+            rows = connection.execute(sql.select(trials.c.number, trials.c.value).order_by(trials.c.number)).all()
+        for number, row in enumerate(rows):
+            if row.number != number:
+                raise RunError(f"{self._path} has lost trial {number}; restore it from a copy")
         by_trial: dict[int, dict[str, Any]] = {}
-        for row in found:
-            measured = Measurement(
-                metric=row.metric,
-                value=row.value,
-                unit=row.unit,
-                spread=row.spread,
-                reason=row.reason,
-                protocol=json.loads(row.protocol),
-            )
-            by_trial.setdefault(row.trial, {})[row.metric] = measured.to_json()
-        parsed = [json.loads(row) for row in rows]
-        return [Trial.from_json({**data, "measurements": by_trial.get(data["number"], {})}) for data in parsed]
+        for row in measured:
+            with self._whole(f"the measurement {row.metric!r} of trial {row.trial}"):
+                by_trial.setdefault(row.trial, {})[row.metric] = _measurement(row).to_json()
+        found = []
+        for row in rows:
+            with self._whole(f"trial {row.number}"):
+                found.append(Trial.from_json({**json.loads(row.value), "measurements": by_trial.get(row.number, {})}))
+        return found
 
     def attempts_of(self, number: int) -> list[dict[str, Any]]:
         """The attempts at a trial, oldest first."""
@@ -205,13 +207,31 @@ class StudyRecord:
         """The rows of the compression table, in order."""
         with self._engine.connect() as connection:
             query = sql.select(stages.c.value).order_by(stages.c.position)
-            return [json.loads(value) for value in connection.execute(query).scalars()]
+            with self._whole("the compression table"):
+                return [json.loads(value) for value in connection.execute(query).scalars()]
 
     def all_events(self) -> list[dict[str, Any]]:
         """Every event, in order."""
         with self._engine.connect() as connection:
             rows = connection.execute(events.select().order_by(events.c.sequence)).all()
-        return [{"sequence": r.sequence, "time": r.time, "name": r.name, **json.loads(r.facts)} for r in rows]
+        with self._whole("the table of events"):
+            return [{"sequence": r.sequence, "time": r.time, "name": r.name, **json.loads(r.facts)} for r in rows]
+
+    def _fact(self, connection: sql.Connection, name: str) -> Any:
+        value = connection.execute(sql.select(facts.c.value).where(facts.c.name == name)).scalar()
+        with self._whole(f"the fact {name!r}"):
+            return None if value is None else json.loads(value)
+
+    @contextmanager
+    def _whole(self, what: str) -> Iterator[None]:
+        """What cannot be read back as it was written is named, and where it lies."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise RunError(
+                f"{self._path}: {what} is damaged, or was written by a newer netwright ({why}); restore it from a copy"
+            ) from None
 
     def _add_attempt(self, connection: sql.Connection, number: int, attempt: int) -> None:
         values = {"trial": number, "attempt": attempt, "started": self._clock.now()}
@@ -228,9 +248,15 @@ def count_states(found: Sequence[Trial]) -> dict[str, int]:
     return {str(state): sum(trial.state == state for trial in found) for state in TrialState}
 
 
-def _fact(connection: sql.Connection, name: str) -> Any:
-    value = connection.execute(sql.select(facts.c.value).where(facts.c.name == name)).scalar()
-    return None if value is None else json.loads(value)
+def _measurement(row: sql.Row[Any]) -> Measurement:
+    return Measurement(
+        metric=row.metric,
+        value=row.value,
+        unit=row.unit,
+        spread=row.spread,
+        reason=row.reason,
+        protocol=json.loads(row.protocol),
+    )
 
 
 def _set_fact(connection: sql.Connection, name: str, value: object) -> None:
