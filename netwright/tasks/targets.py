@@ -102,6 +102,10 @@ class Targets:
 class ClassNumbers(Targets):
     """One class number [N] per sample, from 0."""
 
+    input_axes: ClassVar[tuple[int, ...]] = (2, 3, 4)
+    inputs_wanted: ClassVar[str] = (
+        "rows of values [N, values], sequences [N, time, features] or images [N, channels, height, width]"
+    )
     needs_settings: ClassVar[bool] = False
     one_class: ClassVar[bool] = True
 

@@ -43,7 +43,10 @@ def with_nan() -> AnyArray:
         ({"inputs": IMAGES[:0]}, "mine: the train part is empty"),
         ({"targets": LABELS[:0]}, "is empty"),
         ({"inputs": IMAGES[:11]}, "has 11 inputs and 12 targets"),
-        ({"inputs": IMAGES[:, 0, 0]}, re.escape("inputs of shape (12, 4); give images [N, channels")),
+        (
+            {"inputs": IMAGES[:, 0, 0, 0]},
+            re.escape("inputs of shape (12,); give rows of values [N, values], sequences"),
+        ),
         ({"inputs": np.zeros((12, 1, 0, 4))}, "hold no value"),
         ({"inputs": IMAGES.astype(complex)}, "of the type complex128; give numbers"),
         ({"inputs": IMAGES.astype(str)}, "of the type <U3; give numbers"),

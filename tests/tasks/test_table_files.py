@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from netwright.core.errors import DataError
-from netwright.tasks.table import read_table
+from netwright.tasks.table import read_rows
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_columns_may_be_separated_by_commas_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
     path = tmp_path / "table.csv"
     path.write_text("a,b,price\n1,2,3\n4,5,6\n".replace(",", mark))
-    inputs, targets = read_table(path)
-    assert inputs.tolist() == [[1, 2], [4, 5]]
-    assert targets.tolist() == [[3], [6]]
+    names, rows = read_rows(path)
+    assert names == ["a", "b", "price"]
+    assert rows.tolist() == [["1", "2", "3"], ["4", "5", "6"]]
 
 
 def test_a_table_without_names_is_refused_and_no_row_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("0.5,1e3,2\n1,2,3\n4,5,6\n")
     with pytest.raises(DataError, match="begins with a row of numbers; put a row of names above"):
-        read_table(path)
+        read_rows(path)

@@ -1,8 +1,10 @@
-"""The task of predicting real values from data of one's own: a .csv table or an .npz file."""
+"""The task of predicting real values from data of one's own: a table or an .npz file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,30 +12,35 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.records import Objective
-from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
+from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing, Split
 from netwright.tasks.images import channels_first
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
+from netwright.tasks.readers import arrays, tables
 from netwright.tasks.real_targets import RealValues
-from netwright.tasks.table import is_table, read_table
+from netwright.tasks.splitting import with_all_parts
+from netwright.tasks.table import is_table, numbers
+from netwright.tasks.tabular import read_table, told
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 
 
 class Regression(Task):
-    """Predict one or more real values from a .csv table or an .npz file; errors are in the units of the data.
+    """Predict one or more real values from a table or an .npz file; errors are in the units of the data.
 
-    A table has a first row of names; every column that is not a target is an input. The .npz file holds `x_train`
-    and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are rows [N, values], sequences
-    [N, time, features] or images with four axes, targets [N] or [N, values]. Networks learn the targets standardised
-    by the training samples; rmse, mae, R² and nmse_db are of the values themselves.
+    A .csv, .tsv or .parquet table has a first row of names; every column that is not a target is an input, and one of
+    texts an input for each of its values. Empty cells are filled with the mean of the training rows. The .npz file
+    holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are rows [N, values],
+    sequences [N, time, features] or images with four axes, targets [N] or [N, values]. Networks learn the targets
+    standardised by the training samples; rmse, mae, R² and nmse_db are of the values themselves.
     """
 
-    path: DataPath = Field(description=".csv table with a row of names, or .npz file")
+    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file")
     columns: tuple[str, ...] = Field(
         default=(), description="names of the target columns of a table; default: the last column"
     )
     ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
+    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
     judged_by: Literal["rmse", "mae", "r2", "nmse_db"] = Field(
         default="rmse", description="the score that models are judged by; nmse_db is error power over power in dB"
     )
@@ -62,6 +69,12 @@ class Regression(Task):
     def where(self) -> str:
         return str(self.path)
 
+    def reader(self) -> ModuleType:
+        return tables if is_table(self.path) else arrays
+
+    def remarks(self) -> tuple[str, ...]:
+        return told(self.data().reading)
+
     def targets(self) -> Targets:
         return RealValues(standardise=self.standardise)
 
@@ -74,12 +87,29 @@ class Regression(Task):
 
     def load(self) -> Arrays:
         if not self.path.is_file():
-            raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
+            raise DataError(f"{self.path} does not exist; give the path of a table or an .npz file")
         if is_table(self.path):
-            return Arrays(train=read_table(self.path, targets=self.columns, ignore=self.ignore))
-        if self.columns or self.ignore:
-            raise DataError(f"{self.path}: columns are named for a .csv table; an .npz file has none")
+            return read_table(
+                self.path,
+                targets=self.columns,
+                ignore=self.ignore,
+                split=self.split,
+                made=lambda columns: numbers(self.path, columns),
+                parted=self._parted,
+            )
+        if self.columns or self.ignore or self.split:
+            raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
         return read_arrays(self.path).with_inputs(self._arranged)
+
+    def _parted(self, splits: Mapping[str, Split]) -> Mapping[str, Split]:
+        return with_all_parts(
+            splits,
+            self.targets(),
+            names=(),
+            fractions={"validation": self.validation_fraction, "test": self.test_fraction},
+            seed=self.split_seed,
+            where=self.where(),
+        )
 
     def _arranged(self, inputs: AnyArray) -> AnyArray:
         if inputs.ndim == 1:

@@ -1,0 +1,126 @@
+"""The task of classifying the rows of a table of one's own, or rows of numbers from an .npz file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from netwright.core.errors import DataError
+from netwright.tasks.data import AnyArray, Arrays, Pair, Split
+from netwright.tasks.labels import numbered
+from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.readers import arrays, tables
+from netwright.tasks.readers.tables import MISSING
+from netwright.tasks.splitting import with_all_parts
+from netwright.tasks.table import is_table
+from netwright.tasks.tabular import read_table, told
+from netwright.tasks.task import Task
+
+
+class TableClassification(Task):
+    """Classify the rows of a .csv, .tsv or .parquet table, or rows of numbers from an .npz file.
+
+    A table has a first row of names; every column but the label is an input. A column of texts becomes an input for
+    each of its values; an empty cell of a column of numbers is filled with the mean of the training rows. The .npz
+    file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are [N, values].
+    """
+
+    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file")
+    label: str = Field(default="", description="name of the table's column of classes; default: the last column")
+    ignore: tuple[str, ...] = Field(default=(), description="names of columns that are no inputs, as an id")
+    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
+
+    @classmethod
+    def example_settings(cls, folder: Path) -> dict[str, Any]:
+        rng = np.random.default_rng(0)
+        lines = ["id,age,colour,length,kind"]
+        for place, age in enumerate(rng.normal(40, 9, 80)):
+            colour = "red" if age + rng.normal(0, 4) > 40 else "blue"
+            length = "" if place % 9 == 0 else f"{rng.normal(1 + place % 2, 0.3):.2f}"
+            lines.append(f"{place},{age:.1f},{colour},{length},{'odd' if place % 2 else 'even'}")
+        path = folder / "rows.csv"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        return {"path": str(path), "ignore": ["id"]}
+
+    def where(self) -> str:
+        return str(self.path)
+
+    def reader(self) -> ModuleType:
+        return tables if is_table(self.path) else arrays
+
+    def remarks(self) -> tuple[str, ...]:
+        return told(self.data().reading)
+
+    def load(self) -> Arrays:
+        if not self.path.is_file():
+            raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
+        if is_table(self.path):
+            return self._table()
+        if self.label or self.ignore or self.split:
+            raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
+        return numbered(read_arrays(self.path), where=self.where())
+
+    def _table(self) -> Arrays:
+        classes: tuple[str, ...] = ()
+
+        def parted(given: Mapping[str, Split]) -> Mapping[str, Split]:
+            nonlocal classes
+            pairs: dict[str, Pair] = {part: (one.inputs, one.targets) for part, one in given.items()}
+            texts = Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
+            made = numbered(texts, where=self.where())
+            found = {part: Split(*pair) for part, pair in made.parts().items()}
+            classes = self.targets().names(found, made.classes, self.where())
+            return with_all_parts(
+                found,
+                self.targets(),
+                names=classes,
+                fractions={"validation": self.validation_fraction, "test": self.test_fraction},
+                seed=self.split_seed,
+                where=self.where(),
+            )
+
+        found = read_table(
+            self.path,
+            targets=[self.label] if self.label else [],
+            ignore=self.ignore,
+            split=self.split,
+            made=self._labels,
+            parted=parted,
+        )
+        return Arrays(
+            train=found.train, validation=found.validation, test=found.test, classes=classes, reading=found.reading
+        )
+
+    def _labels(self, columns: Mapping[str, AnyArray]) -> AnyArray:
+        ((name, cells),) = columns.items()
+        many = len(np.unique(cells))
+        if many > 20 and many > len(cells) / 4:
+            raise DataError(
+                f"{self.path}: the column {name!r} has {many} different values in {len(cells)} rows, which are hardly "
+                "classes; name the column of classes by `label`, or take the task regression"
+            )
+        empty = np.flatnonzero([cell.lower() in MISSING for cell in cells.tolist()])
+        if len(empty):
+            raise DataError(f"{self.path}, row {empty[0] + 2}: the column {name!r} is empty; give every row a class")
+        return cells

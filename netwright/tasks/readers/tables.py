@@ -1,0 +1,48 @@
+"""Reading rows of a table: numbers as they are, texts as one input for each of a column's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+MISSING = ("", "?", "na", "n/a", "nan", "none", "null", "<na>")
+"""What an empty cell says, in lower case."""
+
+
+def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Rows [N, columns] as numbers [N, inputs] in float32; rows that are so already are given out as they are.
+
+    `settings["columns"]` tells the columns: one of numbers has a `mean`, which stands in for an empty cell; one of
+    texts has `values`, each an input that is 1 where the cell says so. A text never seen in training is 0 in all.
+    """
+    columns = settings["columns"]
+    names = ", ".join(column["name"] for column in columns)
+    width = sum(len(column.get("values", [0])) for column in columns)
+    if inputs.dtype.kind in "buif" and inputs.shape[1:] == (width,):
+        found = inputs.astype(np.float32)
+        if len(columns) == width:
+            means = np.array([column.get("mean", 0.0) for column in columns], np.float32)
+            found = np.where(np.isnan(found), means, found)
+        return np.asarray(found)
+    if inputs.ndim != 2 or inputs.shape[1] != len(columns):
+        raise ValueError(f"rows must be [N, {len(columns)}] of the columns {names}, not {list(inputs.shape)}")
+    parts = []
+    for column, cells in zip(columns, inputs.T.astype(str).tolist(), strict=True):
+        cells = [cell.strip() for cell in cells]
+        if "values" in column:
+            parts.append(np.array([[cell == value for value in column["values"]] for cell in cells], np.float32))
+        else:
+            parts.append(np.array([[number(cell, column)] for cell in cells], np.float32))
+    return np.concatenate(parts, axis=1)
+
+
+def number(cell: str, column: Mapping[str, Any]) -> float:
+    """A cell of a column of numbers; an empty one is the column's mean."""
+    if cell.lower() in MISSING:
+        return float(column["mean"])
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"the column {column['name']} holds numbers, came {cell!r}") from None
