@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         compress_model,
         export_trial,
         list_runs,
+        open_run,
         plan_compression,
         quickstart,
         report,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     )
     from netwright.core.errors import NetwrightError
     from netwright.runs.specification import RunSpecification
-    from netwright.runs.view import open_run
     from netwright.search_spaces.from_model import space_from_model
     from netwright.search_spaces.space import SearchSpace
     from netwright.tasks.task import Task
@@ -44,7 +44,7 @@ _LAZY = {
     "quickstart": "netwright.api",
     "bench": "netwright.api",
     "list_runs": "netwright.api",
-    "open_run": "netwright.runs.view",
+    "open_run": "netwright.api",
     "RunSpecification": "netwright.runs.specification",
     "space_from_model": "netwright.search_spaces.from_model",
     "SearchSpace": "netwright.search_spaces.space",

@@ -2,25 +2,39 @@
 
 >>> import netwright as nw
 >>> run = nw.search("recipes/digits-tiny.yaml", out="runs/digits")      # doctest: +SKIP
->>> nw.compress("runs/digits")                                         # doctest: +SKIP
->>> nw.report("runs/digits")                                           # doctest: +SKIP
->>> nw.export_trial("runs/digits")                                     # doctest: +SKIP
+>>> nw.compress(run)["summary"]                                         # doctest: +SKIP
+>>> nw.report(run)                                                      # doctest: +SKIP
+>>> nw.export_trial(run)["bundle"]                                      # doctest: +SKIP
+
+A run is given by its folder, or as `search` and `open_run` return it. `overrides` are texts as of `--set`, such as
+`["search.trials=4"]`; `listener` is called with every Event, and by default nothing is printed. What a user can mend
+raises a subclass of NetwrightError with one clear sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.resources import as_file, files
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
+from netwright.api_arguments import (
+    AnyPath,
+    Description,
+    Passes,
+    Run,
+    own_model,
+    own_run,
+    passes_of,
+    path_or_none,
+    run_path,
+    specification_of,
+)
+from netwright.core.errors import ConfigurationError, ExportError, InfeasibleError, Mistake, RunError
 from netwright.core.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from netwright.compression.recipe import Recipe
     from netwright.runs.search import OpenRun
     from netwright.runs.specification import RunSpecification
@@ -29,9 +43,9 @@ if TYPE_CHECKING:
 
 
 def search(
-    recipe: str | Path | Mapping[str, Any] | RunSpecification,
+    recipe: Description,
     *,
-    out: str | Path | None = None,
+    out: AnyPath | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> RunView:
@@ -39,128 +53,105 @@ def search(
 
     Every trial is recorded in the folder `out` (default: `runs/<name>-<number>`). Raises ConfigurationError
     with every mistake before anything starts.
+
+    >>> run = nw.search("recipes/digits-tiny.yaml", overrides=["search.trials=4"])   # doctest: +SKIP
+    >>> [trial.value("accuracy") for trial in run.trials]                             # doctest: +SKIP
     """
     return _begun(recipe, out=out, overrides=overrides, listener=listener, command="search")
 
 
-def _begun(
-    recipe: str | Path | Mapping[str, Any] | RunSpecification,
-    *,
-    out: str | Path | None,
-    overrides: Sequence[str],
-    listener: Listener,
-    command: str,
-) -> RunView:
-    """The search that `command` begins with, which goes on by the same command's --resume."""
-    from netwright.runs.search import create_run
-    from netwright.runs.search import search as run_search
-    from netwright.runs.view import open_run
+def resume(run: Run, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:
+    """Go on with a search. Overrides may change how it is run: trials, executor, budget.
 
-    specification = _specification(recipe, overrides)
-    path = create_run(specification, _path(out)).path
-    _tell_without_network(specification, listener)
-    run_search(path, specification=specification, listener=listener, command=command)
-    return open_run(path)
-
-
-def _tell_without_network(specification: RunSpecification, listener: Listener) -> None:
-    """What to know of the data, and what an answer without a network scores: a search should be better."""
-    for remark in specification.task.remarks():
-        listener(Event("step", {"text": remark}))
-    found, metric = specification.task.naive(), specification.task.primary().metric
-    if found is not None and metric in found[1]:
-        text = f"without a network, {found[0]}: {metric} {found[1][metric]:.4g} on the validation split"
-        listener(Event("step", {"text": text}))
-
-
-def resume(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:
-    """Go on with a search. Overrides may change how it is run: trials, executor, budget."""
+    >>> nw.resume("runs/digits", overrides=["search.trials=50"])                      # doctest: +SKIP
+    """
     return _resumed(run, overrides=overrides, listener=listener, command="search")
 
 
-def _resumed(run: str | Path, *, overrides: Sequence[str], listener: Listener, command: str) -> RunView:
-    from netwright.runs.search import resumed_specification
-    from netwright.runs.search import search as run_search
-    from netwright.runs.view import open_run
-
-    path = Path(run)
-    run_search(path, specification=resumed_specification(path, overrides), listener=listener, command=command)
-    return open_run(path)
-
-
 def compress(
-    run: str | Path,
+    run: Run,
     *,
     trial: str | int = "best",
-    recipe: str | Path | Recipe | None = None,
+    recipe: Passes | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
-    """Compress a trial of a run, pass by pass; returns a row per stage and the paths of report and bundle.
+    """Compress a trial of a run, pass by pass; returns what `netwright compress --json` prints.
 
-    The trial is trained in full first, unless that was done. Open fields of the recipe are searched first. The bundle
-    holds the last stage that was kept. Raises InfeasibleError when no setting of the open fields keeps all bounds;
-    the report then shows every try.
+    `stages` has a row per stage with its accuracy (or the task's score), `latency_ms`, `size_bytes`, `kept` and
+    `reason`; `summary` says it in a sentence; `report` and `bundle` are paths. The trial is trained in full first,
+    unless that was done. Open fields of the recipe, by default the run's own, are searched first. The bundle holds the
+    last stage that was kept. Raises InfeasibleError when no setting of the open fields keeps all bounds; the report
+    then shows every try.
+
+    >>> nw.compress(run, recipe={"passes": ["structured_prune", "quantize"]})["stages"]   # doctest: +SKIP
     """
     from netwright.runs.compressing import winner_of
     from netwright.runs.search import writing
 
-    with writing(Path(run)) as opened:
-        chosen = _compression(recipe, overrides, own=opened)
+    path = run_path(run)
+    with writing(path) as opened:
+        chosen = passes_of(recipe, overrides, own=opened)
         winner = winner_of(opened, str(trial), listener=listener)
-        _compressed(opened, winner, chosen, listener)
-    report(run)
-    return _result(Path(run))
+        _compressed(opened, winner, recipe=chosen, listener=listener)
+    report(path)
+    return _result(path)
 
 
 def compress_model(
     model: str,
     *,
-    weights: str | Path | None = None,
-    recipe: str | Path,
-    out: str | Path | None = None,
+    weights: AnyPath | None = None,
+    recipe: Description,
+    out: AnyPath | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
     """Compress a trained network of your own: `model` names a function, `package.module:build`, that makes it.
 
     `torchvision:NAME` and `timm:NAME` name one of those packages. `weights` is a safetensors file, or one of
-    `torch.save` that holds tensors alone; `recipe` a YAML file with a `task` and a `compress` part. With the `out` of
-    a compression that was cut short, given the same recipe, it goes on.
+    `torch.save` that holds tensors alone; `recipe` a YAML file or mapping with a `task` and a `compress` part. With the
+    `out` of a compression that was cut short, given the same recipe, it goes on. Returns what `compress` does.
+
+    >>> nw.compress_model("my_net:build", weights="w.safetensors", recipe="mine.yaml")    # doctest: +SKIP
     """
     from netwright.runs.compressing import recipe_of
 
-    with _own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
-        _compressed(opened, winner, recipe_of(opened), listener)
-    report(opened.folder.path)
-    return _result(opened.folder.path)
+    with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+        _compressed(opened, winner, recipe=recipe_of(opened), listener=listener)
+    path = opened.folder.path
+    report(path)
+    return _result(path)
 
 
 def plan_compression(
-    run: str | Path | None = None,
+    run: Run | None = None,
     *,
     model: str | None = None,
-    weights: str | Path | None = None,
+    weights: AnyPath | None = None,
     trial: str | int = "best",
-    recipe: str | Path | Recipe | None = None,
+    recipe: Passes | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
     """What a recipe would do to a trial of a run, or to a model of your own, without training.
 
-    A row per pass: predicted params, macs, size_bytes, coded_bytes, peak_activation_bytes, and a verdict with its
-    reason for every layer group. Nothing is written.
+    `passes` has a row per pass: predicted params, macs, size_bytes, coded_bytes, peak_activation_bytes, and a verdict
+    with its reason for every layer group; `open` the range of every open field. Nothing is written.
+
+    >>> nw.plan_compression(run)["passes"][-1]["size_bytes"]                          # doctest: +SKIP
     """
     from netwright.runs.compressing import module_as_it_is, plan
     from netwright.runs.reading import reading
 
+    _one_of(run, model)
     if run is not None:
-        with reading(Path(run)) as opened:
-            chosen = _compression(recipe, overrides, own=opened)
+        with reading(run_path(run)) as opened:
+            chosen = passes_of(recipe, overrides, own=opened)
             module = module_as_it_is(opened, str(trial))
         specification = opened.specification
     else:
-        specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
+        specification, module = own_model(model, weights=weights, recipe=recipe, overrides=overrides)
         assert specification.compress is not None
         chosen = specification.compress
     rows = plan(specification, module, recipe=chosen, listener=listener)
@@ -168,107 +159,138 @@ def plan_compression(
 
 
 def sensitivity(
-    run: str | Path | None = None,
+    run: Run | None = None,
     *,
     model: str | None = None,
-    weights: str | Path | None = None,
+    weights: AnyPath | None = None,
     trial: str | int = "best",
-    recipe: str | Path | Recipe | None = None,
-    out: str | Path | None = None,
+    recipe: Passes | None = None,
+    out: AnyPath | None = None,
     overrides: Sequence[str] = (),
     samples: int = 1000,
     listener: Listener = silent,
 ) -> dict[str, Any]:
     """The score after each layer group alone was compressed by each pass, without training; kept in the run.
 
-    A row per pass, group and strength: score, loss as a share of the network's own score, n of validation samples.
+    `rows` has one per pass, group and strength: score, loss as a share of the network's own score, n of validation
+    samples (`samples` at most); `run` and `report` are paths.
+
+    >>> rows = nw.sensitivity(run, samples=200)["rows"]                               # doctest: +SKIP
+    >>> max(rows, key=lambda row: row["loss"])["group"]                               # doctest: +SKIP
     """
     from netwright.runs.compressing import measure_bearing, recipe_of, winner_of
     from netwright.runs.search import writing
 
+    _one_of(run, model)
     if run is not None:
-        with writing(Path(run)) as opened:
-            chosen = _compression(recipe, overrides, own=opened)
+        with writing(run_path(run)) as opened:
+            chosen = passes_of(recipe, overrides, own=opened)
             winner = winner_of(opened, str(trial), listener=listener)
             rows = measure_bearing(opened, winner, recipe=chosen, samples=samples, listener=listener)
     else:
-        with _own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+        with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
             rows = measure_bearing(opened, winner, recipe=recipe_of(opened), samples=samples, listener=listener)
     path = opened.folder.path
     return {"run": str(path), "rows": rows, "report": str(report(path))}
 
 
-def report(run: str | Path, *, out: str | Path | None = None, trust: bool = False) -> Path:
-    """Write one self-contained HTML page about a run; returns its path.
+def report(run: Run, *, out: AnyPath | None = None, trust: bool = False) -> Path:
+    """Write one self-contained HTML page about a run; returns its path, by default `report.html` in the run folder.
 
     With `trust` a search space of the run's own is imported, so that its networks can be drawn.
     """
     from netwright.dashboards.report import write_report
-    from netwright.runs.view import open_run
 
-    view = open_run(Path(run), trust=trust)
-    return write_report(view, _path(out) or Path(run) / "report.html")
+    path = run_path(run)
+    return write_report(open_run(path, trust=trust), path_or_none(out) or path / "report.html")
 
 
 def export_trial(
-    run: str | Path,
+    run: Run,
     *,
     trial: str | int = "best",
     format_name: str = "onnx",
-    out: str | Path | None = None,
+    out: AnyPath | None = None,
     listener: Listener = silent,
 ) -> dict[str, Any]:
-    """Export a trial, or with `best` the compressed winner, as a folder ready for deployment."""
+    """Export a trial, or with `best` the compressed winner, as a folder ready for deployment.
+
+    Returns the folder as `bundle`, its `files`, and how far the network was `trained`. `netwright list formats` shows
+    the formats.
+
+    >>> nw.export_trial(run, format_name="pt2", out="model")["files"]                 # doctest: +SKIP
+    """
     from netwright.runs.publishing import publish
     from netwright.runs.search import writing
 
-    with writing(Path(run)) as opened:
-        return publish(opened, str(trial), out=_path(out), format_name=format_name, listener=listener)
+    with writing(run_path(run)) as opened:
+        return publish(opened, str(trial), out=path_or_none(out), format_name=format_name, listener=listener)
 
 
 def run(
-    recipe: str | Path | Mapping[str, Any] | RunSpecification,
+    recipe: Description,
     *,
-    out: str | Path | None = None,
+    out: AnyPath | None = None,
     overrides: Sequence[str] = (),
     listener: Listener = silent,
 ) -> dict[str, Any]:
-    """Do all that a recipe describes: search, full training, compression if there is any, bundle, report."""
+    """Do all that a recipe describes: search, full training, compression if there is any, bundle, report.
+
+    Returns what `compress` does.
+
+    >>> print(nw.run("recipes/digits-tiny.yaml")["summary"])                          # doctest: +SKIP
+    """
     view = _begun(recipe, out=out, overrides=overrides, listener=listener, command="run")
-    return compress(view.path, recipe=_none_needed(view), listener=listener)
+    return compress(view, recipe=_none_needed(view), listener=listener)
 
 
-def resume_run(run: str | Path, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
+def resume_run(run: Run, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
     """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
     view = _resumed(run, overrides=overrides, listener=listener, command="run")
-    return compress(view.path, recipe=_none_needed(view), listener=listener)
-
-
-def _none_needed(view: RunView) -> Recipe | None:
-    """A compression without passes for a run that describes none: its winner is trained in full, proven and tested."""
-    from netwright.compression.recipe import Recipe
-
-    return None if view.specification.get("compress") else Recipe()
+    return compress(view, recipe=_none_needed(view), listener=listener)
 
 
 def quickstart(
-    *, out: str | Path | None = None, overrides: Sequence[str] = (), listener: Listener = silent
+    *, out: AnyPath | None = None, overrides: Sequence[str] = (), listener: Listener = silent
 ) -> dict[str, Any]:
-    """The whole way on images that ship with the package; needs no network."""
+    """The whole way on images that ship with the package; needs no network. Returns what `compress` does."""
     with as_file(files("netwright.recipes") / "quickstart.yaml") as recipe:
         return run(recipe, out=out, overrides=overrides, listener=listener)
 
 
-def bench(models: Sequence[str | Path], *, threads: int = 1, batch: int = 1) -> list[dict[str, Any]]:
-    """The latency of ONNX files by the protocol, interleaved; the first is what the others are compared with."""
+def bench(models: AnyPath | Sequence[AnyPath], *, threads: int = 1, batch: int = 1) -> list[dict[str, Any]]:
+    """The latency of ONNX files by the protocol, interleaved; the first is what the others are compared with.
+
+    A row per file: `model`, milliseconds per call (`median_ms`, `p10_ms`, `p90_ms`, `p95_ms`, `iqr_ms`), `n`, the
+    `verdict` (ok or NOISY), `speed-up`, `resolution` and the whole `protocol`. Raises ExportError for a file that is
+    missing or refused, and when the files take different inputs.
+
+    >>> nw.bench(["model.onnx", "model.int8.onnx"])[1]["speed-up"]                    # doctest: +SKIP
+    """
     from netwright.runs.benching import bench_files
 
-    return bench_files([Path(model) for model in models], threads=threads, batch=batch)
+    paths = [models] if isinstance(models, (str, PathLike)) else models
+    if not paths:
+        raise ExportError("there is no file to measure; give the path of at least one ONNX file")
+    return bench_files([Path(path) for path in paths], threads=threads, batch=batch)
 
 
-def list_runs(root: str | Path = "runs") -> list[dict[str, Any]]:
+def open_run(run: AnyPath, *, trust: bool = False) -> RunView:
+    """A run as it is now, to read; raises RunError when there is none. Safe while the run is being written.
+
+    Nothing of the run is executed, unless `trust` allows to import its own search space, which drawing needs.
+
+    >>> view = nw.open_run("runs/digits")                                             # doctest: +SKIP
+    >>> view.counts["done"], view.trials[0].decisions                                 # doctest: +SKIP
+    """
+    from netwright.runs.view import open_run as view_of
+
+    return view_of(run_path(run), trust=trust)
+
+
+def list_runs(root: AnyPath = "runs") -> list[dict[str, Any]]:
     """The runs in a folder: name, state, trials by state."""
-    from netwright.runs.view import find_runs, open_run
+    from netwright.runs.view import find_runs
 
     rows = []
     for path in find_runs(Path(root)):
@@ -307,7 +329,47 @@ def summary(view: RunView) -> dict[str, Any]:
     }
 
 
-def _compressed(run: OpenRun, winner: Winner, recipe: Recipe, listener: Listener) -> None:
+def _begun(
+    recipe: Description, *, out: AnyPath | None, overrides: Sequence[str], listener: Listener, command: str
+) -> RunView:
+    """The search that `command` begins with, which goes on by the same command's --resume."""
+    from netwright.runs.search import create_run
+    from netwright.runs.search import search as run_search
+
+    specification = specification_of(recipe, overrides)
+    path = create_run(specification, path_or_none(out)).path
+    _tell_without_network(specification, listener)
+    run_search(path, specification=specification, listener=listener, command=command)
+    return open_run(path)
+
+
+def _tell_without_network(specification: RunSpecification, listener: Listener) -> None:
+    """What to know of the data, and what an answer without a network scores: a search should be better."""
+    for remark in specification.task.remarks():
+        listener(Event("step", {"text": remark}))
+    found, metric = specification.task.naive(), specification.task.primary().metric
+    if found is not None and metric in found[1]:
+        text = f"without a network, {found[0]}: {metric} {found[1][metric]:.4g} on the validation split"
+        listener(Event("step", {"text": text}))
+
+
+def _resumed(run: Run, *, overrides: Sequence[str], listener: Listener, command: str) -> RunView:
+    from netwright.runs.search import resumed_specification
+    from netwright.runs.search import search as run_search
+
+    path = run_path(run)
+    run_search(path, specification=resumed_specification(path, overrides), listener=listener, command=command)
+    return open_run(path)
+
+
+def _none_needed(view: RunView) -> Recipe | None:
+    """A compression without passes for a run that describes none: its winner is trained in full, proven and tested."""
+    from netwright.compression.recipe import Recipe
+
+    return None if view.specification.get("compress") else Recipe()
+
+
+def _compressed(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener) -> None:
     """Compress, store and publish; the report is written also when there is nothing to publish."""
     from netwright.runs.compressing import compress as run_compress
     from netwright.runs.publishing import keep_compressed, publish
@@ -321,110 +383,13 @@ def _compressed(run: OpenRun, winner: Winner, recipe: Recipe, listener: Listener
     publish(run, "best", listener=listener)
 
 
-def _own_model(
-    model: str | None,
-    *,
-    weights: str | Path | None,
-    recipe: str | Path | Recipe | None,
-    overrides: Sequence[str],
-) -> tuple[RunSpecification, Module]:
-    """The specification and network of somebody's own model; raises ConfigurationError where something is missing."""
-    from netwright.runs.compressing import load_own_model
-
-    if model is None or not isinstance(recipe, (str, Path)):
-        raise ConfigurationError(
-            [Mistake("recipe", "a model of your own needs a YAML file with `task` and `compress`")]
-        )
-    specification = _specification(recipe, overrides).model_copy(update={"space": None})
-    if specification.compress is None:
-        raise ConfigurationError([Mistake("compress", "is missing; say which passes to run")], source=str(recipe))
-    outputs = specification.task.shapes().output_shape[0]
-    return specification, load_own_model(model, _path(weights), outputs=outputs)
-
-
-@contextmanager
-def _own_run(
-    model: str | None,
-    *,
-    weights: str | Path | None,
-    recipe: str | Path | Recipe | None,
-    out: str | Path | None,
-    overrides: Sequence[str],
-) -> Iterator[tuple[OpenRun, Winner]]:
-    """A run for a model of somebody's own, new or one of the same recipe that goes on, open for writing."""
-    from netwright.runs.compressing import own_winner
-    from netwright.runs.folder import RunFolder
-    from netwright.runs.search import create_run, writing
-    from netwright.runs.specification import RunSpecification
-
-    specification, module = _own_model(model, weights=weights, recipe=recipe, overrides=overrides)
-    path = _path(out)
-    if path is None or not (path / "run.db").exists():
-        path = create_run(specification, path).path
-    elif RunSpecification.parse(RunFolder.open(path).read_specification()).to_json() != specification.to_json():
-        hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
-        raise RunError(f"{path} holds a run of another recipe; {hint}")
-    with writing(path, specification=specification) as opened:
-        yield opened, own_winner(opened, module, build=str(model))
-
-
 def _result(path: Path) -> dict[str, Any]:
     from netwright.runs.rows import summary_sentence
-    from netwright.runs.view import open_run
 
     view = open_run(path)
     return {**summary(view), "summary": summary_sentence(view)}
 
 
-def _specification(
-    recipe: str | Path | Mapping[str, Any] | RunSpecification, overrides: Sequence[str]
-) -> RunSpecification:
-    from netwright.core.config import with_overrides
-    from netwright.runs.specification import RunSpecification, load_specification
-
-    if isinstance(recipe, RunSpecification):
-        data: Mapping[str, Any] = recipe.to_json()
-    elif isinstance(recipe, Mapping):
-        data = recipe
-    else:
-        loaded = load_specification(Path(recipe), overrides=overrides)
-        _checked(loaded.compress, source=str(recipe))
-        return loaded
-    parsed = RunSpecification.parse(with_overrides(data, overrides))
-    _checked(parsed.compress)
-    return parsed
-
-
-def _compression(recipe: str | Path | Recipe | None, overrides: Sequence[str], *, own: OpenRun) -> Recipe:
-    """The recipe in a file (its `compress` part, or the whole file when it has none), or the run's own."""
-    from netwright.compression.recipe import Recipe
-    from netwright.core.config import read_yaml, with_overrides
-    from netwright.runs.compressing import recipe_of
-
-    if not isinstance(recipe, (str, Path)):
-        recipe = recipe or recipe_of(own)
-        if not overrides:
-            return recipe
-        part, source = recipe.model_dump(mode="json"), "the run's own recipe"
-    else:
-        data = read_yaml(Path(recipe))
-        part, source = data.get("compress", data), str(recipe)
-    changes = [text.removeprefix("compress.") for text in overrides]
-    parsed = Recipe.parse(with_overrides(part, changes) if isinstance(part, dict) else part, source=source)
-    _checked(parsed, source=source)
-    return parsed
-
-
-def _checked(recipe: Recipe | None, *, source: str = "") -> None:
-    """Raise ConfigurationError, before anything starts, for a recipe whose search names no strategy there is."""
-    if recipe is not None and recipe.solve is not None:
-        from netwright.runs.solving import strategy_of
-
-        try:
-            strategy_of(recipe)
-        except ConfigurationError as error:
-            raise ConfigurationError(error.mistakes, source=source) from None
-
-
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+def _one_of(run: object, model: object) -> None:
+    if (run is None) == (model is None):
+        raise ConfigurationError([Mistake("run", "give a run, or the model of your own, one of them")])

@@ -143,7 +143,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `data` with `a.b=value` texts applied; values are read as YAML."""
+    """A copy of `data` with `a.b=value` texts applied; values are read as YAML.
+
+    Raises ConfigurationError for what is no list of such texts.
+    """
+    if isinstance(overrides, (str, Mapping)) or not all(isinstance(text, str) for text in overrides):
+        raise ConfigurationError([Mistake("overrides", f"expected a list of 'name.name=value', came {overrides!r}")])
     result = dict(data)
     for text in overrides:
         path, equals, value = text.partition("=")

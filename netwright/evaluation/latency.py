@@ -57,8 +57,8 @@ class LatencyProtocol(Settings):
 
     @classmethod
     def full(cls, *, threads: int = 1, batch: int = 1) -> Self:
-        """For final tables: a few seconds per model."""
-        return cls(threads=threads, batch=batch)
+        """For final tables: a few seconds per model. Raises ConfigurationError for less than one thread or sample."""
+        return cls.parse({"threads": threads, "batch": batch})
 
     @classmethod
     def screening(cls, *, batch: int = 1) -> Self:

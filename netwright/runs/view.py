@@ -58,6 +58,10 @@ class RunView:
     solver: Mapping[str, Any] | None = None
     sensitivity: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        """One line: the record itself would fill screens."""
+        return f"RunView({str(self.path)!r}, {self.state}, {self.counts['done']} of {self.asked} trials done)"
+
 
 class Graphs(Mapping[int, Mapping[str, Any]]):
     """Layer graphs by trial number, lowered from the decisions when they are first asked for.

@@ -41,6 +41,8 @@ def read_model(model: nn.Module, example: torch.Tensor) -> ReadModel:
 
     Raises SpaceError that names the layer which cannot be read, or does not compute the same.
     """
+    if not isinstance(model, nn.Module):
+        raise SpaceError(f"the model must be a torch module, came {model!r:.80}")
     if not isinstance(example, torch.Tensor) or example.dim() < 2 or not len(example):
         raise SpaceError(f"the example must be a tensor with a batch of inputs, came {example!r:.80}")
     traced = Traced(model, example)
