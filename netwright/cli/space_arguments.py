@@ -211,7 +211,6 @@ def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
     import random
 
     from netwright.core.errors import SpaceError
-    from netwright.search_spaces.refusal import reason_of
 
     if chosen.landmark is not None:
         return chosen.landmark.shapes, "of the landmark"
@@ -220,9 +219,13 @@ def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
     examples = chosen.space.examples()
     if not examples:
         tried = chosen.space.example_inputs[0]
-        decisions = chosen.space.sample(random.Random(0))
-        why = f"{shape_text(tried)}: {reason_of(chosen.space, decisions, tried)}"
-        raise SpaceError(f"{chosen.name!r} serves none of its example inputs; give --input and --classes. {why}")
+        try:
+            chosen.space.outline(chosen.space.sample(random.Random(0)), tried)
+        except SpaceError as error:
+            raise SpaceError(
+                f"{chosen.name!r} serves none of its example inputs; give --input and --classes. "
+                f"{shape_text(tried)}: {error}"
+            ) from None
     return examples[0], "the space's first example"
 
 

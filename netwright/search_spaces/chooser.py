@@ -7,7 +7,7 @@ decision that was not asked for does not exist.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -43,19 +43,19 @@ class Chooser(ABC):
     def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
         """One of the options."""
         held = _CHOICES.get(id(options))
-        value = self._answer(name, _choice(options) if held is None else held[1])
+        value = self._answer(name, self._domain(name, _choice, options) if held is None else held[1])
         assert not isinstance(value, tuple)
         return value
 
     def integer(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         """A whole number from low to high, both included."""
-        value = self._answer(name, Integer(low, high, step))
+        value = self._answer(name, self._domain(name, Integer, low, high, step))
         assert isinstance(value, int)
         return value
 
     def real(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """A number from low to high."""
-        value = self._answer(name, Real(low, high, log))
+        value = self._answer(name, self._domain(name, Real, low, high, log))
         assert isinstance(value, (int, float))
         return float(value)
 
@@ -68,7 +68,7 @@ class Chooser(ABC):
     ) -> tuple[Scalar, ...]:
         """Some of the options, in their order."""
         most = len(options) if most is None else most
-        value = self._answer(name, Subset(tuple(options), least, most))
+        value = self._answer(name, self._domain(name, Subset, tuple(options), least, most))
         assert isinstance(value, tuple)
         return value
 
@@ -86,10 +86,19 @@ class Chooser(ABC):
         finally:
             self._scopes.pop()
 
-    def _answer(self, name: str, domain: Domain) -> Value:
-        path = "/".join([*self._scopes, name]) if self._scopes else name
+    def _domain(self, name: str, kind: Callable[..., Domain], *arguments: object) -> Domain:
+        try:
+            return kind(*arguments)
+        except SpaceError as error:
+            raise SpaceError(f"the decision {self._path(name)!r} cannot be asked for: {error}") from None
+
+    def _path(self, name: str) -> str:
         if name[:1] == "/":
-            path = name[1:]
+            return name[1:]
+        return "/".join([*self._scopes, name]) if self._scopes else name
+
+    def _answer(self, name: str, domain: Domain) -> Value:
+        path = self._path(name)
         if path in self.decisions:
             if self.domains[path] != domain:
                 raise SpaceError(f"the decision {path!r} is asked for twice, with different options")

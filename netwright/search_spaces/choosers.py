@@ -1,4 +1,4 @@
-"""The choosers: draw at random, replay, mutate, cross over, enumerate."""
+"""The choosers: draw at random, replay, mutate, cross over, go near, enumerate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from netwright.core.errors import SpaceError
 from netwright.core.records import Decisions
 from netwright.search_spaces.chooser import Chooser
-from netwright.search_spaces.domain import Domain, Value
+from netwright.search_spaces.domain import Categorical, Domain, Subset, Value
 
 FEW = 4096
 """So many values are listed; of more, one is drawn until it differs."""
@@ -89,6 +89,18 @@ class CrossoverChooser(Chooser):
         return domain.draw(self._rng)
 
 
+class NearestChooser(Chooser):
+    """Answers with given decisions where they are allowed, and with the first option where not."""
+
+    def __init__(self, given: Decisions) -> None:
+        super().__init__()
+        self._given = given
+
+    def draw(self, name: str, domain: Domain) -> Value:
+        kept = _kept(self._given, name, domain)
+        return _first(domain) if kept is None else kept
+
+
 class _PrefixChooser(Chooser):
     """Takes the first value of every domain beyond a given prefix of choices; for enumeration."""
 
@@ -128,6 +140,12 @@ def _kept(parent: Decisions, name: str, domain: Domain) -> Value | None:
     if isinstance(value, list):
         value = tuple(value)
     return value if value is not None and domain.holds(value) else None
+
+
+def _first(domain: Domain) -> Value:
+    if isinstance(domain, Categorical):
+        return domain.options[0]
+    return domain.options[: domain.least] if isinstance(domain, Subset) else domain.low
 
 
 def _another(domain: Domain, current: Value | None, rng: random.Random) -> Value:

@@ -11,7 +11,8 @@ from typing import TypeGuard
 from netwright.core.errors import SpaceError
 from netwright.core.records import Decisions
 from netwright.search_spaces.blocks import Block, blocks_of
-from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
+from netwright.search_spaces.chooser import RejectedDecisionsError
+from netwright.search_spaces.choosers import NearestChooser
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Real, Subset, Value
 from netwright.search_spaces.graph import INPUT, LayerGraph
 from netwright.search_spaces.space import SearchSpace
@@ -157,32 +158,12 @@ def neighbours(space: SearchSpace, decisions: Decisions, *, of: str | None = Non
     traced = space.trace(decisions)
     for name, domain in traced.domains.items() if of is None else [(of, traced.domains[of])]:
         for value in _others(domain, traced.decisions[name]):
-            chooser = _NeighbourChooser(traced.decisions, name, value)
+            chooser = NearestChooser({**traced.decisions, name: value})
             try:
                 space.decide(chooser)
             except RejectedDecisionsError:
                 continue
             yield dict(chooser.decisions)
-
-
-class _NeighbourChooser(Chooser):
-    """Answers as a parent did but for one decision; what the parent lacks takes its first option."""
-
-    def __init__(self, parent: Decisions, changed: str, value: Value) -> None:
-        super().__init__()
-        self._given = {**parent, changed: value}
-
-    def draw(self, name: str, domain: Domain) -> Value:
-        value = self._given.get(name)
-        if isinstance(value, list):
-            value = tuple(value)
-        return value if value is not None and domain.holds(value) else _first(domain)
-
-
-def _first(domain: Domain) -> Value:
-    if isinstance(domain, Categorical):
-        return domain.options[0]
-    return domain.options[: domain.least] if isinstance(domain, Subset) else domain.low
 
 
 def _others(domain: Domain, current: Value) -> list[Value]:

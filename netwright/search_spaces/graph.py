@@ -156,8 +156,7 @@ class GraphBuilder:
         try:
             return _outline_of(block, shapes, tuple(settings.items()))
         except ShapeError as error:
-            place = "/".join([*self._scopes, name])
-            raise ShapeError(re.sub(r"^at ", f"at {place}/", str(error))) from None
+            raise placed(error, "/".join([*self._scopes, name])) from None
 
     def use_like(self, like: Tensor, block: Block, *inputs: Tensor, name: str = "", **settings: Hashable) -> Tensor:
         """Add a block that gave `like` before, now with settings that differ in sizes alone, such as filters.
@@ -240,6 +239,11 @@ class _Scope:
 
     def __exit__(self, *error: object) -> None:
         self._net._scopes = self._before
+
+
+def placed(error: ShapeError, scope: str) -> ShapeError:
+    """An error within a block, its place told from outside."""
+    return ShapeError(re.sub(r"^at ", f"at {scope}/", str(error)))
 
 
 def known(operation: Operation, shapes: tuple[Shape, ...]) -> tuple[Shape, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -13,7 +12,6 @@ from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.records import Decisions, Objective
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.encoding import neighbours
-from netwright.search_spaces.refusal import reason_of
 from netwright.search_spaces.size import SpaceSize, everything, size_of
 from netwright.search_spaces.space import SearchSpace
 
@@ -26,6 +24,8 @@ TOLD = 3
 Costs = dict[str, int]
 Found = tuple[Costs, Decisions]
 Loss = Callable[[Costs], float]
+Refused = dict[str, tuple[ShapeError, int]]
+"""The first architecture that cannot serve an input for a reason, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ def profile(
     every = everything(space, limit=samples) if few else None
     doing(f"costing {len(every) if every is not None else samples:,} architectures")
     population = every if every is not None else [space.sample(rng) for _ in range(samples)]
-    refused: dict[str, list[Decisions]] = defaultdict(list)
+    refused: Refused = {}
     found = list(_served(space, shapes, population, refused))
     if not found:
-        reason = next(iter(refused), "the space is empty")
+        reason = next((str(error) for error, _ in refused.values()), "the space is empty")
         raise SpaceError(f"none of {len(population)} architectures can serve the input {shapes.input}: {reason}")
     exact = every is not None
     steps = 0 if exact else STEPS
@@ -134,7 +134,7 @@ def profile(
         looked_at=len(population),
         exhaustive=exact,
         spreads={metric: _spread(metric, found, ends) for metric in METRICS},
-        refused=_reasons(space, shapes, refused),
+        refused=_reasons(refused),
         feasible=feasible,
         verdicts=tuple(judged),
     )
@@ -189,7 +189,7 @@ def _served(
     space: SearchSpace,
     shapes: Shapes,
     population: Iterable[Decisions],
-    refused: dict[str, list[Decisions]] | None = None,
+    refused: Refused | None = None,
 ) -> Iterator[Found]:
     """Costs of the architectures that can serve the input; the others are noted by reason."""
     for decisions in population:
@@ -197,14 +197,16 @@ def _served(
             yield costs_of(space, decisions, shapes), decisions
         except ShapeError as error:
             if refused is not None:
-                refused[str(error)].append(decisions)
+                reason = error.args[0]  # not the whole text, which takes long to find
+                first, count = refused.get(reason, (error, 0))
+                refused[reason] = first, count + 1
 
 
-def _reasons(space: SearchSpace, shapes: Shapes, refused: Mapping[str, list[Decisions]]) -> dict[str, int]:
+def _reasons(refused: Refused) -> dict[str, int]:
     """How often each reason came, the most frequent first; those name the decision that leads there."""
-    often = sorted(refused.items(), key=lambda pair: -len(pair[1]))
-    told = {reason_of(space, given[0], shapes): len(given) for _, given in often[:TOLD]}
-    return told | {reason: len(given) for reason, given in often[TOLD:]}
+    often = sorted(refused.items(), key=lambda pair: -pair[1][1])
+    told = {str(error): count for _, (error, count) in often[:TOLD]}
+    return told | {reason: count for reason, (_, count) in often[TOLD:]}
 
 
 def _end(metric: str, sign: int) -> Loss:

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from netwright.core.cost import Cost
-from netwright.core.errors import ShapeError, SpaceError
+from netwright.core.errors import NetwrightError, ShapeError, SpaceError
+from netwright.core.own_code import own_place
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
@@ -142,6 +143,27 @@ class SearchSpace(Plugin):
         chooser = ReplayChooser(decisions)
         plan = self.decide(chooser)
         chooser.check_all_used()
+        try:
+            return self._lowered(plan, shapes)
+        except Exception as error:
+            refusal = self.refusal(error, chooser.decisions, shapes)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+    def refusal(self, error: Exception, decisions: Decisions, shapes: Shapes) -> ShapeError | None:
+        """What `lower` raised, with the decisions that lead there; None when it is a fault of ours."""
+        from netwright.search_spaces.refusal import RefusedError
+
+        if isinstance(error, NetwrightError):
+            reason = error.reason if isinstance(error, RefusedError) else str(error)
+        elif own := own_place(error):
+            reason = f"your own code stopped at {own}: {type(error).__name__}: {error}"
+        else:
+            return None
+        return RefusedError(reason, space=self, decisions=decisions, shapes=shapes)
+
+    def _lowered(self, plan: Any, shapes: Shapes) -> Outline:
         net = GraphBuilder(shapes.input)
         output = self.lower(plan, net, shapes)
         if output.shape != shapes.output_shape:

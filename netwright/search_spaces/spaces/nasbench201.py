@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from netwright.core.cost import Cost
-from netwright.core.errors import SpaceError
+from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shape, Shapes
 from netwright.search_spaces.chooser import Chooser
@@ -102,7 +102,10 @@ class NasBench201(SearchSpace):
         chooser = ReplayChooser(decisions)
         edges = self.decide(chooser)
         chooser.check_all_used()
-        base, layers = _additive(self, shapes)
+        try:
+            base, layers = _additive(self, shapes)
+        except ShapeError as error:
+            raise self.refusal(error, chooser.decisions, shapes) or error from None
         cell = GraphBuilder((self.channels, *shapes.input[1:]))
         outline = cell.outline(dense_cell(cell, cell.input, edges=edges, activation="before"))
         key = f"{digest_of(outline).key} {self.channels} {self.cells_per_stage} {shapes.input} {shapes.output_shape}"

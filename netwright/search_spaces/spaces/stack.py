@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from netwright.core.errors import SpaceError
+from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import build, name_of
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
-from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.graph import GraphBuilder, Tensor, placed
 from netwright.search_spaces.outline import Outline
 from netwright.search_spaces.space import SearchSpace
 
@@ -59,7 +59,10 @@ class Stack(SearchSpace):
         x = net.input
         for number, (part, chosen) in enumerate(zip(self.parts, plan, strict=True), start=1):
             inner = GraphBuilder(x.shape)
-            output = part.lower(chosen, inner, shapes)
+            try:
+                output = part.lower(chosen, inner, shapes)
+            except ShapeError as error:
+                raise placed(error, f"part{number}") from None
             outline = inner.outline(output)
             if number < len(self.parts):
                 outline = _without_head(outline, name_of(part))
