@@ -90,10 +90,11 @@ def own_model(
 ) -> tuple[RunSpecification, Module]:
     """The run description and the network of somebody's own model.
 
-    Raises ConfigurationError where something is missing or the network cannot be built.
+    Raises ConfigurationError where something is missing or the network cannot be built, and CompressionError where it
+    does not fit the task.
     """
     from netwright.compression.recipe import Recipe
-    from netwright.runs.compressing import load_own_model
+    from netwright.runs.compressing import check_own_model, load_own_model
 
     if not isinstance(model, str):
         raise _unexpected("model", "the text `package.module:build` that names a function which makes it", model)
@@ -103,7 +104,9 @@ def own_model(
     if specification.compress is None:
         raise _no_passes(recipe)
     outputs = specification.task.shapes().output_shape[0]
-    return specification, load_own_model(model, path_or_none(weights), outputs=outputs)
+    module = load_own_model(model, path_or_none(weights), outputs=outputs)
+    check_own_model(module, specification, build=model)
+    return specification, module
 
 
 @contextmanager

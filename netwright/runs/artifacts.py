@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -70,15 +70,22 @@ def weights_from(content: bytes, *, source: str) -> Mapping[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> nn.Module:
-    """Put tensors into a model, in place; raises CheckpointError naming the first that does not fit."""
+    """Put tensors into a model, in place; raises CheckpointError naming those that do not fit."""
     own = model.state_dict()
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or extra:
-        what = f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which the model has not"
-        raise CheckpointError(f"the weights in {source} do not fit this model: the file {what}")
+        lacks = f"the file lacks {_some(missing)}" if missing else ""
+        has = f"the file has {_some(extra)}, which the model has not" if extra else ""
+        raise CheckpointError(f"the weights in {source} do not fit this model: {'; '.join(filter(None, (lacks, has)))}")
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             came, expected = tuple(tensor.shape), tuple(own[name].shape)
             raise CheckpointError(f"the weights in {source} do not fit: {name!r} is {came}, expected {expected}")
     model.load_state_dict(dict(state))
     return model
+
+
+def _some(names: Sequence[str], *, shown: int = 3) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(repr(name) for name in names[:shown]) + more

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from netwright.compression import proof
 from netwright.compression.model import Model
 from netwright.compression.planning import plan_passes
 from netwright.compression.recipe import Recipe, RecipeResult
@@ -141,6 +142,20 @@ def load_own_model(build: str, weights: Path | None, *, outputs: int | None = No
     return module
 
 
+def check_own_model(module: nn.Module, specification: RunSpecification, *, build: str) -> None:
+    """Run a network on a few of the task's inputs; raises CompressionError when it does not give what the task scores.
+
+    Nothing is written: a run folder is made only for a network that fits.
+    """
+    context = context_of(specification, module, recipe=Recipe(), workspace=Path())
+    found = proof.outputs(module, context.example_tensor())
+    if not found.isfinite().all():
+        raise CompressionError(
+            f"{build} gives outputs that are no finite numbers for the task's inputs: its weights are damaged, or "
+            "it was trained on inputs of another scale"
+        )
+
+
 def own_winner(run: OpenRun, module: nn.Module, *, build: str) -> Winner:
     """A user's own network as the one to compress; recorded as the run's winner."""
     facts: Mapping[str, Any] = {
@@ -150,17 +165,8 @@ def own_winner(run: OpenRun, module: nn.Module, *, build: str) -> Winner:
         "model": build,
         "decisions": {},
         "curve": [],
-        "scores": _scores(run, module, build),
+        "scores": dict(evaluate(module, run.specification.task, "validation")),
         "weights": Artifacts(run.folder.path).put_weights(module),
     }
     run.record.set_fact("winner", facts)
     return Winner(module, facts)
-
-
-def _scores(run: OpenRun, module: nn.Module, build: str) -> dict[str, float]:
-    shapes = run.specification.task.shapes()
-    try:
-        return dict(evaluate(module, run.specification.task, "validation"))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CompressionError(f"{build} does not run on the task's inputs of shape {shapes.input}: {text}") from error

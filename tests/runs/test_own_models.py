@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import netwright as nw
-from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError
+from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, MissingPackageError
 from netwright.runs.compressing import load_own_model
 from netwright.runs.own_models import built_model, read_state
 from tests.runs import own_lstm
@@ -141,6 +141,69 @@ def _scripted() -> nn.Module:
 
 def _quantized() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 2)), {nn.Linear})
+
+
+class _Digits(nn.Module):
+    """A network for 8x8 digits that gives something else than their logits."""
+
+    def __init__(self, give: str) -> None:
+        super().__init__()
+        self.give, self.layer = give, nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> object:
+        logits = self.layer(x.flatten(1))
+        gives = {"pair": (logits, x), "named": {"logits": logits}, "few": logits[:, :5], "class": logits.argmax(1)}
+        return gives.get(self.give, logits * float("nan"))
+
+
+def _pair() -> nn.Module:
+    return _Digits("pair")
+
+
+def _named() -> nn.Module:
+    return _Digits("named")
+
+
+def _few() -> nn.Module:
+    return _Digits("few")
+
+
+def _class() -> nn.Module:
+    return _Digits("class")
+
+
+def _nan() -> nn.Module:
+    return _Digits("nan")
+
+
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        ("_pair", "gives a tuple of 2, and one tensor is expected; wrap it"),
+        ("_named", "gives a dict of 1, and one tensor is expected; wrap it"),
+        ("_few", r"gives outputs \[batch, 5\]; the task expects \[batch, 10\]"),
+        ("_class", r"gives outputs \[batch\]; the task expects \[batch, 10\]"),
+        ("_nan", "outputs that are no finite numbers"),
+    ],
+)
+def test_a_network_that_gives_something_else_is_told_before_a_folder_is_made(
+    build: str, told: str, tmp_path: Path
+) -> None:
+    given = {"name": "own", "task": "digits", "compress": {"passes": ["quantize"]}}
+    with pytest.raises(CompressionError, match=told):
+        nw.compress_model(f"{__name__}:{build}", recipe=given, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_network_are_told_by_their_names(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "w.safetensors")
+    told = r"lacks '0\.bias', '0\.weight', '1\.bias' and 1 more; the file has 'a', 'b', which the model has not"
+    with pytest.raises(CheckpointError, match=told):
+        load_own_model(f"{__name__}:_two_layers", tmp_path / "w.safetensors")
+
+
+def _two_layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, that these ways are old
