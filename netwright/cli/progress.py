@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PLAIN_EVERY_S = 5.0
+LEFT = "of search left"
+"""Said of the time left, for what follows the search, such as the full training, is not in it."""
 
 
 @contextmanager
@@ -107,8 +109,9 @@ class _Plain:
             if now - self._last >= PLAIN_EVERY_S or done >= wanted:
                 self._last = now
                 left = (now - self._began) / max(done - self._before, 1) * (wanted - done)
-                line = _search_line(event.facts)
-                print(f"[{done}/{wanted}] {line}, about {left:.0f} s of search left", file=sys.stderr, flush=True)
+                # paused trials have ended as well: how long their promotions take is not known
+                told = f", about {left:.0f} s {LEFT}" if done < wanted else ""
+                print(f"[{done}/{wanted}] {_search_line(event.facts)}{told}", file=sys.stderr, flush=True)
         elif text := _sentence(event):
             print(text, file=sys.stderr, flush=True)
 
@@ -132,9 +135,8 @@ class _Live:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[left]} {task.fields[note]}"),
             console=Console(stderr=True),
         )
         self._search: TaskID | None = None
@@ -144,7 +146,7 @@ class _Live:
         facts = event.facts
         if event.name == "search.begin":
             total = int(str(facts["trials"]))
-            self._search = self.progress.add_task("search", total=total, completed=_ended(facts), note="")
+            self._search = self.progress.add_task("search", total=total, completed=_ended(facts), left=LEFT, note="")
         elif event.name == "search.trial" and self._search is not None:
             self.progress.update(self._search, completed=_ended(facts), note=_search_line(facts))
         elif event.name in ("winner.epoch", "compress.epoch"):
@@ -154,5 +156,5 @@ class _Live:
 
     def _show(self, text: str) -> None:
         if self._step is None:
-            self._step = self.progress.add_task("training", total=None, note="")
+            self._step = self.progress.add_task("training", total=None, left="", note="")
         self.progress.update(self._step, note=text)

@@ -152,6 +152,9 @@ class RunLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RunError(f"{self._folder.path} is in use by {self._who()}; wait for it or stop it") from None
+        except OSError as error:
+            what = f"{self._folder.path} cannot be written: {error.strerror}"
+            raise RunError(f"{what}; copy the folder to where you may write, and go on there") from None
         write_atomic(self._holder, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
         return self
 

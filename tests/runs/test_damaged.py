@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,19 @@ def test_a_run_of_a_version_that_knew_fewer_settings_goes_on(run: Path) -> None:
     after = nw.resume(run, overrides=["search.trials=4"]).trials
     assert [trial.identity for trial in after][:3] == before
     assert len(after) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_shown_and_says_why_it_does_not_go_on(run: Path) -> None:
+    mounted = subprocess.run(["mount", "--bind", str(run), str(run)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("no permission to mount a folder read-only")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(run)], check=True)
+        assert len(open_run(run).trials) == 3
+        with pytest.raises(RunError, match="run cannot be written: Read-only file system; copy the folder to where"):
+            nw.resume(run)
+        with pytest.raises(OSError, match=r"report\.html'$") as raised:
+            nw.report(run)
+        assert raised.value.filename == str(run / "report.html")
+    finally:
+        subprocess.run(["umount", "-l", str(run)], check=True)
