@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Literal, Protocol
@@ -67,13 +68,14 @@ class Seen:
     """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
 
     `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
-    tensor and nothing else.
+    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself.
     """
 
     inputs: int = 0
     between: int = 0
     outputs: int = 0
     plain: bool = True
+    hidden: bool = True
     example: torch.Tensor | None = None
     paths: list[str] = field(default_factory=list)
 
@@ -244,7 +246,18 @@ def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
         return "its channels are in groups"
     if is_recurrent(layer) and not seen.plain:
         return "it is called with a state or a packed sequence, for which a Linear layer cannot stand before it"
+    if not _computes_as_torch(layer):
+        return f"{type(layer).__name__} computes with its weights in a way of its own, or has hooks"
+    if not seen.hidden:
+        return "the network reads its weights, or something else of it, beside calling it"
     return ""
+
+
+def _computes_as_torch(layer: nn.Module) -> bool:
+    """Whether a layer, maybe of a class of its own, does with its weights what torch's layer of that name does."""
+    kind = next(one for one in FACTORABLE if isinstance(layer, one))
+    same = all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in ("forward", "_conv_forward"))
+    return same and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def _plan(
@@ -367,4 +380,24 @@ def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, S
     finally:
         for handle in handles:
             handle.remove()
+    for layer in _looked_into(module, seen, example):
+        seen[layer].hidden = False
     return seen
+
+
+def _looked_into(module: nn.Module, seen: Mapping[nn.Module, Seen], example: torch.Tensor) -> list[nn.Module]:
+    """Layers of which the network uses more than their call, found by putting each inside a Sequential."""
+
+    def runs(layers: Iterable[nn.Module]) -> bool:
+        twin = copy.deepcopy(module)
+        for path in (path for layer in layers for path in seen[layer].paths):
+            twin.set_submodule(path, nn.Sequential(twin.get_submodule(path)))
+        try:
+            outputs(twin, example)
+        except Exception:
+            # whatever it raises, it missed something
+            return False
+        return True
+
+    called = [layer for layer, found in seen.items() if found.outputs and found.plain]
+    return [] if runs(called) else [layer for layer in called if not runs([layer])]

@@ -1,6 +1,7 @@
 """The architecture of a compressed network as a JSON difference from the network it was made from.
 
-A patch names the layers whose constructor arguments changed and the layers replaced by a sequence of others.
+A patch names the layers whose constructor arguments changed, the layers replaced by a sequence of others, and those of
+a class of their own, made from one of torch's, whose tensors got smaller.
 With the base network, which needs no stored form of its own, and a safetensors file it gives the compressed
 network back exactly. Only torch.nn layers on a fixed list are ever built, with checked arguments; nothing is
 unpickled.
@@ -18,6 +19,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import fx, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from netwright.core.errors import CheckpointError, CompressionError
 from netwright.core.files import canonical_json, content_hash, write_atomic
@@ -38,12 +41,20 @@ PixelShuffle PixelUnshuffle Upsample ChannelShuffle ZeroPad2d
 """.split()  # noqa: SIM905 -- one can read it
 LAYERS: Mapping[str, type[nn.Module]] = {name: getattr(nn, name) for name in _NAMES}
 """The layers a patch may build."""
+_CUT = (nn.Linear, _ConvNd, _NormBase, nn.LayerNorm, nn.GroupNorm, nn.RNNBase, nn.Embedding, nn.PReLU)
+"""Of layers of a class of their own, those made from one of these may get smaller."""
+_SIZES = """
+in_features out_features in_channels out_channels groups num_features num_channels normalized_shape embedding_dim
+num_parameters input_size hidden_size
+""".split()  # noqa: SIM905 -- one can read it
+"""The attributes in which such layers state their sizes."""
 
 _SKIPPED = frozenset({"device", "dtype", "self", "args", "kwargs"})
 _HAS_BIAS = frozenset({"bias"})
 
 Spec = dict[str, Any]
-"""`{"type": name, "args": {...}}`, or `{"type": "Sequential", "layers": [spec, ...]}`."""
+"""`{"type": name, "args": {...}}`, `{"type": "Sequential", "layers": [spec, ...]}`, or, for a layer of the base that
+only gets smaller, `{"type": "smaller", "tensors": {name: shape}, "args": {size: value}}`."""
 
 
 def describe(module: nn.Module) -> dict[str, Spec]:
@@ -83,6 +94,10 @@ def apply_patch(base: nn.Module, patch: object) -> nn.Module:
             replaced.setdefault(module.get_submodule(path), []).append(path)
         except AttributeError:
             raise CheckpointError(f"the patch changes {path!r}, which the network does not have") from None
+    for layer, (path, *_) in list(replaced.items()):
+        if isinstance(changes[path], dict) and changes[path].get("type") == "smaller":
+            _make_smaller(layer, changes[path], path)
+            del replaced[layer]
     with torch.device("meta"):
         rough = {paths[0]: _build(changes[paths[0]], paths[0]) for paths in replaced.values()}
     old = sum(p.numel() for layer in replaced for p in layer.parameters())
@@ -139,7 +154,9 @@ def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, S
         changes[path] = _spec(module, path)
         return
     if _own_shapes(base) != _own_shapes(module):
-        raise CompressionError(f"the tensors of {path or 'the network'} itself changed, which a patch cannot say")
+        if not isinstance(base, _CUT):
+            raise CompressionError(f"the tensors of {path or 'the network'} itself changed, which a patch cannot say")
+        changes[path] = {"type": "smaller", "tensors": _own_shapes(module), "args": _sizes(module)}
     for name, child in theirs.items():
         _compare(ours[name], child, f"{path}.{name}" if path else name, changes)
 
@@ -147,6 +164,10 @@ def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, S
 def _children(module: nn.Module) -> dict[str, nn.Module]:
     """The layers right below, one that is there twice included twice, unlike `named_children`."""
     return {name: child for name, child in module._modules.items() if child is not None}
+
+
+def _sizes(layer: nn.Module) -> dict[str, Any]:
+    return {name: _plain(getattr(layer, name)) for name in _SIZES if hasattr(layer, name)}
 
 
 def _is_known(layer: nn.Module) -> bool:
@@ -225,6 +246,26 @@ def _build(spec: object, path: str) -> nn.Module:
         return kind(**{name: _tupled(value) for name, value in arguments.items()})
     except (TypeError, ValueError, RuntimeError, AssertionError, OverflowError) as error:
         raise CheckpointError(f"the patch of {path!r} makes no layer: {error}") from None
+
+
+def _make_smaller(layer: nn.Module, spec: Spec, path: str) -> None:
+    """Gives a layer tensors of the sizes in the patch, to be filled; raises CheckpointError for any that it may not."""
+    old, new, sizes = _own_shapes(layer), spec.get("tensors"), spec.get("args")
+    if not isinstance(layer, _CUT) or not isinstance(new, dict) or not isinstance(sizes, dict) or len(spec) != 3:
+        raise CheckpointError(f"the patch of {path!r} makes a {type(layer).__name__} smaller, which it may not")
+    known = new.keys() == old.keys() and sizes.keys() == _sizes(layer).keys()
+    if not known or not all(_is_allowed(value) for value in sizes.values()):
+        raise CheckpointError(f"the patch of {path!r} has sizes that do not belong to a {type(layer).__name__}")
+    for name, shape in new.items():
+        whole = isinstance(shape, list) and all(type(one) is int for one in shape) and len(shape) == len(old[name])
+        if not whole or not all(1 <= one <= was for one, was in zip(shape, old[name], strict=True)):
+            raise CheckpointError(f"the patch of {path!r} makes its {name} {shape}, and {old[name]} is the most")
+        tensor = getattr(layer, name)
+        empty = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        setattr(layer, name, nn.Parameter(empty, requires_grad=tensor.requires_grad) if is_parameter else empty)
+    for name, value in sizes.items():
+        setattr(layer, name, _tupled(value))
 
 
 def _is_allowed(value: object) -> bool:

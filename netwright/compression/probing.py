@@ -218,7 +218,8 @@ class _Probe:
         self.result = self._run(self._record)
         calls = self.given.get(self.path, [])
         if len(calls) != 1:
-            raise CompressionError(f"it is called {len(calls)} times; once is expected")
+            times = f"{len(calls)} times; once is expected" if calls else "by nothing"
+            raise CompressionError(f"it is called {times}")
         layer = self.network.get_submodule(self.path)
         if isinstance(layer, nn.RNNBase):
             if recurrent_pruning.refusal(layer) or not isinstance(calls[0][0], torch.Tensor):

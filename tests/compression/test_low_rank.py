@@ -349,3 +349,50 @@ def test_layers_that_have_no_factors_are_named(context_of) -> None:
     verdicts = {one.layer: one for one in LowRank(energy=0.99).check(Model(net), context_of("plain_cnn")[1])}
     assert verdicts["up"].reason == "there are factors for Linear, Conv2d and recurrent layers, not for ConvTranspose2d"
     assert verdicts["head"].reason.startswith("rank 8 would leave ")
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that changes its weights before it uses them."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(inputs, self.weight / self.weight.std(), self.bias)
+
+
+class Named(nn.Linear):
+    """A Linear layer under another name."""
+
+
+class Curious(nn.Module):
+    """Reads a layer's weights beside calling it, and lays a recurrent layer's weights out anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = thin(Lin(64, 64), 4), thin(Lin(64, 64), 4)
+        self.rnn = nn.GRU(64, 8, batch_first=True)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.rnn.flatten_parameters()
+        inside = self.b(self.a(inputs.flatten(1))) @ self.a.weight
+        return self.rnn(inside[:, None])[0][:, -1]
+
+
+def test_a_layer_that_computes_in_its_own_way_is_left_alone() -> None:
+    net = nn.Sequential(thin(Standardised(16, 32, 3), 4), nn.Flatten(), thin(Named(32 * 4, 64), 4))
+    plans = {plan.path: plan for plan in plan_factors(net, torch.randn(16, 16, 4, 4), LowRank())}
+    assert not plans["0"].applies
+    assert "Standardised computes with its weights in a way of its own" in plans["0"].reason
+    assert plans["2"].applies
+
+
+def test_a_layer_that_the_network_looks_into_is_left_alone() -> None:
+    plans = {plan.path: plan for plan in plan_factors(Curious(), torch.randn(16, 8, 8), LowRank(ratio=0.1))}
+    assert {path for path, plan in plans.items() if plan.applies} == {"b"}
+    assert "beside calling it" in plans["a"].reason
+    assert "beside calling it" in plans["rnn"].reason
+
+
+def test_the_layers_of_a_transformer_of_torch_are_left_alone() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 64, batch_first=True)
+    net = nn.Sequential(nn.TransformerEncoder(layer, 2), nn.Flatten(), thin(Lin(128, 64), 4)).eval()
+    plans = {plan.path: plan for plan in plan_factors(net, torch.randn(16, 8, 16), LowRank(ratio=0.1))}
+    assert [path for path, plan in plans.items() if plan.applies] == ["2"]

@@ -20,6 +20,7 @@ from netwright.compression.patch import (
     patch_text,
     save_weights,
 )
+from netwright.compression.surgery import Cut, remove
 from netwright.core.errors import CheckpointError, CompressionError
 
 SAMPLES: list[nn.Module] = [
@@ -110,6 +111,48 @@ def test_a_change_that_cannot_be_said_is_refused() -> None:
     with pytest.raises(CompressionError, match="cannot describe"):
         difference(holder(nn.Linear(4, 4)), holder(Odd(3)))
     assert describe(holder(Odd(4)))["layer"]["tensors"] == {"scale": [4]}
+
+
+class Scaled(nn.Linear):
+    """A Linear layer that does with its weights what it likes."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(inputs, 0.5 * self.weight, self.bias)
+
+
+def test_layers_of_a_class_of_their_own_may_get_smaller(tmp_path) -> None:
+    base = nn.Sequential(Scaled(6, 8), nn.ReLU(), Scaled(8, 3)).eval()
+    small = remove(base, [Cut("0", "out", (1, 5)), Cut("2", "in", (1, 5))])
+    patch = json.loads(patch_text(difference(base, small)))
+    assert patch["changes"]["0"] == {
+        "type": "smaller",
+        "tensors": {"weight": [6, 6], "bias": [6]},
+        "args": {"in_features": 6, "out_features": 6},
+    }
+    save_weights(small, tmp_path / "w.safetensors")
+    loaded = load_compressed(base, patch=patch, weights=tmp_path / "w.safetensors")
+    x = torch.randn(4, 6)
+    assert torch.equal(loaded(x), small(x))
+    assert (type(loaded[0]), loaded[0].out_features) == (Scaled, 6)
+    assert base[0].weight.shape == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("tensors", {"weight": [9, 6], "bias": [6]}, r"\[8, 6\] is the most"),
+        ("tensors", {"weight": [6, 6]}, "do not belong"),
+        ("tensors", {"weight": "all", "bias": [6]}, "is the most"),
+        ("args", {"in_features": 6, "forward": 1}, "do not belong"),
+        ("args", None, "may not"),
+    ],
+)
+def test_a_layer_gets_no_other_sizes_than_smaller_ones(part: str, value: object, words: str) -> None:
+    base = nn.Sequential(Scaled(6, 8), Scaled(8, 3))
+    patch = json.loads(patch_text(difference(base, remove(base, [Cut("0", "out", (1,)), Cut("1", "in", (1,))]))))
+    patch["changes"]["0"][part] = value
+    with pytest.raises(CheckpointError, match=words):
+        apply_patch(base, patch)
 
 
 def spoiled(change: Any) -> Any:

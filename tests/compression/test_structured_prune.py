@@ -41,6 +41,13 @@ def _dense(s: Net, x: torch.Tensor) -> torch.Tensor:
     return s.f(mean(torch.cat([second, s.c(torch.relu(second))], 1)))
 
 
+class Halved(nn.Linear):
+    """A Linear layer that scales its weights before it uses them."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return F.linear(inputs, 0.5 * self.weight, self.bias)
+
+
 MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[str]]] = {
     "largest over channels": (
         lambda: Net(
@@ -119,6 +126,14 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
             f=Lin(8, 10),
         ),
         IMAGE,
+        {"a", "b"},
+        {"f"},
+    ),
+    "weights scaled before use": (
+        lambda: Net(
+            lambda s, x: s.f(torch.relu(s.b(torch.relu(s.a(x))))), a=Halved(6, 16), b=Lin(16, 8), f=Halved(8, 5)
+        ),
+        (6,),
         {"a", "b"},
         {"f"},
     ),
