@@ -27,6 +27,8 @@ from netwright.evaluation.machine import load_average, this_machine
 from netwright.evaluation.stopwatch import Stopwatch, SystemStopwatch
 
 Candidate = Callable[[np.ndarray], object]
+BLIND = 1.0
+"""The resolution from which a session's latencies are NOISY whatever their spread: a model against itself, twofold."""
 _CONTROL = "\0control"  # the reference's second name; no user's name can contain it
 
 
@@ -274,6 +276,7 @@ def _summary(
     centre, spread = (cpu_median, c75 - c25) if protocol.statistic == "cpu" else (median, p75 - p25)
     machine = this_machine()
     ratio, low, high = speedup or (None, None, None)
+    reason = _noise(spread, centre, protocol) or _no_control(facts["resolution"])
     latency = Latency(
         median_ms=median,
         p10_ms=p10,
@@ -283,8 +286,8 @@ def _summary(
         cpu_median_ms=cpu_median,
         cpu_iqr_ms=c75 - c25,
         n=len(wall),
-        noisy=spread > protocol.noisy_above * centre,
-        reason=_noise(spread, centre, protocol),
+        noisy=bool(reason),
+        reason=reason,
         speedup=ratio,
         speedup_low=low,
         speedup_high=high,
@@ -304,6 +307,13 @@ def _noise(spread: float, centre: float, protocol: LatencyProtocol) -> str:
         f"NOISY: the inter-quartile range is {share:.0f} % of the median {protocol.statistic} time "
         f"(at most {100 * protocol.noisy_above:.0f} %); measure on a quieter machine"
     )
+
+
+def _no_control(resolution: float | None) -> str:
+    """Why a session tells nothing in which one model was up to twice as fast as itself; empty when it tells."""
+    if resolution is None or resolution < BLIND:
+        return ""
+    return f"NOISY: two runs of the same model differ by up to {100 * resolution:.0f} %; measure on a quieter machine"
 
 
 def paired_speedup(

@@ -80,6 +80,17 @@ def test_a_wide_spread_is_noisy_and_has_no_value_but_keeps_the_numbers() -> None
     assert found.speedup_text == "NOISY"
 
 
+def test_a_session_that_cannot_tell_a_model_from_itself_is_noisy() -> None:
+    protocol = PROTOCOL.model_copy(update={"pairs": 4})
+    found = [_simulated(seed, 1.0, noise=8.0, protocol=protocol)["b"] for seed in range(10)]
+    blind = [one for one in found if one.resolution >= 1]
+    assert blind
+    assert {one.speedup_text for one in blind} == {"NOISY"}
+    assert all(one.to_measurement().value is None for one in blind)
+    assert all("two runs of the same model differ by up to" in one.reason for one in blind)
+    assert not any(one.noisy for one in found if one.resolution < 1)
+
+
 def test_the_slow_tail_is_told() -> None:
     found = _simulated(0, 1.0, noise=1.0)["b"]
     quantiles = [found.p10_ms, found.median_ms, found.p90_ms, found.p95_ms]
