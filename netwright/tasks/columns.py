@@ -1,7 +1,8 @@
-"""Tables with columns of text: .csv, .tsv or .parquet, read by the names of their columns."""
+"""Tables with columns of text: .csv, .tsv, .parquet or .jsonl, read by the names of their columns."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
 WHOLE = "train"
+JSON = (".jsonl", ".ndjson", ".json")
 ALIASES = {alias: part for part, names in PARTS.items() for alias in names if alias} | {"dev": "validation"}
 
 
@@ -78,10 +80,14 @@ def _frame(path: Path) -> pandas.DataFrame:
 
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"{path} {what}; give the path of a .csv, .tsv, .parquet or .npz file")
+        raise DataError(f"{path} {what}; give the path of a .csv, .tsv, .jsonl, .parquet or .npz file")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pandas.read_parquet(path)
+        if path.suffix.lower() in JSON:
+            text = path.read_text(encoding="utf-8-sig")
+            lines = [] if path.suffix.lower() == ".json" else [line for line in text.splitlines() if line.strip()]
+            return pandas.DataFrame([json.loads(line) for line in lines] or json.loads(text))
         mark = max((",", ";", "\t"), key=lambda one: len(pandas.read_csv(path, sep=one, nrows=0).columns))
         return pandas.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
     except ImportError:

@@ -12,7 +12,13 @@ from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.images import Size, resized
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
-PARTS = {"train": ("train", "training"), "validation": ("validation", "valid", "val"), "test": ("test",)}
+PARTS = {
+    "train": ("train", "training", "train_set", "training_set"),
+    "validation": ("validation", "valid", "val", "dev", "val_set", "validation_set"),
+    "test": ("test", "testing", "test_set"),
+}
+BYTES_AT_MOST = 16 * 2**30
+"""What images held in memory may take: more is a mistake of size, which is said before they are read."""
 GREY_MODES = frozenset({"1", "L", "LA"})
 
 Sample = tuple[Path, int]
@@ -24,26 +30,47 @@ def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
     The classes are the sub-folders in alphabetical order, directly in `folder` or in its sub-folders
     `train`, `validation` and `test`. Raises DataError that names the file or folder at fault.
     """
-    parts = _parts(folder)
+    parts = parts_of(folder)
     classes = _folder_names(parts["train"])
+    if len(classes) == 1 and _folder_names(parts["train"] / classes[0]):
+        inside = parts["train"] / classes[0]
+        raise DataError(f"{parts['train']} holds one folder alone, and that others; give {inside} as `path`")
     samples = {part: _samples(place, classes, folder) for part, place in parts.items()}
     flat = [path for listed in samples.values() for path, _ in listed]
     colour = not all(_is_grey(path) for path in flat)
     if size is None:
         same_size(flat, advice="set `size: [height, width]` to resize them all")
+        _check_memory(flat, channels=3 if colour else 1)
     pairs = {part: _read_all(listed, colour=colour, size=size) for part, listed in samples.items()}
     return Arrays(
         train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"), classes=tuple(classes)
     )
 
 
-def _parts(folder: Path) -> dict[str, Path]:
-    found = {part: folder / name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
+def parts_of(folder: Path) -> dict[str, Path]:
+    """The sub-folders of the parts, in upper or lower case; without one for training the folder itself is that."""
+    by_name = {name.lower(): folder / name for name in _folder_names(folder)}
+    found = {part: by_name[name] for part, names in PARTS.items() for name in names if name in by_name}
     return found if "train" in found else {"train": folder}
 
 
 def _folder_names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry))
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether it is what a system writes beside the files, such as `._1.png`."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
+
+
+def _check_memory(paths: Sequence[Path], *, channels: int) -> None:
+    width, height = _header(paths[0])[1]
+    needed = len(paths) * width * height * channels
+    if needed > BYTES_AT_MOST:
+        raise DataError(
+            f"{len(paths)} images of {width}x{height} pixels take {needed / 2**30:.0f} GiB; make them smaller by "
+            "`size: [height, width]`"
+        )
 
 
 def _samples(place: Path, classes: Sequence[str], root: Path) -> list[Sample]:
@@ -53,7 +80,7 @@ def _samples(place: Path, classes: Sequence[str], root: Path) -> list[Sample]:
     found: list[Sample] = []
     for number, name in enumerate(classes):
         inside = (place / name).rglob("*") if (place / name).is_dir() else ()
-        found += [(path, number) for path in sorted(inside) if path.suffix.lower() in SUFFIXES]
+        found += [(path, number) for path in sorted(inside) if path.suffix.lower() in SUFFIXES and not _is_hidden(path)]
     if not found:
         raise DataError(
             f"{place} has no images; put them into one sub-folder per class, such as {root.name}/cat/1.png "

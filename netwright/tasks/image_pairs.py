@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
-from netwright.tasks.image_folder import PARTS, SUFFIXES, read_images, read_numbers, same_size
+from netwright.tasks.image_folder import SUFFIXES, parts_of, read_images, read_numbers, same_size
+
+ENDING = re.compile(r"_(mask|label|labels|seg|gt)$", re.IGNORECASE)
+COLOURS = 1 << 24
 
 
 def read_pairs(folder: Path, *, targets: str, labels: bool) -> Arrays:
     """All pairs of an image in the folder `images` and a file of the same name in the folder `targets`.
 
     Both may be directly in `folder` or in its sub-folders `train`, `validation` and `test`. Images become uint8
-    [N, C, H, W]; targets too, or with `labels` the numbers stored in them, [N, H, W]. Raises DataError that names
+    [N, C, H, W]; targets too, or with `labels` the numbers stored in them, [N, H, W], colours as `colour_numbers`
+    makes them. Raises DataError that names
     the file or folder at fault.
     """
-    found = {part: folder / name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
-    places = found if "train" in found else {"train": folder}
-    pairs = {part: _pair(place, targets, labels=labels) for part, place in places.items()}
+    pairs = {part: _pair(place, targets, labels=labels) for part, place in parts_of(folder).items()}
     return Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
 
 
@@ -39,25 +42,38 @@ def _pair(place: Path, targets: str, *, labels: bool) -> Pair:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The images in a folder by their name without the ending."""
+    """The images in a folder by their name without the ending, and without the `_mask` that masks may have there."""
     if not folder.is_dir():
         raise DataError(f"{folder} does not exist; put images and their targets into two folders, paired by name")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in found:
-                raise DataError(f"{folder} has {found[path.stem].name} and {path.name}; one name is for one image")
-            found[path.stem] = path
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            name = ENDING.sub("", path.stem)
+            if name in found:
+                raise DataError(f"{folder} has {found[name].name} and {path.name}; one name is for one image")
+            found[name] = path
     if not found:
         raise DataError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))})")
     return found
 
 
 def _labels(path: Path) -> AnyArray:
-    """The numbers of a mask, [H, W]; of an image with a palette, the places in it."""
+    """The numbers of a mask, [H, W]; of an image with a palette the places in it, of a coloured one the colours."""
     pixels = read_numbers(path)
-    if pixels.ndim != 2:
-        raise DataError(
-            f"{path} is a mask of shape {pixels.shape}; save one class number per pixel, as a grey or palette image"
-        )
-    return pixels
+    if pixels.ndim == 2:
+        return pixels
+    return colour_numbers(pixels[..., :3] if pixels.shape[2] > 2 else pixels[..., :1])
+
+
+def colour_numbers(colours: AnyArray) -> AnyArray:
+    """A number for each colour [..., 3]: of a grey one its value, of others what no grey has; [..., 1] as it is."""
+    whole = colours.astype(np.int64)
+    if whole.shape[-1] == 1:
+        return whole[..., 0]
+    grey = (whole == whole[..., :1]).all(axis=-1)
+    return np.where(grey, whole[..., 0], COLOURS + whole @ np.array([1 << 16, 1 << 8, 1]))
+
+
+def colour_of(number: int) -> int | list[int]:
+    """What `colour_numbers` made the number of."""
+    return number if number < COLOURS else [number >> 16 & 255, number >> 8 & 255, number & 255]

@@ -21,8 +21,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val"),
     "test": ("test", "testing"),
 }
-INPUTS = ("x", "inputs", "images", "data", "samples")
-TARGETS = ("y", "targets", "labels", "target", "label")
+INPUTS = ("x", "inputs", "images", "data", "samples", "features", "input", "image", "arr_0")
+TARGETS = ("y", "targets", "labels", "target", "label", "arr_1")
 CLASSES = ("class_names", "classes")
 EXPECTED = "expected x_train and y_train (x_test and y_test if there are any), or inputs and targets"
 
@@ -77,7 +77,7 @@ def read_stored(path: Path) -> dict[str, AnyArray]:
     if not path.is_file():
         raise DataError(f"{path} is not a file; give the path of an .npz file")
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is not an .npz file; write one with numpy.savez")
+        raise DataError(f"{path} is not an .npz file; write one with numpy.savez, or save a table as .csv")
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}

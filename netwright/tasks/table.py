@@ -16,35 +16,36 @@ from netwright.core.errors import DataError, suggestion
 from netwright.tasks.data import AnyArray
 
 OPENERS: Mapping[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
-PARQUET = (".parquet", ".pq")
+TYPED = (".parquet", ".pq", ".jsonl", ".ndjson", ".json")
 DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 def is_table(path: Path) -> bool:
-    """Whether the name is that of a table: .csv or .tsv, compressed or not, or .parquet."""
+    """Whether the name is that of a table: .csv or .tsv, compressed or not, .parquet or .jsonl."""
     name = path.with_suffix("").name if path.suffix.lower() in OPENERS else path.name
-    return name.lower().endswith((".csv", ".tsv", *PARQUET))
+    return name.lower().endswith((".csv", ".tsv", *TYPED))
 
 
 def read_series(path: Path, *, ignore: Sequence[str] = ()) -> tuple[list[str], AnyArray]:
     """The names of the columns and their values [time, columns] in float64, but those to ignore.
 
-    A column whose first value is no number, such as the date, is left out too. Raises DataError.
+    A column whose first cell that is not empty holds no number, such as the date, is left out too. Raises DataError.
     """
     names, rows = read_rows(path)
     check_names(path, ignore, names)
-    kept = [name for place, name in enumerate(names) if name not in ignore and is_number(rows[0][place])]
+    first = [next(filter(None, column), "") for column in rows.T.tolist()]
+    kept = [name for name, cell in zip(names, first, strict=True) if name not in ignore and is_number(cell)]
     if not kept:
         raise DataError(f"{path} has no column of numbers; it has {', '.join(names)}")
     return kept, numbers(path, {name: rows[:, names.index(name)] for name in kept})
 
 
 def read_rows(path: Path) -> tuple[list[str], AnyArray]:
-    """The names of the columns and all cells as texts [rows, columns]; what is missing in a .parquet table is empty.
+    """The names of the columns and all cells as texts [rows, columns]; what is missing is empty.
 
     Raises DataError that names the file, MissingPackageError for .parquet without pyarrow.
     """
-    if path.suffix.lower() in PARQUET:
+    if path.suffix.lower() in TYPED:
         from netwright.tasks.columns import column_names, read_columns
 
         names = column_names(path)

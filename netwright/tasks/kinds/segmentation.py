@@ -11,7 +11,8 @@ from pydantic import Field, PositiveInt
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair, Split
-from netwright.tasks.image_pairs import read_pairs
+from netwright.tasks.image_folder import parts_of
+from netwright.tasks.image_pairs import colour_numbers, colour_of, read_pairs
 from netwright.tasks.images import Layout, channels_first
 from netwright.tasks.label_targets import Masks
 from netwright.tasks.npz_file import read_arrays, write_arrays
@@ -20,19 +21,25 @@ from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 from netwright.tasks.tiles import tiled
 
+MOST_CLASSES = 64
+"""Masks of more values than these are no list of classes that somebody would write."""
+
 
 class Segmentation(Task):
     """Tell the class of every pixel: an .npz file of images and masks, or a folder `images` beside one `masks`.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; masks are whole
-    numbers [N, height, width] from 0. In a folder, an image and its mask have one name; `train`, `validation` and
+    numbers [N, height, width] from 0. In a folder, an image and its mask have one name (or that
+    of the mask ends in `_mask`); `train`, `validation` and
     `test` folders may be around both. Judged by the mean intersection over union.
     """
 
     path: DataPath = Field(description=".npz file, or folder with the folders images and masks")
     ignore_label: int | None = Field(default=None, description="pixels of this label are neither learnt nor scored")
-    mask_values: tuple[int, ...] = Field(
-        default=(), description="the values in the masks that stand for class 0, 1 and so on, such as [0, 255]"
+    mask_values: tuple[int | tuple[int, int, int], ...] = Field(
+        default=(),
+        description="the values in the masks that stand for class 0, 1 and so on, such as [0, 255], or colours such as "
+        "[[0, 0, 0], [255, 0, 0]]",
     )
     tile: PositiveInt | None = Field(
         default=None,
@@ -79,26 +86,49 @@ class Segmentation(Task):
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
         found = self._read()
+        if self.path.is_dir() and not self.mask_values:
+            self._check_values(found.train[1])
         return found.with_targets(self._numbered) if self.mask_values else found
+
+    def _folder(self) -> str:
+        """The name of the folders of masks."""
+        there = {entry.name for place in parts_of(self.path).values() for entry in place.iterdir()}
+        return "labels" if "labels" in there and "masks" not in there else "masks"
 
     def _read(self) -> Arrays:
         if self.path.is_dir():
-            return read_pairs(self.path, targets="masks", labels=True)
+            return read_pairs(self.path, targets=self._folder(), labels=True)
         return read_arrays(self.path).with_inputs(
             lambda images: channels_first(images, layout=self.layout, where=self.where())
         )
 
+    def _check_values(self, masks: AnyArray) -> None:
+        """Raise DataError with the list to write when few values, far apart, stand for the classes."""
+        values = [value for value in np.unique(masks).tolist() if value != self.ignore_label]
+        if len(values) > MOST_CLASSES and values[-1] > 255:
+            raise DataError(
+                f"{self.path} has masks of {len(values)} different colours; save them without compression that "
+                "changes colours, as .png"
+            )
+        if values != list(range(len(values))) and len(values) <= MOST_CLASSES:
+            raise DataError(
+                f"{self.path} has masks that hold {', '.join(map(str, map(colour_of, values)))}; say which class each "
+                f"stands for, from 0 on, by `mask_values: {list(map(colour_of, values))}`, or set `ignore_label`"
+            )
+
     def _numbered(self, masks: AnyArray) -> AnyArray:
         """Masks with class numbers in place of the values that stand for them."""
         numbers = np.full(masks.shape, -1, np.int64)
-        for number, value in enumerate(self.mask_values):
+        for number, given in enumerate(self.mask_values):
+            value = given if isinstance(given, int) else colour_numbers(np.array(given))
             numbers[masks == value] = number
         if self.ignore_label is not None:
             numbers[masks == self.ignore_label] = self.ignore_label
         strange = masks[(numbers < 0) & (numbers != self.ignore_label)]
         if strange.size:
+            known = [list(value) if isinstance(value, tuple) else value for value in self.mask_values]
             raise DataError(
-                f"{self.path} has masks with the value {strange[0]}, which is not among the mask_values "
-                f"{list(self.mask_values)}; add it, or name it as ignore_label"
+                f"{self.path} has masks with the value {colour_of(int(strange[0]))}, which is not among the "
+                f"mask_values {known}; add it, or name it as ignore_label"
             )
         return numbers

@@ -37,7 +37,7 @@ class TextClassification(Task):
     `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`, the texts written with dtype=str.
     """
 
-    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file of texts")
+    path: DataPath = Field(description=".csv, .tsv, .parquet or .jsonl table with named columns, or .npz file of texts")
     text: str = Field(default="text", description="name of the table's column of texts")
     label: str = Field(default="label", description="name of the table's column of classes")
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
