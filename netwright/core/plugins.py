@@ -26,6 +26,7 @@ from netwright.core.errors import (
     NetwrightError,
     UnknownNameError,
 )
+from netwright.core.own_code import own_place
 
 
 class Plugin(Settings):
@@ -163,8 +164,10 @@ def import_dotted(path: str, *, what: str) -> Any:
     except AttributeError as error:
         raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}")]) from None
     except Exception as error:
+        text, place = next(iter(str(error).splitlines()), ""), own_place(error)
+        at = f" at {place}" if place else ""
         raise ConfigurationError(
-            [Mistake(what, f"importing {path!r} failed: {type(error).__name__}: {error}")]
+            [Mistake(what, f"importing {path!r} failed{at}: {type(error).__name__}: {text}")]
         ) from error
     return found
 

@@ -122,7 +122,10 @@ _CHOICES: dict[int, tuple[Sequence[Scalar], Categorical]] = {}
 
 def _choice(options: Sequence[Scalar]) -> Categorical:
     """The choice among these options, held to be found at once when they are a tuple."""
-    found = _categorical(tuple(options), tuple(map(type, options)))
+    try:
+        found = _categorical(tuple(options), tuple(map(type, options)))
+    except TypeError:  # options that cannot be hashed, which are none
+        return Categorical(tuple(options))
     if type(options) is tuple:
         if len(_CHOICES) > 4096:
             _CHOICES.clear()

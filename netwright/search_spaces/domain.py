@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
@@ -23,6 +24,7 @@ class Categorical:
     def __post_init__(self) -> None:
         if not self.options:
             raise SpaceError("a choice needs at least one option")
+        _check_scalars(self.options)
         if len(set(map(repr, self.options))) != len(self.options):
             raise SpaceError(f"a choice needs options that differ, came {list(self.options)}")
 
@@ -58,6 +60,8 @@ class Integer:
     step: int = 1
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int)):
+            raise SpaceError(f"a range has whole numbers, came {self.low!r}..{self.high!r} by {self.step!r}")
         if self.low > self.high or self.step < 1:
             raise SpaceError(f"a range needs low <= high and step >= 1, came {self.low}..{self.high} by {self.step}")
 
@@ -125,6 +129,7 @@ class Subset:
     most: int
 
     def __post_init__(self) -> None:
+        _check_scalars(self.options)
         if not 0 <= self.least <= self.most <= len(self.options):
             raise SpaceError(f"a subset of {len(self.options)} options cannot have {self.least} to {self.most} of them")
 
@@ -149,6 +154,12 @@ class Subset:
 
     def describe(self) -> str:
         return f"{self.least} to {self.most} of {', '.join(repr(option) for option in self.options)}, in this order"
+
+
+def _check_scalars(options: Sequence[object]) -> None:
+    for option in options:
+        if not isinstance(option, (int, float, str)):
+            raise SpaceError(f"an option is a bool, int, float or str, came {option!r:.100} ({type(option).__name__})")
 
 
 Domain: TypeAlias = Categorical | Integer | Real | Subset

@@ -125,8 +125,9 @@ class GraphBuilder:
         return self._append(Layer(self._scopes, name, operation, self._numbers(inputs), shape, place, params, macs))
 
     def _known(self, operation: Operation, shapes: tuple[Shape, ...], name: str) -> tuple[Shape, int, int]:
-        if operation.inputs is not None and len(shapes) != operation.inputs:
-            raise SpaceError(f"{self._place(operation, name)}: takes {operation.inputs} inputs, came {len(shapes)}")
+        if not shapes or operation.inputs not in (None, len(shapes)):
+            takes = "1 or more" if operation.inputs is None else operation.inputs
+            raise SpaceError(f"{self._place(operation, name)}: takes {takes} inputs, came {len(shapes)}")
         try:
             return known(operation, shapes)
         except ShapeError as error:

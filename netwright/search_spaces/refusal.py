@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import name_of
 from netwright.core.records import Decisions
@@ -43,6 +45,16 @@ class RefusedError(ShapeError):
 
     def __reduce__(self) -> tuple[type[ShapeError], tuple[str]]:
         return ShapeError, (str(self),)  # what it came from need not be where it is read
+
+
+def told_in_a_line(error: Exception) -> str:
+    """What an exception says, and which one it is."""
+    if isinstance(error, ValidationError):
+        fields = [
+            f"{'/'.join(map(str, one['loc']))}: {one['msg']}, came {one['input']!r:.100}" for one in error.errors()
+        ]
+        return f"{error.title}: {'; '.join(fields)}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _blame(space: SearchSpace, decisions: Decisions, shapes: Shapes) -> str:

@@ -153,12 +153,12 @@ class SearchSpace(Plugin):
 
     def refusal(self, error: Exception, decisions: Decisions, shapes: Shapes) -> ShapeError | None:
         """What `lower` raised, with the decisions that lead there; None when it is a fault of ours."""
-        from netwright.search_spaces.refusal import RefusedError
+        from netwright.search_spaces.refusal import RefusedError, told_in_a_line
 
         if isinstance(error, NetwrightError):
             reason = error.reason if isinstance(error, RefusedError) else str(error)
         elif own := own_place(error):
-            reason = f"your own code stopped at {own}: {type(error).__name__}: {error}"
+            reason = f"your own code stopped at {own}: {told_in_a_line(error)}"
         else:
             return None
         return RefusedError(reason, space=self, decisions=decisions, shapes=shapes)
@@ -166,6 +166,10 @@ class SearchSpace(Plugin):
     def _lowered(self, plan: Any, shapes: Shapes) -> Outline:
         net = GraphBuilder(shapes.input)
         output = self.lower(plan, net, shapes)
+        if not isinstance(output, Tensor):
+            raise SpaceError(
+                f"`lower` of {name_of(self)!r} gives {type(output).__name__}, expected what `net.add` gave"
+            )
         if output.shape != shapes.output_shape:
             raise ShapeError(
                 f"the space {name_of(self)!r} ends in the shape {output.shape}, the task needs {shapes.output_shape}"

@@ -13,6 +13,7 @@ from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.choosers import RandomChooser
 from netwright.search_spaces.graph import GraphBuilder, Tensor
+from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
@@ -84,6 +85,28 @@ def test_an_exception_of_ones_own_lower_is_one_sentence_with_its_line_and_its_de
     )
 
 
+MISTAKEN = {
+    "gives back nothing": (lambda net: None, "`lower` of .* gives NoneType, expected what `net.add` gave"),
+    "misspells a field": (
+        lambda net: net.add(Conv2d(filter=3), net.input),
+        r"line \d+, in <lambda>: Conv2d: filter: Extra",
+    ),
+    "joins nothing": (lambda net: net.add(Concat()), "concat: takes 1 or more inputs, came 0"),
+    "needs an image": (lambda net: net.inputs[5], r"line \d+, in <lambda>: IndexError: tuple index out of range"),
+}
+
+
+@pytest.mark.parametrize(("lower", "words"), MISTAKEN.values(), ids=MISTAKEN)
+def test_a_mistake_in_ones_own_lower_is_told(lower, words):
+    class Mistaken(Valid):
+        def lower(self, plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
+            return lower(net)
+
+    with pytest.raises(SpaceError, match=words) as caught:
+        Mistaken().build(ONE, Shapes((1, 9, 9), 2))
+    assert "\n" not in str(caught.value)
+
+
 def test_the_text_survives_where_the_space_is_not_known():
     with pytest.raises(ShapeError) as caught:
         Valid().cost(TWO, Shapes((1, 9, 9), 2))
@@ -99,6 +122,9 @@ def test_options_that_cannot_be_are_told_with_the_decision():
         lambda: chooser.integer("width", 3, 1),
         lambda: chooser.real("width", 0, 1, log=True),
         lambda: chooser.subset("width", (1, 2), least=3),
+        lambda: chooser.one_of("width", (None, 4)),
+        lambda: chooser.one_of("width", [[1, 2], [3]]),
+        lambda: chooser.integer("width", 1, 2.5),
     ):
         with chooser.scope("stage1"), pytest.raises(SpaceError, match="the decision 'stage1/width' cannot be asked"):
             ask()
@@ -116,3 +142,15 @@ def test_every_space_says_in_one_line_what_decides_that_an_input_is_refused(name
             words = str(error)
             assert "\n" not in words
             assert f"no decision of the space {name!r} changes that" in words or "would do)" in words
+
+
+def test_a_class_that_cannot_be_made_is_told_in_one_line_with_its_place(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text(
+        "from netwright.search_spaces.space import SearchSpace\nclass Mine(SearchSpace):\n    widths = (3, 4)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        NetwrightError, match=r"failed at stranger.py, line 2, in <module>: PydanticUserError: .*widths"
+    ) as caught:
+        build("space", "stranger:Mine")
+    assert "\n" not in str(caught.value)
