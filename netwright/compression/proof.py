@@ -140,7 +140,10 @@ def in_double(module: nn.Module, example: torch.Tensor) -> tuple[nn.Module, torc
 
 
 def randomised(module: nn.Module, *, seed: int) -> nn.Module:
-    """A copy with random weights of a size that keeps signals alive, and random normalisation statistics."""
+    """A copy with random weights of a size that keeps signals alive, and random normalisation statistics.
+
+    Lists of positive numbers stay positive, since they may be variances or sizes.
+    """
     twin = copy.deepcopy(module)
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -151,7 +154,7 @@ def randomised(module: nn.Module, *, seed: int) -> nn.Module:
             leaf = name.rpartition(".")[2]
             if tensor.ndim >= 2:
                 draw = draw * math.sqrt(2.0 / max(1, tensor[0].numel()))
-            elif leaf == "running_var" or leaf.startswith("weight"):
+            elif leaf == "running_var" or leaf.startswith("weight") or bool((tensor > 0).all()):
                 draw = 0.75 + 0.5 * torch.rand(tensor.shape, generator=random, dtype=torch.float64)
             else:
                 draw = 0.2 * draw

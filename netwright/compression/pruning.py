@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SHARED = "it shares its weights with another layer"
+
 Grouping = Callable[[nn.Module, torch.Tensor], list[Coupling]]
 
 
@@ -221,7 +223,7 @@ def _require_plain_weights(module: nn.Module) -> None:
 
 
 def _untouchable(module: nn.Module, example: torch.Tensor, ignore: Collection[str]) -> dict[str, str]:
-    reasons = dict.fromkeys(shared_layers(module), "it shares its weights with another layer")
+    reasons = dict.fromkeys(shared_layers(module), SHARED)
     reasons.update(dict.fromkeys(output_layers(module, example), "it produces the outputs"))
     names = [path for path, _ in module.named_modules()]
     for prefix in ignore:
@@ -277,6 +279,9 @@ def _judge(
         (f"{why} ({path})" if path != coupling.name else why for path in producers if (why := untouchable.get(path))),
         "",
     )
+    if not reason:
+        takers = [member.path for member in coupling.members if untouchable.get(member.path) == SHARED]
+        reason = f"its channels go to {takers[0]}, which shares its weights with another layer" if takers else ""
     if not reason and coupling.size < 2:
         reason = "it has one channel per group"
     if not reason:

@@ -78,6 +78,8 @@ def test_bits_can_be_given_by_layer(context_of) -> None:
     assert 8 < counts["mid.weight"] <= 16
     assert counts["enter.weight"] > 100
     assert distinct(done.module.get_parameter("head.bias")) == 10
+    whole = next(note for note in done.notes if not note.layer)
+    assert "weight tensors hold at most 16 values besides zero; entropy_code writes them" in whole.reason
 
 
 def test_biases_are_shared_on_request(context_of) -> None:

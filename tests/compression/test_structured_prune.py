@@ -137,6 +137,31 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
         {"a", "b"},
         {"f"},
     ),
+    "one slope for all channels": (
+        lambda: Net(
+            lambda s, x: s.f(mean(s.p(s.b(s.p(s.a(x)))))),
+            a=Conv(3, 16, 1),
+            b=Conv(16, 8, 3),
+            p=nn.PReLU(),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"a", "b"},
+        {"f"},
+    ),
+    "normalisation by tensors of the network": (
+        lambda: Net(
+            lambda s, x: s.f(mean(torch.relu(s.b(torch.relu(F.batch_norm(s.a(x), s.m, s.v)))))),
+            a=Conv(3, 16, 1),
+            b=Conv(16, 8, 1),
+            m=nn.Buffer(torch.zeros(16)),
+            v=nn.Buffer(torch.ones(16)),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"b"},
+        {"a", "f"},
+    ),
     "LSTM into GRU": (
         lambda: Net(
             lambda s, x: s.f(s.q(s.r(x)[0])[0][:, -1]),
@@ -312,6 +337,20 @@ def test_weight_norm_is_refused_with_advice(context_of) -> None:
     with pytest.raises(CompressionError, match="remove it first"):
         StructuredPrune(epochs=0).apply(Model(net), context)
     assert not any(v.applies for v in StructuredPrune().check(Model(net), context))
+
+
+def test_what_goes_to_a_tied_layer_stays() -> None:
+    net = Net(
+        lambda s, x: s.f(torch.relu(s.b(torch.relu(s.a(s.e(x)))))),
+        e=Lin(6, 16),
+        a=Lin(16, 16),
+        b=Lin(16, 16),
+        f=Lin(16, 5),
+    )
+    net.b.weight = net.a.weight
+    found = find_couplings(net.eval(), torch.randn(16, 6), dependency_groups)
+    assert not found.proven
+    assert found.refused["e"] == "its channels go to a, which shares its weights with another layer"
 
 
 def test_a_tied_layer_is_refused() -> None:

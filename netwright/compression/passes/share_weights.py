@@ -131,7 +131,10 @@ def _notes(before: nn.Module, after: nn.Module, bits: dict[str, int], refused: d
 
     from netwright.compression.model import Note
 
-    notes = []
+    most = 2 ** max(bits.values())
+    tensors = f"{len(bits)} of {len(bits) + len(refused)} weight tensors"
+    told = f"{tensors} hold at most {most} values besides zero; entropy_code writes them in fewer bytes"
+    notes = [Note("share_weights", "", "shared", told)]
     for name, count in bits.items():
         old, new = before.get_parameter(name).detach(), after.get_parameter(name).detach()
         values = len(torch.unique(new[new != 0]))

@@ -216,7 +216,8 @@ def _coupling(module: nn.Module, group: Any, graph: Any, paths: dict[Any, str]) 
         if isinstance(layer, torch.nn.Parameter) or any(root is None for root in roots):
             return None
         path = paths.get(layer)
-        if path is None or not list(layer.parameters(recurse=False)):
+        own = [weight.numel() for weight in layer.parameters(recurse=False)]
+        if path is None or not own or (isinstance(layer, torch.nn.PReLU) and own == [1]):
             continue
         role: Literal["out", "in"] = "out" if graph.is_out_channel_pruning_fn(dependency.handler) else "in"
         if path.endswith(".stand_in"):
