@@ -16,37 +16,16 @@ from typing import NamedTuple, TypeAlias
 
 from netwright.core.cost import Cost
 from netwright.core.shapes import Shape
+from netwright.search_spaces.alive_bytes import FIRST, peak_of
+from netwright.search_spaces.kept_items import ZERO, Kept, opened
 from netwright.search_spaces.outline import FLOAT_BYTES, Call, Layer, Outline
 from netwright.search_spaces.wiring import Wire, wiring_key
-
-ZERO = -1
-"""The number of a tensor that is zero whatever comes in."""
-
-NOTHING: frozenset[int] = frozenset()
-FIRST = frozenset({0})
 
 Pattern: TypeAlias = tuple[int, ...]
 """For every input the number of the first input that is the same tensor, or ZERO."""
 
 APART: tuple[Pattern, Pattern] = ((0,), (0, 1))
 SAME: Pattern = (0, 0)
-
-
-class Kept(NamedTuple):
-    """An item that the result depends on.
-
-    `inputs` are its inputs after folding, `read` those that matter (a block may pass over some), `digest`
-    is what a block comes to for these inputs and `times` how often it runs in a row. `zeros` are the bytes
-    of zeros that a layer reads, when they can be made from another of its inputs; else -1.
-    """
-
-    number: int
-    item: Layer | Call
-    inputs: tuple[int, ...]
-    read: tuple[int, ...]
-    digest: Digest | None
-    times: int
-    zeros: int = 0
 
 
 class Tie(NamedTuple):
@@ -150,7 +129,7 @@ def written_digest_of(outline: Outline) -> Digest:
 def cost_of(digest: Digest) -> Cost:
     """Parameters, multiply-accumulates and peak activation memory of one inference at batch 1."""
     held = digest.sizes[0]
-    high, _ = _peak(digest, FIRST)
+    high, _ = peak_of(digest, FIRST)
     return Cost(params=digest.params, macs=digest.macs, peak_activation_bytes=held + max(high, 0))
 
 
@@ -194,7 +173,7 @@ def _keyed(
     shapes: Sequence[Shape], shape: Shape, kept: Sequence[Kept], output: int, pattern: Pattern
 ) -> tuple[str, list[Tie]]:
     """A hash of what is computed, and the layers that share weights."""
-    shapes, kept = _opened(shapes, kept)
+    shapes, kept = opened(shapes, kept)
     hashes, weighted, ties = _hashes(shapes, kept, pattern)
     parts = [hashes[output] if output != ZERO else _hash("zero", str(shape))]
     parts += [f"{key}*{count}" for key, count in sorted(weighted.items())]
@@ -225,39 +204,6 @@ def _plain(kept: Sequence[Kept], hashes: Mapping[int, str], output: int) -> bool
                 return False
             sums.add(number)
     return True
-
-
-def _opened(shapes: Sequence[Shape], kept: Sequence[Kept]) -> tuple[Sequence[Shape], Sequence[Kept]]:
-    """The items with those of blocks that only join others in their place, and the shapes of all tensors then."""
-    opens = [entry for entry in kept if entry[4] is not None and entry[4].joins and _opens(entry[1])]
-    if not opens:
-        return shapes, kept
-    every, found, waiting = list(shapes), [], iter(opens)
-    following = next(waiting)
-    for entry in kept:
-        if entry is not following:
-            found.append(entry)
-            continue
-        following = next(waiting, entry)
-        number, whole, inputs, _, digest, _, _ = entry
-        assert digest is not None
-        own, parts = _opened(digest.shapes, digest.kept)
-        arity = len(inputs)
-        fresh = range(len(every), len(every) + len(own) - arity)
-        real = [*inputs, *fresh, ZERO]
-        every += own[arity:]
-        real[digest.output] = number  # what reads the block reads its last part
-        for inner, item, _, read, part, times, zeros in parts:
-            if ZERO in read:
-                written = [*whole.inputs, *fresh]
-                item = item._replace(inputs=tuple([written[n] for n in item.inputs]))
-            reads = tuple([real[n] for n in read])
-            found.append(Kept(real[inner], item, reads, reads, part, times, zeros))
-    return every, found
-
-
-def _opens(item: Layer | Call) -> bool:
-    return isinstance(item, Call) and item.times == 1 and item.like is None
 
 
 def _written(outline: Outline) -> Digest:
@@ -431,49 +377,6 @@ def _groups(ties: Sequence[Tie]) -> list[str]:
     for tie in ties:
         shared[tie.place].add(tie.key)
     return sorted("=".join(sorted(keys)) for keys in shared.values() if len(keys) > 1)
-
-
-def _peak(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
-    """The most bytes alive while the items run, and those alive at the end, both beyond what was alive before.
-
-    `dying` are the inputs that nobody needs after their last use here.
-    """
-    if dying not in digest.peaks:
-        digest.peaks[dying] = _run(digest, dying)
-    return digest.peaks[dying]
-
-
-def _run(digest: Digest, dying: frozenset[int]) -> tuple[int, int]:
-    arity = len(digest.pattern)
-    size = digest.sizes
-    last: dict[int, int] = {}
-    for entry in digest.kept:
-        for tensor in entry[3]:
-            last[tensor] = entry[0]
-    last.pop(digest.output, None)
-    ends: dict[int, list[int]] = {}
-    for tensor, number in last.items():
-        if tensor >= arity or tensor in dying:
-            ends.setdefault(number, []).append(tensor)
-    alive = peak = 0
-    for number, _, inputs, _, inner, times, zeros in digest.kept:
-        ending = ends.get(number, ())
-        if inner is None:
-            alive += size[number]
-            peak = max(peak, alive + zeros)
-            for tensor in ending:
-                alive -= size[tensor]
-        else:
-            inside = NOTHING if not ending else FIRST if len(inputs) == 1 else frozenset(map(inputs.index, ending))
-            high, left = inner.peaks.get(inside) or _peak(inner, inside)
-            peak = max(peak, alive + high)
-            alive += left
-            if times > 1:
-                peak = max(peak, alive + _peak(inner, FIRST)[0])
-        makes = inner is None or inner.output >= len(inputs)
-        if makes and number not in last and number != digest.output:
-            alive -= size[number]
-    return peak, alive
 
 
 def key_of_text(text: str) -> str:
