@@ -16,14 +16,15 @@ import torch
 from torch import nn
 
 from netwright.core.clock import Clock, SystemClock
-from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError, SpaceError
+from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError
 from netwright.core.files import canonical_json, content_hash
 from netwright.core.identity import default_values, identity_of
 from netwright.core.plugins import name_of
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
-from netwright.tasks.data import Preprocessing
 from netwright.tasks.memory_layout import fastest_layout
+from netwright.tasks.normalise import Normalise
+from netwright.tasks.optimizer import optimizer_of, restore_optimizer
 from netwright.tasks.prediction import evaluate, evaluate_split, evaluating, on_device, predict
 from netwright.tasks.settings import BALANCED_NEEDS, Distillation, Training, learning_rate_factor
 from netwright.tasks.splitting import stratified_order
@@ -172,8 +173,8 @@ class _Trainer:
         self.inputs = torch.tensor(self.train.inputs, device=place)
         self.targets = torch.tensor(self.train.targets, device=place)
         self.order = torch.Generator().manual_seed(derive_seed("order", seed))
-        self.optimizer = _optimizer(model, training)
-        self.normalise = _Normalise(data.preprocessing, self.inputs)
+        self.optimizer = optimizer_of(model, training)
+        self.normalise = Normalise(data.preprocessing, self.inputs)
         self.layout = torch.contiguous_format
         self.teacher: nn.Module | None = None
         self.distillation = Distillation()
@@ -241,10 +242,7 @@ class _Trainer:
         state = load_state(path, identity=self.identity, defaults=defaults, older=self._older_identity())
         self.identity = dict(state.identity)
         self.model.load_state_dict(state.model)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        held = {n: {k: _like(parameters[n], t) for k, t in of.items()} for n, of in state.optimizer.items()}
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": held, "param_groups": groups})
+        restore_optimizer(self.optimizer, state.optimizer)
         for number, hook in enumerate(self.hooks):
             own = {k.removeprefix(f"{number}."): t for k, t in state.hooks.items() if k.startswith(f"{number}.")}
             hook.restore({name: tensor.to(self.place) for name, tensor in own.items()})
@@ -384,36 +382,3 @@ def _facts_of_task(task: Task, *, defaults: bool = False) -> dict[str, str]:
 
 def _facts(training: Training) -> dict[str, str]:
     return {f"training.{name}": str(value) for name, value in training.model_dump().items()}
-
-
-class _Normalise:
-    """`Preprocessing` on tensors, where they are."""
-
-    def __init__(self, preprocessing: Preprocessing, like: torch.Tensor) -> None:
-        shape = preprocessing.shape(like.ndim)
-        self.scale = preprocessing.scale
-        self.mean = torch.tensor(preprocessing.mean, device=like.device).reshape(shape)
-        self.std = torch.tensor(preprocessing.std, device=like.device).reshape(shape)
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        return (inputs.float() * self.scale - self.mean) / self.std
-
-
-def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """A parameter's optimizer value in the parameter's own memory order, which optimizers are fastest with."""
-    return torch.empty_like(parameter).copy_(value) if value.ndim and value.shape == parameter.shape else value
-
-
-def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """The optimizer; vectors (biases, norms) are not decayed, as shrinking them only hurts."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise SpaceError("the model has no trainable parameter; give a model with weights")
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=training.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=training.learning_rate)

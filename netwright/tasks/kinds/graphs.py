@@ -19,7 +19,9 @@ from netwright.tasks.molecules import BOND_FEATURES, pack_molecules
 from netwright.tasks.npz_file import PARTS, TARGETS, read_stored
 from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.paths import DataPath
+from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.real_targets import RealValues
+from netwright.tasks.tag_targets import NOT_KNOWN, SampleLabels
 from netwright.tasks.targets import ClassNumbers, Targets
 from netwright.tasks.task import Task
 
@@ -36,7 +38,11 @@ class Graphs(Task):
     """
 
     path: DataPath = Field(description=".npz file of arrays, or .csv, .tsv or .parquet table with a row of names")
-    classes: bool = Field(default=False, description="targets are classes; otherwise they are values")
+    classes: bool = Field(
+        default=False,
+        description="targets are classes; otherwise they are values. Of several columns each is a label: 0, 1, or "
+        "empty where it is not known",
+    )
     smiles: str = Field(default="smiles", description="name of the table's column of molecules")
     columns: tuple[str, ...] = Field(
         default=(), description="names of the table's target columns; default: the last one besides the others"
@@ -61,6 +67,8 @@ class Graphs(Task):
         return str(self.path)
 
     def targets(self) -> Targets:
+        if self.classes and len(self.columns) > 1:
+            return SampleLabels(labels=self.columns)
         return ClassNumbers() if self.classes else RealValues()
 
     def preprocess(self, inputs: AnyArray) -> Preprocessing:
@@ -86,7 +94,7 @@ class Graphs(Task):
             test=parts.get("test"),
             reading={"edge_features": edges},
         )
-        return numbered(made, where=self.where()) if self.classes else made
+        return numbered(made, where=self.where()) if self.classes and len(self.columns) < 2 else made
 
     def _molecules(self) -> tuple[dict[str, Pair], int]:
         """Packed molecules and targets by part, and the number of edge features."""
@@ -96,16 +104,16 @@ class Graphs(Task):
         targets = [found[f"columns.{place}"] for place in range(len(names))]
         if not targets:
             raise DataError(f"{self.path} has no column of targets besides {self.smiles!r}")
-        if self.classes and len(targets) > 1:
-            raise DataError(f"{self.path}: classes are in one column, came {', '.join(names)}")
         smiles = found["smiles"]
         rows = rows_by_part(found.get("split"), rows=len(smiles), path=self.path)
         try:
             packed = pack_molecules(smiles.tolist())
         except DataError as error:
             raise DataError(f"{self.path}: {error}") from None
-        if self.classes:
+        if self.classes and len(targets) == 1:
             return {part: (packed[chosen], targets[0][chosen]) for part, chosen in rows.items()}, BOND_FEATURES
+        if self.classes:
+            targets = [np.where(np.isin(np.char.lower(t), MISSING), str(NOT_KNOWN), t) for t in targets]
         values = np.stack([numbers(t, name=n, path=self.path) for t, n in zip(targets, names, strict=True)], axis=1)
         return {part: (packed[chosen], values[chosen]) for part, chosen in rows.items()}, BOND_FEATURES
 

@@ -1,0 +1,88 @@
+"""Targets that are any number of labels of a sample, some of them perhaps not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from netwright.core.errors import DataError
+from netwright.core.records import Objective
+from netwright.core.shapes import Shape
+from netwright.tasks.answers import tags as tag_answers
+from netwright.tasks.data import AnyArray, Split
+from netwright.tasks.targets import ClassNumbers, Targets
+
+if TYPE_CHECKING:
+    import torch
+
+NOT_KNOWN = -1
+"""The target of a label of which nobody knows whether a sample has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLabels(Targets):
+    """Any number of labels per sample, [N, labels] of 0 and 1; -1 where it is not known, which does not count."""
+
+    labels: tuple[str, ...] = ()
+
+    input_axes: ClassVar[tuple[int, ...]] = ClassNumbers.input_axes
+    inputs_wanted: ClassVar[str] = ClassNumbers.inputs_wanted
+    answers: ClassVar[ModuleType] = tag_answers
+    primary: ClassVar[Objective] = Objective(metric="roc_auc", direction="maximize")
+
+    def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
+        if targets.ndim != 2 or targets.dtype.kind not in "buif" or not np.isin(targets, (0, 1, NOT_KNOWN)).all():
+            raise DataError(
+                f"{part} has {targets.dtype} targets of shape {targets.shape}; give [N, labels] of 0 and 1, and "
+                f"{NOT_KNOWN} for what is not known"
+            )
+        return targets.astype(np.int8)
+
+    def names(self, splits: Mapping[str, Split], given: tuple[str, ...], where: str) -> tuple[str, ...]:
+        train = splits["train"].targets
+        names = given or self.labels or tuple(str(number) for number in range(train.shape[1]))
+        if len(names) != train.shape[1]:
+            raise DataError(f"{where}: {len(names)} names are given for {train.shape[1]} labels; name every one")
+        for name, column in zip(names, train.T, strict=True):
+            if not (column == 0).any() or not (column == 1).any():
+                raise DataError(
+                    f"{where}: the label {name!r} is the same in all training samples where it is known; leave it out"
+                )
+        return names
+
+    def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
+        return int(targets.shape[1])
+
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        known = train.targets >= 0
+        share = ((train.targets * known).sum(axis=0) + 0.5) / (known.sum(axis=0) + 1)
+        outputs = np.broadcast_to(np.log(share / (1 - share)).astype(np.float32), split.targets.shape)
+        return "giving every sample each label's share in training", outputs
+
+    def gives(self, output: int | Shape) -> str:
+        return f"tells which of {output} labels a sample has"
+
+    def loss(
+        self,
+        outputs: torch.Tensor,
+        targets: torch.Tensor,
+        settings: Mapping[str, Any],
+        *,
+        label_smoothing: float = 0.0,
+    ) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        known = targets >= 0
+        each = F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
+        return (each * known).sum() / known.sum().clamp_min(1)
+
+    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+        from torch.nn import functional as F
+
+        taught = (teacher / temperature).sigmoid()
+        found = F.binary_cross_entropy_with_logits(outputs / temperature, taught)
+        return found * temperature * temperature
