@@ -158,10 +158,21 @@ def _export(model: Any, example: Any, axes: Mapping[int, str]) -> Any:
 
 
 def _save(program: Any, path: Path) -> None:
-    """Write one file without the exporter's notes, which hold source lines and paths of this machine."""
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    """Write one file without the exporter's notes, which hold source lines and paths of this machine.
 
+    Nor are the shapes of weights stated a second time: in a small network all this takes a tenth of the file.
+    """
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+    from onnx_ir.traversal import RecursiveGraphIterator
+
+    graph = program.model.graph
     ClearMetadataAndDocStringPass()(program.model)
+    weights = list(graph.initializers.values())
+    made = [value for node in RecursiveGraphIterator(graph) for value in node.outputs]
+    for value in (*graph.inputs, *graph.outputs, *weights, *made):
+        value.metadata_props.clear()
+    for value in weights:
+        value.type = value.shape = None
     program.save(path, external_data=False)
 
 

@@ -99,6 +99,7 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
             weight_type=q.QuantType.QUInt8,
             nodes_to_exclude=kept,
         )
+        drop_notes(target)
         layers = precisions(path, target, excluded=kept)
     return QuantizationResult(
         path=target,
@@ -116,9 +117,24 @@ def prepared(source: Path, folder: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     path = folder / "prepared.onnx"
-    # An up-sampled batch is `floor(batch)` samples to the shape inference, which must be told to merge.
-    quant_pre_process(str(source), str(path), auto_merge=True)
+    try:
+        # An up-sampled batch is `floor(batch)` samples to the shape inference, which must be told to merge.
+        quant_pre_process(str(source), str(path), auto_merge=True)
+    except Exception:
+        # It raises anything at operators that it does not know, such as a maximum over time.
+        quant_pre_process(str(source), str(path), skip_symbolic_shape=True)
     return path
+
+
+def drop_notes(path: Path) -> None:
+    """Take what the runtime's quantizers note for themselves out of a file: operator sets that no node is of, marks."""
+    model = onnx.load(str(path))
+    used = {"", *(node.domain for node in model.graph.node)}
+    kept = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    del model.metadata_props[:]
+    onnx.save(model, str(path))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from netwright.export.quantization import (
     QuantizationResult,
     attribute,
     costs,
+    drop_notes,
     excluded_nodes,
     layer_of,
     precisions,
@@ -143,6 +144,7 @@ class StaticQuantizer:
                 made.append((self._error(path) / (1 if number == 0 else _CLEARLY), number, path))
             error, number, path = min(made)
             target.write_bytes(path.read_bytes())
+            drop_notes(target)
             layers = precisions(self.path, target, excluded=left)
         chosen = candidates[number]
         return QuantizationResult(

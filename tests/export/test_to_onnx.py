@@ -90,6 +90,15 @@ def test_the_file_tells_nothing_of_this_machine(tmp_path: Path) -> None:
     assert onnx.load(made.path).opset_import[0].version == made.opset
 
 
+def test_the_file_holds_no_notes_of_the_exporter_and_states_no_shape_twice(tmp_path: Path) -> None:
+    made = export_onnx(separable(), tmp_path / "m.onnx", example=samples(3, 3, 8, 8))
+    graph = onnx.load(made.path).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    assert not [value for value in (*graph.input, *graph.output, *graph.value_info) if value.metadata_props]
+    assert not weights & {value.name for value in graph.value_info}
+    assert made.size_bytes < sum(len(tensor.raw_data) for tensor in graph.initializer) + 300 * len(graph.node)
+
+
 def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="Refused cannot be exported to ONNX: ") as refused:
         export_onnx(Refused(), tmp_path / "m.onnx", example=IMAGES)
