@@ -76,6 +76,7 @@ def _without_head(outline: Outline, name: str) -> Outline:
     in_head = [(*item.scopes, item.name)[0] == HEAD for item in outline.items]
     head = {number for number, inside in enumerate(in_head, start=arity) if inside}
     read = {n for n, item in enumerate(outline.items, start=arity) if n in head for n in item.inputs} - head
+    read = {n for n in read if n >= arity} or read  # a head may look at the input too, such as for what is filling
     if len(read) != 1:
         raise SpaceError(f"the space {name!r} cannot be under another: it has no head of one input (scope {HEAD!r})")
     (output,) = read
