@@ -84,8 +84,17 @@ def _kept(kept: Sequence[Mapping[str, Any]], *, tried: bool) -> str:
     first, last = kept[0], kept[-1]
     return (
         f"{first['size_bytes'] / last['size_bytes']:.2f}x smaller on disk "
-        f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}."
+        f"({first['size_bytes']:,} -> {last['size_bytes']:,} bytes), {_speed(last)}.{_uncoded(first, last)}"
     )
+
+
+def _uncoded(first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    """What zeros and shared values are worth that no pass has coded: an ONNX file stays as large with them."""
+    size, coded = last["size_bytes"], last.get("coded_bytes") or math.inf
+    if coded >= CODED_WELL * size:
+        return ""
+    ratio = first["size_bytes"] / coded
+    return f"\nWith entropy_code as the last pass it would be {ratio:.2f}x: an archive of {coded:,} bytes."
 
 
 def _tested_once(final: Mapping[str, Any], *, score: str) -> str:

@@ -14,6 +14,13 @@ from netwright.runs.view import RunView
 LATENCY = {"median_ms": 0.5, "cpu_median_ms": 0.4, "noisy": True}
 
 
+def summary_of(last: dict[str, Any]) -> str:
+    """What is said of a run whose one compression stage is `last`, from an input of 100 bytes."""
+    facts: dict[str, Any] = {"specification": {}, "objectives": (), "units": {}, "trials": (), "asked": 0, "counts": {}}
+    stages = [{"stage": "original", "size_bytes": 100}, last]
+    return summary_sentence(RunView(path=Path(), name="n", state="searched", sequence=0, stages=stages, **facts))
+
+
 def noisy(statistic: str = "wall") -> dict[str, Any]:
     figures = {"latency_ms": None, "speedup_text": "NOISY", "latency": LATENCY, "protocol": {"statistic": statistic}}
     return {"stage": "quantize", "accuracy": 0.9, **figures}
@@ -55,8 +62,12 @@ def test_a_stage_tells_what_it_reached_in_words_and_numbers() -> None:
 )
 def test_the_summary_says_when_what_is_smaller_is_slower(text: str, high: float, told: bool) -> None:
     last = {"stage": "quantize", "size_bytes": 50, "speedup_text": text, "latency": {"speedup_high": high}}
-    facts: dict[str, Any] = {"specification": {}, "objectives": (), "units": {}, "trials": (), "asked": 0, "counts": {}}
-    stages = [{"stage": "original", "size_bytes": 100}, last]
-    said = summary_sentence(RunView(path=Path(), name="n", state="searched", sequence=0, stages=stages, **facts))
+    said = summary_of(last)
     assert said.startswith(f"2.00x smaller on disk (100 -> 50 bytes), {text} as fast by the protocol")
     assert ("slower, kept for its other gains; `compress.bounds.slowdown: 0`" in said) is told
+
+
+@pytest.mark.parametrize(("size", "coded", "told"), [(100, 20, True), (100, 90, False), (20, 20, False)])
+def test_the_summary_says_what_coding_would_gain(size: int, coded: int, told: bool) -> None:
+    said = summary_of({"stage": "share_weights", "size_bytes": size, "coded_bytes": coded, "speedup_text": "NOISY"})
+    assert ("With entropy_code as the last pass it would be 5.00x: an archive of 20 bytes." in said) is told

@@ -133,7 +133,13 @@ def _notes(before: nn.Module, after: nn.Module, bits: dict[str, int], refused: d
 
     most = 2 ** max(bits.values())
     tensors = f"{len(bits)} of {len(bits) + len(refused)} weight tensors"
-    told = f"{tensors} hold at most {most} values besides zero; entropy_code writes them in fewer bytes"
+    normed = any(isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) for layer in after.modules())
+    next_to_do = (
+        "the export multiplies batch norms into them, which makes more values of them: put fold before this pass"
+        if normed
+        else "entropy_code writes them in fewer bytes"
+    )
+    told = f"{tensors} hold at most {most} values besides zero; {next_to_do}"
     notes = [Note("share_weights", "", "shared", told)]
     for name, count in bits.items():
         old, new = before.get_parameter(name).detach(), after.get_parameter(name).detach()
