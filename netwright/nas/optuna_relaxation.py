@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from netwright.core.errors import MissingPackageError
 from netwright.core.records import Objective, Trial
 from netwright.nas.evidence import Entry, draw_new, gather, key_of, read
-from netwright.nas.optuna_sampling import beside, encode_entry, quiet
+from netwright.nas.optuna_sampling import MODELLED, beside, encode_entry, quiet
 from netwright.nas.parameters import Range, decode, joined, parameters_of
+from netwright.nas.ranking import best_and_youngest
 from netwright.nas.scalar import random_weights, scalarised
 from netwright.nas.strategy import Proposal
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
@@ -47,7 +48,7 @@ def propose_relaxed(
     if importlib.util.find_spec("cmaes") is None:
         raise MissingPackageError(f"the strategy {origin!r} needs the package 'cmaes': pip install cmaes")
     record = read(space, trials)
-    evidence = gather(record.own, objectives)
+    evidence = best_and_youngest(gather(record.own, objectives), most=MODELLED)
     if len(evidence) < max(startup, LEAST):
         return Proposal(draw_new(space, record.known, rng), "random")
     losses = scalarised(evidence, random_weights(len(objectives), rng))

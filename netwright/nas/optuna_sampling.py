@@ -15,6 +15,7 @@ from netwright.core.errors import SpaceError
 from netwright.core.records import Objective, Trial
 from netwright.nas.evidence import PENDING, Entry, Evidence, Key, Record, draw_new, gather, key_of, read
 from netwright.nas.parameters import Encoded, Range, covers, decode, encode, joined, parameters_of
+from netwright.nas.ranking import best_and_youngest, ranking
 from netwright.nas.strategy import Proposal
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Value
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1)
 ATTEMPTS = 3
 NUDGES = 20
+MODELLED = 500
+"""So many trials a sampler is told, the best half and the youngest: more take long and hardly help."""
 
 Sampler = Callable[[int], "optuna.samplers.BaseSampler"]
 """Makes a sampler from a seed."""
@@ -87,12 +90,14 @@ def propose(
     origin: str,
     generation: int | None = None,
     fill: bool = False,
+    most: int = MODELLED,
 ) -> Proposal:
     """What a sampler suggests after the recorded trials.
 
-    With `fill`, decisions that an architecture does not have are filled in, so that all have the same
-    parameters: what models of flat vectors need. With `generation` they are too, and trials are dealt to
-    generations of that size in the order in which they were started.
+    The sampler is told at most so many trials: the best half and the youngest. With `fill`, decisions that an
+    architecture does not have are filled in, so that all have the same parameters: what models of flat vectors need.
+    With `generation` they are too, and trials are dealt to generations of that size in the order in which they were
+    started: the sampler is told the one that is not full, and the best `most` of all before, who may become parents.
 
     Raises SpaceError when the space itself allows nothing.
     """
@@ -100,7 +105,8 @@ def propose(
     known = record.known
     with quiet():
         made = sampler(rng.getrandbits(32))
-        study, ranges = _study(space, record, objectives, made, generation=generation, fill=fill)
+        told = _told(gather(record.own, objectives), generation=generation, most=most)
+        study, ranges = _study(space, record, told, made, generations=generation is not None, fill=fill)
         for _ in range(ATTEMPTS):
             chooser = _SuggestChooser(study.ask(), ranges, rng)
             try:
@@ -151,37 +157,46 @@ def beside(
     return Proposal(draw_new(space, known, rng), "random")
 
 
+def _told(evidence: Sequence[Evidence], *, generation: int | None, most: int) -> list[tuple[Evidence, int]]:
+    """What a sampler is told, each with its generation: 0 for possible parents, 1 for the one that is not full."""
+    if generation is None:
+        return [(item, 0) for item in best_and_youngest(evidence, most=most)]
+    full = len(evidence) // generation * generation
+    best = {item.trial.number for item in ranking(evidence[:full], most=most)}
+    return [(e, int(p >= full > 0)) for p, e in enumerate(evidence) if p >= full or e.trial.number in best]
+
+
 def _study(
     space: SearchSpace,
     record: Record,
-    objectives: Sequence[Objective],
+    told: Sequence[tuple[Evidence, int]],
     sampler: optuna.samplers.BaseSampler,
     *,
-    generation: int | None,
+    generations: bool,
     fill: bool,
 ) -> tuple[optuna.Study, dict[str, Range]]:
-    """An in-memory study that holds what the record says, and the range of every parameter."""
+    """An in-memory study that holds what is told and what runs, and the range of every parameter."""
     import optuna
 
-    encoded = {e.trial.number: encode_entry(space, e) for e in record.entries if e.of_space}
-    own = record.own
-    ranges = joined(pair for e in encoded.values() for pair in zip(e.names, e.ranges, strict=True))
-    rows = _Rows(ranges, fill=fill or generation is not None)
-    evidence = gather(own, objectives)
+    pending = [trial for trial in record.own if trial.state in PENDING]
+    places = (record.known[key_of(trial.decisions)] for trial in [*(item.trial for item, _ in told), *pending])
+    encoded = [encode_entry(space, record.entries[place]) for place in places]
+    ranges = joined(pair for e in encoded for pair in zip(e.names, e.ranges, strict=True))
+    rows = _Rows(ranges, fill=fill or generations)
+    objectives = len(told[0][0].losses) if told else 1
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(
-        storage=storage, sampler=sampler, study_name="record", directions=["minimize"] * len(objectives)
+        storage=storage, sampler=sampler, study_name="record", directions=["minimize"] * objectives
     )
     study_id = storage.get_study_id_from_name("record")
-    constrained = any(item.violation for item in evidence)
-    for place, item in enumerate(evidence):
-        row = rows.finished(encoded[item.trial.number], item, constrained=constrained)
-        if generation is not None:
-            row.system_attrs[f"{type(sampler).__name__}:generation"] = place // generation
+    constrained = any(item.violation for item, _ in told)
+    for (item, generation), own in zip(told, encoded, strict=False):
+        row = rows.finished(own, item, constrained=constrained)
+        if generations:
+            row.system_attrs[f"{type(sampler).__name__}:generation"] = generation
         storage.create_new_trial(study_id, template_trial=row)
-    for trial in own:
-        if trial.state in PENDING:
-            storage.create_new_trial(study_id, template_trial=rows.running(encoded[trial.number], trial.number))
+    for trial, own in zip(pending, encoded[len(told) :], strict=True):
+        storage.create_new_trial(study_id, template_trial=rows.running(own, trial.number))
     return study, ranges
 
 

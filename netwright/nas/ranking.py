@@ -31,6 +31,16 @@ def ranking(population: Sequence[Evidence], *, most: int | None = None) -> list[
     return (ordered + broken)[:most]
 
 
+def best_and_youngest(evidence: Sequence[Evidence], *, most: int) -> Sequence[Evidence]:
+    """At most so many, in their order: the best half and the youngest of the others."""
+    if len(evidence) <= most:
+        return evidence
+    best = {item.trial.number for item in ranking(evidence, most=most // 2)}
+    others = [item for item in evidence if item.trial.number not in best][-(most - len(best)) :]
+    kept = best | {item.trial.number for item in others}
+    return [item for item in evidence if item.trial.number in kept]
+
+
 def dominates(left: Losses, right: Losses) -> bool:
     """Whether `left` is at least as small everywhere and smaller somewhere."""
     return left != right and all(a <= b for a, b in zip(left, right, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 from netwright.nas.cascade import Cascade
 from netwright.nas.ensemble import Ensemble, trained
 from netwright.nas.evidence import Evidence, Key, Same, key_of, memo_key, space_of
-from netwright.nas.ranking import ranking
+from netwright.nas.ranking import best_and_youngest
 from netwright.nas.rows import Encoding, distances, rows_of
 from netwright.search_spaces.space import SearchSpace
 
@@ -78,10 +78,10 @@ class Surrogate:
             )
             return cls._on_top(below, evidence, pending=[key for key in pending if key in there])
         tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))]
-        tuned = tuned[-TUNED:] if kind == "gp" else _chosen(tuned)
+        tuned = tuned[-TUNED:] if kind == "gp" else best_and_youngest(tuned, most=MOST)
         keys = tuple(key_of(item.trial.decisions) for item in tuned)
         scored = [tuple(axis.tolist()) for axis in _scores(_graded(tuned))]
-        chosen = _chosen(evidence)
+        chosen = best_and_youngest(evidence, most=MOST)
         rows = rows_of(space, [key_of(item.trial.decisions) for item in chosen], encoding=encoding)
         losses = _graded(chosen)
         columns = _scores(losses)
@@ -102,7 +102,7 @@ class Surrogate:
     @classmethod
     def _on_top(cls, below: Surrogate, evidence: Sequence[Evidence], *, pending: Sequence[Key]) -> Surrogate:
         """A model of what was measured at a fidelity, given that of the fidelity below."""
-        chosen = _chosen(evidence)
+        chosen = best_and_youngest(evidence, most=MOST)
         rows = rows_of(below.space, [key_of(item.trial.decisions) for item in chosen], encoding=below.encoding)
         losses = _graded(chosen)
         columns = _scores(losses)
@@ -290,15 +290,6 @@ def _likeliest(
             score = -0.5 * float(values @ _solved(factor, values)) - float(np.log(np.diag(factor)).sum())
             best = max(best, (score, length * scale, noise))
     return best[1], best[2]
-
-
-def _chosen(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
-    if len(evidence) <= MOST:
-        return evidence
-    best = {item.trial.number for item in ranking(evidence, most=MOST // 2)}
-    others = [item for item in evidence if item.trial.number not in best][-(MOST - len(best)) :]
-    kept = best | {item.trial.number for item in others}
-    return [item for item in evidence if item.trial.number in kept]
 
 
 def _graded(evidence: Sequence[Evidence]) -> list[list[float]]:

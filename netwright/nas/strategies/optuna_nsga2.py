@@ -32,5 +32,12 @@ class OptunaNsga2(Strategy):
     ) -> Proposal:
         sampler = genetic_sampler("NSGAIISampler", population=self.population, crossover=self.crossover, swap=self.swap)
         return propose(
-            space, trials, objectives, rng, sampler=sampler, origin="optuna nsga2", generation=self.population
+            space,
+            trials,
+            objectives,
+            rng,
+            sampler=sampler,
+            origin="optuna nsga2",
+            generation=self.population,
+            most=self.population,
         )

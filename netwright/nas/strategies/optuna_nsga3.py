@@ -34,5 +34,12 @@ class OptunaNsga3(Strategy):
             "NSGAIIISampler", population=self.population, crossover=self.crossover, swap=self.swap
         )
         return propose(
-            space, trials, objectives, rng, sampler=sampler, origin="optuna nsga3", generation=self.population
+            space,
+            trials,
+            objectives,
+            rng,
+            sampler=sampler,
+            origin="optuna nsga3",
+            generation=self.population,
+            most=2 * self.population,
         )
