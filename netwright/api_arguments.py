@@ -132,7 +132,11 @@ def own_run(
         hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
         raise RunError(f"{path} holds a run of another recipe; {hint}")
     with writing(path, specification=specification) as opened:
-        yield opened, own_winner(opened, module, build=str(model))
+        try:
+            yield opened, own_winner(opened, module, build=str(model))
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"the same command and --out {path}")
+            raise
 
 
 def _compress_part(recipe: Passes) -> object:

@@ -154,6 +154,18 @@ def test_a_folder_of_another_recipe_is_not_gone_on_with(own: Path, capsys: pytes
     assert "holds a run of another recipe; name another folder" in capsys.readouterr().err
 
 
+def test_stopped_by_the_user_it_says_how_to_go_on(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own)
+    given = ["compress", "--model", "tests.cli.own_model:Stopping", "--recipe", str(own / "pruned.yaml")]
+    assert run(given) == 2
+    told = capsys.readouterr().err
+    made = next((own / "runs").iterdir())
+    assert "stopped by the user; finished stages and epochs are kept, go on with the same command and --out" in told
+    assert str(made.name) in told
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_compression_goes_on_at_the_epoch_it_was_in(own: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,32 @@ def command(
             planned = api.plan_compression(run, trial=trial, model=model, **of_model, **given, listener=listener)
             _print_plan(planned, as_json=as_json)
             return
-        if sensitivity:
-            found = api.sensitivity(
-                run, trial=trial, model=model, out=out, samples=samples, **of_model, **given, listener=listener
-            )
-            _print_sensitivity(found, as_json=as_json)
-            return
-        if model is not None:
-            result = api.compress_model(model, out=out, **of_model, **given, listener=listener)
-        else:
-            assert run is not None
-            result = api.compress(run, trial=trial, **given, listener=listener)
-    _print_result(result, as_json=as_json)
+        with _told_how_to_go_on():
+            if sensitivity:
+                found = api.sensitivity(
+                    run, trial=trial, model=model, out=out, samples=samples, **of_model, **given, listener=listener
+                )
+            elif model is not None:
+                result = api.compress_model(model, out=out, **of_model, **given, listener=listener)
+            else:
+                assert run is not None
+                result = api.compress(run, trial=trial, **given, listener=listener)
+    if sensitivity:
+        _print_sensitivity(found, as_json=as_json)
+    else:
+        _print_result(result, as_json=as_json)
+
+
+@contextmanager
+def _told_how_to_go_on() -> Iterator[None]:
+    """Ctrl-C as a sentence that says how to go on; a run for a model may have got its folder's name from us."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        again = getattr(stop, "__notes__", ["the same command"])[0]
+        raise click.ClickException(
+            f"stopped by the user; finished stages and epochs are kept, go on with {again}"
+        ) from None
 
 
 def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
