@@ -10,26 +10,18 @@ from typing import Any
 
 from netwright.analysis.front import pareto_front
 from netwright.core.clock import Clock, SystemClock
-from netwright.core.errors import SpaceError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Measurement, Trial, TrialState
-from netwright.core.seeds import derive_seed, generator
-from netwright.nas.context import SearchContext
-from netwright.nas.fidelity import Comparison
 from netwright.nas.promotion import Begin, EntrantReader, Ladder, Promote, is_paused
 from netwright.nas.stopper import loss_curve
-from netwright.nas.strategy import Proposal
-from netwright.runs.cheap import described
 from netwright.runs.executor import NOT_PROMISING, Outcome, TrialJob
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.ordering import entry_of, horizons, next_step, reached, seen_from, still_runs
+from netwright.runs.proposing import Proposer
 from netwright.runs.record import StudyRecord, count_states, is_finished
-from netwright.runs.reuse import measured_before
 from netwright.runs.specification import RunSpecification
 from netwright.runs.trial import broken_bound
 
-ASKS = 20
-DRAWS = 200
 TRANSIENT = frozenset({"killed", "node lost"})
 
 
@@ -57,29 +49,15 @@ class SearchLoop:
         self._listener = listener
         self._clock: Clock = clock or SystemClock()
         self._began = self._clock.monotonic()
-        fidelity = specification.search.fidelity
-        self._strategy = specification.search.strategy.prepare(
-            SearchContext(
-                specification.task,
-                folder / "scratch" / "strategy",
-                specification.seed,
-                specification.device,
-                trials=specification.search.trials,
-                rungs=() if fidelity is None else fidelity.rungs,
-                listener=listener,
-            )
-        )
         self._rungs = specification.search.rungs
-        self._comparison = None if fidelity is None else Comparison(fidelity)
         self._entrants = EntrantReader(specification.objectives, self._rungs)
+        self._proposer = Proposer(specification, folder=folder, clock=self._clock, listener=listener)
         self._trials: dict[int, Trial] = {trial.number: trial for trial in record.all_trials()}
         self._attempts: dict[int, int] = {}
         self._lost: dict[int, int] = {}
         self._again: deque[int] = deque()
         self._exhausted = False
         self._frozen = specification.to_json()
-        data = specification.task.data().fingerprint
-        self._known = measured_before(self._frozen, data=data, runs=specification.search.reuse)
         self._take_up_interrupted()
 
     @property
@@ -231,7 +209,7 @@ class SearchLoop:
                 return None
             if isinstance(move, Promote):
                 return self._promote(move.number, step, horizon)
-            proposed = self._propose(seen)
+            proposed = self._proposer.propose(self.trials, seen)
             if proposed is None:
                 self._exhausted = True
                 self._record.note("search.exhausted", trials=len(self._trials))
@@ -270,49 +248,9 @@ class SearchLoop:
         self._tell("search.promote", trial=number, fidelity=entry["fidelity"])
         return job
 
-    def _propose(self, seen: Sequence[Trial]) -> Trial | None:
-        """A trial of an architecture that is new to this run, cheaply checked; None when none is left."""
-        known = {trial.identity for trial in self._trials.values()}
-        number = len(self._trials)
-        space = self._spec.searched
-        told = seen if self._comparison is None else self._comparison.of(seen)
-        for draw in range(ASKS + DRAWS):
-            rng = generator(self._spec.seed, "ask", number, draw)
-            if draw < ASKS:
-                proposal = self._strategy.ask(space, told, self._spec.objectives, rng)
-            else:
-                proposal = Proposal(decisions=space.sample(rng), origin="random, the strategy repeats itself")
-            trial = self._drafted(proposal, number)
-            if trial.identity not in known:
-                return trial
-        return None
-
-    def _drafted(self, proposal: Proposal, number: int) -> Trial:
-        """A proposal as a trial: running, or infeasible when the cheap facts already break a bound."""
-        identity = f"unbuildable-{derive_seed(*sorted(proposal.decisions.items()))}"
-        measured: Mapping[str, Measurement] = {}
-        try:
-            identity, measured = described(self._spec, proposal.decisions)
-            problem = broken_bound(self._spec.limits, measured)
-        except SpaceError as error:
-            problem = str(error)
-        now = self._clock.now()
-        return Trial(
-            number=number,
-            decisions=proposal.decisions,
-            identity=identity,
-            state=TrialState.RUNNING if problem is None else TrialState.INFEASIBLE,
-            seed=derive_seed(self._spec.seed, identity, 0),
-            measurements=measured,
-            reason=problem or "",
-            origin=proposal.origin,
-            started=now,
-            ended="" if problem is None else now,
-        )
-
     def _begin(self, trial: Trial, entry: Mapping[str, Any]) -> Trial:
         """Record a new trial: sent to its first rung, or finished when it is infeasible or known from another run."""
-        trial = self._from_before(trial)
+        trial = self._proposer.from_before(trial)
         if trial.state is TrialState.RUNNING:
             trial = dataclasses.replace(trial, rungs=(entry,))
             self._trials[trial.number] = trial
@@ -324,19 +262,6 @@ class SearchLoop:
             self._record.add_finished(trial)
             self._ended(trial)
         return trial
-
-    def _from_before(self, trial: Trial) -> Trial:
-        """The trial as another run measured it, when one did so in the same way and all objectives are there."""
-        known = self._known.get(trial.identity)
-        if known is None or trial.state is not TrialState.RUNNING:
-            return trial
-        found = known.as_trial(trial, folder=self._folder)
-        if found is None or any(found.value(o.metric) is None for o in self._spec.limits):
-            return trial
-        broken = broken_bound(self._spec.limits, found.measurements)
-        if broken and found.state is TrialState.DONE:
-            return dataclasses.replace(found, state=TrialState.INFEASIBLE, reason=broken)
-        return found
 
     def _keep_going(self, trial: Trial) -> bool:
         primary = self._spec.chosen_by
