@@ -31,7 +31,7 @@ class Task(Plugin):
             turns: float = 2.0
 
             def load(self) -> Arrays:
-                inputs, targets = ...            # images [N, C, H, W] or sequences [N, T, F]; class numbers [N]
+                inputs, targets = ...  # images [N, C, H, W], sequences [N, T, F] or rows [N, F]; class numbers [N]
                 return Arrays(train=(inputs, targets))
 
     Checking, splitting, preprocessing, loss and score come with the base. Use it as `my_module:Spirals`,
