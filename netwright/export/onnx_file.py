@@ -195,9 +195,9 @@ class _Graph:
         if node.op_type in {"MatMul", "MatMulInteger", "MatMulNBits"}:
             return prod(self._shape(node.output[0])) * self._shape(node.input[0])[-1]
         if node.op_type == "Gemm":
-            rows = self._shape(node.input[0])
-            inner = rows[0] if _attribute(node, "transA", 0) else rows[1]
-            return prod(self._shape(node.output[0])) * inner
+            # of the weights, since the shape of what they multiply is not known behind a loop
+            weight = self._shape(node.input[1])
+            return prod(self._shape(node.output[0])) * weight[1 if _attribute(node, "transB", 0) else 0]
         return 0
 
     def _conv(self, node: Any) -> int:

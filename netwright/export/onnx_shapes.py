@@ -145,4 +145,5 @@ def _sizes(target: np.ndarray, source: Shape) -> list[int]:
 
 
 def _item_bytes(kind: int) -> int:
-    return int(helper.tensor_dtype_to_np_dtype(kind).itemsize)
+    """Bytes of a value; of a kind that is not stated, as in a loop over samples, those of a float."""
+    return int(helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT).itemsize)

@@ -215,6 +215,30 @@ def test_places_in_an_embedding_are_not_rounded(tmp_path: Path) -> None:
     assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
 
 
+class Words(nn.Module):
+    """A text's classifier by filters of two widths and the maximum over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors = nn.Embedding(40, 16)
+        self.filters = nn.ModuleList([nn.Conv1d(16, 8, width) for width in (2, 3)])
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        steps = self.vectors(inputs.long()).transpose(1, 2)
+        outputs: torch.Tensor = self.head(torch.cat([torch.relu(one(steps)).amax(2) for one in self.filters], 1))
+        return outputs
+
+
+def test_a_maximum_over_time_does_not_stop_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = np.random.default_rng(0).integers(0, 40, (64, 12)).astype(np.float32)
+    source = export_onnx(Words().eval(), tmp_path / "float.onnx", example=data[:16]).path
+    found = quantize_static(source, tmp_path / "q.onnx", calibration=data)
+    assert found.coverage_macs == 1.0
+    assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
+
+
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_weights_on_a_grid_are_not_rounded_a_second_time(
     reduce_range: bool, exported: Exported, tmp_path: Path
