@@ -25,9 +25,9 @@ class Arrays:
     """What `Task.load` gives: raw data, not yet checked or split.
 
     Inputs are images [N, channels, height, width], sequences [N, time, features] or rows [N, values]; targets are class
-    numbers [N] from 0, or what the task's kind of target takes. A missing `validation` or `test` part is split off `train`.
-    `classes` names the classes; left empty, they are called by their number. `reading` holds what the task's reader
-    made numbers of raw inputs by, such as a vocabulary, as plain JSON.
+    numbers [N] from 0, or what the task's kind of target takes. A missing `validation` or `test` part is split off
+    `train`. `classes` names the classes; left empty, they are called by their number. `reading` holds what the task's
+    reader made numbers of raw inputs by, such as a vocabulary, as plain JSON.
     """
 
     train: Pair
