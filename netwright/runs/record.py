@@ -248,7 +248,7 @@ def count_states(found: Sequence[Trial]) -> dict[str, int]:
     return {str(state): sum(trial.state == state for trial in found) for state in TrialState}
 
 
-def _measurement(row: sql.Row[Any]) -> Measurement:
+def _measurement(row: Any) -> Measurement:
     return Measurement(
         metric=row.metric,
         value=row.value,

@@ -62,6 +62,8 @@ def test_report_draws_its_plots_offline_and_fits_the_screen(report: Any, width: 
     assert report.evaluate("document.documentElement.scrollWidth") <= width
     assert report.locator("#front .scatterlayer .point").count() > 20
     assert report.locator("#headline").inner_text().count("×") >= 4
+    label = "getComputedStyle(document.querySelector('#answer .where')).overflowWrap"
+    assert report.evaluate(label) == "normal", "the short word before a command is not broken"
     report.set_viewport_size({"width": 1280, "height": 900})
 
 
@@ -248,6 +250,16 @@ def test_report_of_an_odd_run_is_never_blank(chromium: Any, tmp_path: Path, case
         absent = watch.page.locator("#absent").inner_text()
         assert all(panel["title"] in absent for panel in data["panels"] if not panel["rows"])
         assert watch.page.locator("#answer").inner_text().startswith(data["answer"]["text"])
+
+
+def test_one_trial_is_seen_in_every_plot_on_axes_that_fit_it(chromium: Any, tmp_path: Path) -> None:
+    with opened_report(chromium, VIEWS["one done trial"](), tmp_path, width=400) as watch:
+        page = watch.page
+        draw_all(page)
+        assert page.locator("#history .scatterlayer .point").count() == 4
+        low, high = page.evaluate("document.querySelector('#front .plot').layout.yaxis.range")
+        assert 0.8 < low < high < 1.1
+        assert set(page.locator("#learning_curves .xtick").all_text_contents()) - {""} == {"0", "1", "2", "3", "4"}
 
 
 def test_10000_trials_are_drawn_by_webgl_and_paged(chromium: Any, tmp_path: Path) -> None:

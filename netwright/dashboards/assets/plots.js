@@ -65,6 +65,8 @@ nw.scale = (axis, key, data, letter, wanted) => {
   const seen = data.flatMap((trace) => trace[letter] || []).filter((value) => typeof value === "number");
   const low = seen.reduce((a, b) => Math.min(a, b), Infinity);
   const high = seen.reduce((a, b) => Math.max(a, b), -Infinity);
+  // Around a value that stands alone, plotly would take a range far too wide.
+  if (low === high && !wanted) return { ...axis, type: "linear", range: [low - (Math.abs(low) / 10 || 1), low + (Math.abs(low) / 10 || 1)] };
   const wide = key !== "number" && low > 0 && high / low >= 30;
   if (!(wanted ?? wide) || !(low > 0)) return { ...axis, type: "linear" };
   if (high / low < 10) return { ...axis, type: "log", nticks: 6 };

@@ -63,7 +63,7 @@ class History(Panel):
                 x="number",
                 y=key,
                 name=column(key, units=view.units).label,
-                mode="lines",
+                mode="lines" if len(rows) > 1 else "markers",  # a line of one point cannot be seen
                 line={"shape": "hv", "width": 2, "color": CYCLE[position % len(CYCLE)]},
                 yaxis=f"y{i or ''}",
                 hovertemplate=f"trial %{{x}}<br>{hover(key, 'y', units=view.units)}<extra></extra>",
