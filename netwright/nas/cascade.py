@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from netwright.nas.rows import distances
+from netwright.nas.kernel import Kernel, kernels_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,23 +46,23 @@ class Cascade:
     rows: Array
     rest: Array
     basis: Array
-    settings: tuple[float, float, float]
-    """Of the process: its length, signal and noise."""
+    settings: tuple[Kernel, float, float]
+    """Of the process: its kernel, signal and noise."""
     factor: Array
 
     @classmethod
     def fit(cls, rows: Array, scores: Array, *, below: Model) -> Cascade:
-        """Length, strength and noise of the process are the likeliest of a few for the youngest results."""
+        """Kernel, strength and noise of the process are the likeliest of a few for the youngest results."""
         basis = _basis(below.predict(rows)[0])
         rest = scores - basis @ TREND
-        scale = max(float((rows**2).sum(axis=1).mean()), 1.0)
-        length, signal, noise = _likeliest(rows[-TUNED:], rest[-TUNED:], basis[-TUNED:], scale)
-        return cls._of(below, rows, rest, basis, (length, signal, noise))
+        return cls._of(below, rows, rest, basis, _likeliest(rows[-TUNED:], rest[-TUNED:], basis[-TUNED:]))
 
     @classmethod
-    def _of(cls, below: Model, rows: Array, rest: Array, basis: Array, settings: tuple[float, float, float]) -> Cascade:
-        length, signal, noise = settings
-        kernel = signal * np.exp(-distances(rows, rows) / length) + (basis * TREND_VARIANCE) @ basis.T
+    def _of(
+        cls, below: Model, rows: Array, rest: Array, basis: Array, settings: tuple[Kernel, float, float]
+    ) -> Cascade:
+        alike, signal, noise = settings
+        kernel = signal * alike.between(rows, rows) + (basis * TREND_VARIANCE) @ basis.T
         factor = np.asarray(np.linalg.cholesky(kernel + (noise + JITTER) * np.eye(len(rows))), dtype=float)
         return cls(below, rows, rest, basis, settings, factor)
 
@@ -77,8 +77,8 @@ class Cascade:
         """The scores at rows of one function drawn from the model below and one from this."""
         basis = _basis(self.below.draw(rows, rng))
         mean, half, _ = self._conditioned(rows, basis)
-        length, signal, _ = self.settings
-        prior = signal * np.exp(-distances(rows, rows) / length) + (basis * TREND_VARIANCE) @ basis.T
+        alike, signal, _ = self.settings
+        prior = signal * alike.between(rows, rows) + (basis * TREND_VARIANCE) @ basis.T
         values, vectors = np.linalg.eigh(prior - half.T @ half)
         found: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(rows)))
         return found
@@ -105,24 +105,24 @@ class Cascade:
         """The mean at rows, the part of the covariance that the results explain (as a factor), the variance before."""
         from scipy.linalg import solve_triangular
 
-        length, signal, _ = self.settings
-        across = signal * np.exp(-distances(rows, self.rows) / length)
+        alike, signal, _ = self.settings
+        across = signal * alike.between(rows, self.rows)
         across += (basis * TREND_VARIANCE) @ self.basis.T
         half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
         mean: Array = basis @ TREND + across @ self._weights()
-        return mean, half, signal + (basis**2 * TREND_VARIANCE).sum(axis=1)
+        return mean, half, signal * alike.of(rows) + (basis**2 * TREND_VARIANCE).sum(axis=1)
 
 
 def _basis(scores: Array) -> Array:
     return np.stack([np.ones(len(scores)), scores], axis=1)
 
 
-def _likeliest(rows: Array, rest: Array, basis: Array, scale: float) -> tuple[float, float, float]:
-    """Length, signal and noise under which the results are most likely."""
-    grid = [(length * scale, signal, noise) for length in LENGTHS for signal in SIGNALS for noise in NOISES]
-    apart, trend = distances(rows, rows), (basis * TREND_VARIANCE) @ basis.T
-    shapes = {length: np.exp(-apart / length) for length in {one[0] for one in grid}}
-    kernels = np.stack([s * shapes[length] + trend + (n + JITTER) * np.eye(len(rows)) for length, s, n in grid])
+def _likeliest(rows: Array, rest: Array, basis: Array) -> tuple[Kernel, float, float]:
+    """Kernel, signal and noise under which the results are most likely."""
+    kinds = kernels_for(rows, LENGTHS)
+    grid = [(kind, signal, noise) for kind in kinds for signal in SIGNALS for noise in NOISES]
+    trend, shapes = (basis * TREND_VARIANCE) @ basis.T, {kind: kind.between(rows, rows) for kind in kinds}
+    kernels = np.stack([s * shapes[kind] + trend + (n + JITTER) * np.eye(len(rows)) for kind, s, n in grid])
     factors = np.linalg.cholesky(kernels)
     solved = np.linalg.solve(factors, np.broadcast_to(rest[:, None], (len(grid), len(rest), 1)))[:, :, 0]
     logs = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)

@@ -13,8 +13,9 @@ import numpy as np
 from netwright.nas.cascade import Cascade
 from netwright.nas.ensemble import Ensemble, trained
 from netwright.nas.evidence import Evidence, Key, Same, key_of, memo_key, space_of
+from netwright.nas.kernel import Kernel, kernels_for
 from netwright.nas.ranking import best_and_youngest
-from netwright.nas.rows import Encoding, distances, rows_of
+from netwright.nas.rows import Encoding, rows_of
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -236,60 +237,58 @@ class _Gaussian:
 
     rows: Array
     values: Array
-    length: float
+    kernel: Kernel
     noise: float
     factor: Array
 
     @classmethod
-    def fit(cls, rows: Array, values: Array, length: float, noise: float) -> _Gaussian:
-        kernel = np.exp(-distances(rows, rows) / length)
-        return cls(rows, values, length, noise, _factor(kernel, noise))
+    def fit(cls, rows: Array, values: Array, kernel: Kernel, noise: float) -> _Gaussian:
+        return cls(rows, values, kernel, noise, _factor(kernel.between(rows, rows), noise))
 
     def believing(self, rows: Array) -> _Gaussian:
         """The model as if these rows had been measured just as it expects."""
         mean, _ = self.predict(rows)
         wider, values = np.concatenate([self.rows, rows]), np.concatenate([self.values, mean])
-        return _Gaussian.fit(wider, values, self.length, self.noise)
+        return _Gaussian.fit(wider, values, self.kernel, self.noise)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        mean, half, signal = self._conditioned(rows)
-        return mean, np.sqrt(np.maximum(signal - (half**2).sum(axis=0), 1e-12))
+        mean, half = self._conditioned(rows)
+        return mean, np.sqrt(np.maximum(self.kernel.of(rows) / (1 + self.noise) - (half**2).sum(axis=0), 1e-12))
 
     def draw(self, rows: Array, rng: np.random.Generator) -> Array:
         """The values at rows of one function drawn from the process."""
-        mean, half, signal = self._conditioned(rows)
-        covariance = signal * np.exp(-distances(rows, rows) / self.length) - half.T @ half
+        mean, half = self._conditioned(rows)
+        covariance = self.kernel.between(rows, rows) / (1 + self.noise) - half.T @ half
         values, vectors = np.linalg.eigh(covariance)
         found: Array = mean + vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(rows)))
         return found
 
-    def _conditioned(self, rows: Array) -> tuple[Array, Array, float]:
-        """The mean at rows, the part of the covariance that the record explains (as a factor), the variance before."""
+    def _conditioned(self, rows: Array) -> tuple[Array, Array]:
+        """The mean at rows, and the part of the covariance that the record explains, as a factor."""
         from scipy.linalg import solve_triangular
 
-        signal = 1 / (1 + self.noise)
-        across = signal * np.exp(-distances(rows, self.rows) / self.length)
+        across = self.kernel.between(rows, self.rows) / (1 + self.noise)
         half = solve_triangular(self.factor, across.T, lower=True, check_finite=False)
         mean: Array = across @ _solved(self.factor, self.values)
-        return mean, half, signal
+        return mean, half
 
 
 @lru_cache(maxsize=256)
 def _likeliest(
     space: SearchSpace | Same, keys: tuple[Key, ...], scores: tuple[float, ...], encoding: Encoding
-) -> tuple[float, float]:
-    """The length and noise under which the scores are most likely."""
+) -> tuple[Kernel, float]:
+    """The kernel and noise under which the scores are most likely."""
     rows, values = rows_of(space_of(space), keys, encoding=encoding), np.array(scores)
-    apart = distances(rows, rows)
-    scale = max(float((rows**2).sum(axis=1).mean()), 1.0)
-    best = (-math.inf, LENGTHS[0] * scale, NOISES[0])
-    for length in LENGTHS:
-        kernel = np.exp(-apart / (length * scale))
+    likeliest, found = -math.inf, None
+    for kernel in kernels_for(rows, LENGTHS):
+        alike = kernel.between(rows, rows)
         for noise in NOISES:
-            factor = _factor(kernel, noise)
-            score = -0.5 * float(values @ _solved(factor, values)) - float(np.log(np.diag(factor)).sum())
-            best = max(best, (score, length * scale, noise))
-    return best[1], best[2]
+            factor = _factor(alike, noise)
+            likelihood = -0.5 * float(values @ _solved(factor, values)) - float(np.log(np.diag(factor)).sum())
+            if likelihood > likeliest:
+                likeliest, found = likelihood, (kernel, noise)
+    assert found is not None
+    return found
 
 
 def _graded(evidence: Sequence[Evidence]) -> list[list[float]]:

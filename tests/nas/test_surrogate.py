@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from netwright.analysis.front import volume
-from netwright.core.records import Objective, TrialState
+from netwright.core.records import Objective, Trial, TrialState
 from netwright.nas.acquisition import (
     area_gain,
     expected_improvement,
@@ -19,8 +20,9 @@ from netwright.nas.acquisition import (
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.scalar import random_weights, scalarised
 from netwright.nas.surrogate import MOST, Scale, Surrogate, normal_scores
+from netwright.search_spaces.chooser import Chooser
 from tests.nas.searching import done, hypervolume
-from tests.nas.spaces import Knapsack, Mixed, knapsack_value
+from tests.nas.spaces import Knapsack, Mixed, Only, knapsack_value
 
 QUALITY = Objective(metric="quality", direction="maximize")
 SIZE = Objective(metric="size", direction="minimize")
@@ -158,3 +160,26 @@ def test_the_volume_gained_is_that_of_the_front_with_the_point_less_that_without
         wanted = [volume(np.vstack([measured, point]), corner.tolist()) - before for point in points]
         assert volume_gain(points, measured, corner) == pytest.approx(np.array(wanted), abs=1e-12)
         assert (volume_gain(points, measured, corner) > 0).any()
+
+
+class Switches(Only):
+    """Sixteen decisions between two options."""
+
+    def decide(self, choose: Chooser) -> Any:
+        return [choose.one_of(f"switch{place}", (0, 1)) for place in range(16)]
+
+
+def test_what_a_decision_is_worth_by_itself_counts_far_from_where_it_was_tried() -> None:
+    def near(corner: int, seed: int) -> list[Trial]:
+        rng, found = random.Random(seed), []
+        for number in range(60):
+            flipped = rng.sample(range(16), rng.randrange(6))
+            decisions = {f"switch{place}": corner ^ (place in flipped) for place in range(16)}
+            worth = sum((place + 1) * value for place, value in enumerate(decisions.values()))
+            found.append(done(number, decisions, {"quality": float(worth)}))
+        return found
+
+    model = Surrogate.fit(Switches(), gather(near(0, 1), [QUALITY]))
+    far = near(1, 2)
+    mean, _ = model.predict([key_of(trial.decisions) for trial in far])
+    assert np.corrcoef(mean[:, 0], [-(trial.value("quality") or 0.0) for trial in far])[0, 1] > 0.8
