@@ -239,6 +239,28 @@ def test_a_maximum_over_time_does_not_stop_it(tmp_path: Path) -> None:
     assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
 
 
+class Bag(nn.Module):
+    """The mean of words' vectors by torch's own layer, which the export writes as a loop over samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vectors = nn.EmbeddingBag(40, 16)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.head(self.vectors(inputs.long()))
+        return outputs
+
+
+def test_a_bag_of_words_is_quantized(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = np.random.default_rng(0).integers(0, 40, (64, 8)).astype(np.float32)
+    source = export_onnx(Bag().eval(), tmp_path / "float.onnx", example=data[:16]).path
+    found = quantize_static(source, tmp_path / "q.onnx", calibration=data)
+    assert found.coverage_params == 1.0
+    assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
+
+
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_weights_on_a_grid_are_not_rounded_a_second_time(
     reduce_range: bool, exported: Exported, tmp_path: Path
