@@ -1,4 +1,4 @@
-"""Every error netwright raises on purpose.
+"""The errors netwright raises on purpose; what only one file raises and catches is a subclass there.
 
 NetwrightError                 a person can mend it: one clear sentence, exit code 2
 ├── ConfigurationError         a specification with one or more mistakes, all of them at once

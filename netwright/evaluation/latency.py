@@ -173,10 +173,10 @@ def measure_latency(
         calls[_CONTROL] = candidates[reference or next(iter(candidates))]
     load_before = load_average()
     with _no_collection():
-        repeats = {name: _warm_up(call, batch, protocol, watch) for name, call in calls.items()}
-        wall, cpu = _sample(calls, batch, protocol, repeats, watch)
+        repeats = {name: _warm_up(call, batch, protocol=protocol, watch=watch) for name, call in calls.items()}
+        wall, cpu = _sample(calls, batch, protocol=protocol, repeats=repeats, watch=watch)
     session = {**protocol.model_dump(), "load_before": load_before, "load_after": load_average()}
-    return _summaries(wall, cpu, protocol, reference, session, repeats)
+    return _summaries(wall, cpu, protocol=protocol, reference=reference, session=session, repeats=repeats)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _warm_up(call: Candidate, batch: np.ndarray, protocol: LatencyProtocol, watch: Stopwatch) -> int:
+def _warm_up(call: Candidate, batch: np.ndarray, *, protocol: LatencyProtocol, watch: Stopwatch) -> int:
     """Calls until the last windows' medians agree within 5 %; gives the calls that make one sample."""
     deadline = watch.wall_ns() + int(protocol.warmup_seconds * 1e9)
     medians: list[float] = []
@@ -213,6 +213,7 @@ def _warm_up(call: Candidate, batch: np.ndarray, protocol: LatencyProtocol, watc
 def _sample(
     calls: Mapping[str, Candidate],
     batch: np.ndarray,
+    *,
     protocol: LatencyProtocol,
     repeats: Mapping[str, int],
     watch: Stopwatch,
@@ -241,6 +242,7 @@ def _sample(
 def _summaries(
     wall: Mapping[str, np.ndarray],
     cpu: Mapping[str, np.ndarray],
+    *,
     protocol: LatencyProtocol,
     reference: str | None,
     session: Mapping[str, Any],
@@ -260,13 +262,14 @@ def _summaries(
         if reference is not None and name != reference:
             speedup = paired_speedup(chosen[reference], chosen[name], seed=protocol.seed)
         facts = {**session, "inner_repeats": repeats[name], "reference": reference, "resolution": resolution}
-        found[name] = _summary(wall[name], cpu[name], protocol, facts, speedup)
+        found[name] = _summary(wall[name], cpu[name], protocol=protocol, facts=facts, speedup=speedup)
     return found
 
 
 def _summary(
     wall: np.ndarray,
     cpu: np.ndarray,
+    *,
     protocol: LatencyProtocol,
     facts: Mapping[str, Any],
     speedup: tuple[float, float, float] | None,
