@@ -208,3 +208,9 @@ def test_a_bad_rank_weighs_more_than_a_good_one_by_logarithm():
 def test_a_seed_changes_what_is_drawn():
     scores = {load("proxy", "zen")(seed=seed).score(cell(), *images(), F.cross_entropy) for seed in (0, 1)}
     assert len(scores) == 2
+
+
+def test_fisher_says_what_it_misses_in_a_network_of_recurrent_layers_alone() -> None:
+    recurrent = nn.GRU(4, 3)
+    with pytest.raises(NoScoreError, match=r"^the network has no convolution or linear layer"):
+        build("proxy", "fisher").score(recurrent, torch.zeros(2, 5, 4), torch.zeros(2), lambda out, _: out[0].sum())  # type: ignore[attr-defined]

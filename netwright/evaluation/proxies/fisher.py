@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from netwright.evaluation.proxy import Batch, Proxy
+from netwright.evaluation.proxy import Batch, NoScoreError, Proxy
 from netwright.evaluation.proxy_layers import listening, weighted_layers
 
 
@@ -16,6 +16,8 @@ class Fisher(Proxy):
         heard: list[tuple[nn.Module, torch.Tensor]] = []
         with listening(weighted_layers(model), lambda module, _, output: heard.append((module, output))):
             loss = batch.loss(model(batch.inputs), batch.targets)
+        if not heard:
+            raise NoScoreError("the network has no convolution or linear layer, whose channels fisher looks at")
         gradients = torch.autograd.grad(loss, [output for _, output in heard], allow_unused=True)
         total = 0.0
         for (module, output), gradient in zip(heard, gradients, strict=True):
