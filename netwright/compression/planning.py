@@ -120,7 +120,7 @@ def skeleton_size(module: nn.Module) -> int:
     """About the bytes that an archive needs for all but the parameters: operations with their names, and headings.
 
     The names of a longer network repeat more. Fitted to exported networks of 4 to 60 operations, of which it is within
-    a third; a simple recurrent layer, which the export unrolls over time, takes more.
+    a third; a simple recurrent layer, which the export unrolls over time, and attention take more.
     """
     from torch import nn
     from torch.nn.modules.batchnorm import _NormBase
@@ -131,7 +131,7 @@ def skeleton_size(module: nn.Module) -> int:
         12 * layer.num_layers if isinstance(layer, nn.RNNBase) else not isinstance(layer, silent) for layer in leaves
     )
     tensors = sum(1 for _ in module.parameters())
-    return int(215 * max(1, operations) ** 0.55) + 45 + 10 * tensors
+    return int(175 * max(1, operations) ** 0.55) + 45 + 10 * tensors
 
 
 def _coded(values: np.ndarray[Any, Any]) -> int:

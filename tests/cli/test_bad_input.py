@@ -87,7 +87,7 @@ def test_with_json_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_labels_out_of_range_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = np.zeros((40, 8, 8), np.uint8)
-    np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.arange(40) % 4 - 1)
+    np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.arange(40) % 4 - 1, class_names=["a", "b", "c"])
     task = f"task={{kind: image_classification, path: {tmp_path / 'bad.npz'}}}"
     assert run(["search", TINY, "--set", task, "--out", str(tmp_path / "run")]) == 2
     assert "-1" in capsys.readouterr().err
