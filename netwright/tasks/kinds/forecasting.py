@@ -14,12 +14,12 @@ from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import Forecasts
 from netwright.tasks.series import series_of, windows
+from netwright.tasks.stored import StoredTask
 from netwright.tasks.table import check_names
 from netwright.tasks.targets import Targets
-from netwright.tasks.task import Task
 
 
-class Forecasting(Task):
+class Forecasting(StoredTask):
     """Forecast the next rows of a series from a window of past ones; the parts follow each other in time.
 
     A .csv table has a first row of names and a row for every step, the oldest first; columns of texts, such as dates,
@@ -55,9 +55,6 @@ class Forecasting(Task):
         path = folder / "load.csv"
         path.write_text("\n".join(["date,load,weekday", *lines]), encoding="utf-8")
         return {"path": str(path), "window": 12, "horizon": 3, "columns": ["load"]}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def prepared(self) -> str:
         if not self.relative:

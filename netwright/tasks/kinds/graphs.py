@@ -21,14 +21,14 @@ from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.real_targets import RealValues
+from netwright.tasks.stored import StoredTask
 from netwright.tasks.tag_targets import NOT_KNOWN, SampleLabels
 from netwright.tasks.targets import ClassNumbers, Targets
-from netwright.tasks.task import Task
 
 NEEDED = "expected nodes [N, n, features], adjacency [N, n, n], if there are any edges [N, n, n, features], and targets"
 
 
-class Graphs(Task):
+class Graphs(StoredTask):
     """Predict values or classes of graphs: arrays in an .npz file, or a table with a column of SMILES (needs rdkit).
 
     The .npz file holds `nodes` [N, n, features], `adjacency` [N, n, n] of 0 and 1, `edges` [N, n, n, features] if
@@ -62,9 +62,6 @@ class Graphs(Task):
         path = folder / "graphs.npz"
         np.savez(path, nodes=nodes, adjacency=joined, edges=edges + edges.swapaxes(1, 2), targets=nodes[..., 0].sum(1))
         return {"path": str(path)}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def targets(self) -> Targets:
         if self.classes and len(self.columns) > 1:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.data import AnyArray, Arrays
 from netwright.tasks.image_folder import read_folder
 from netwright.tasks.images import Layout, channels_first, resized
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.task import Task
+from netwright.tasks.stored import ArraysTask
 
 
-class ImageClassification(Task):
+class ImageClassification(ArraysTask):
     """Classify images from an .npz file or from a folder with one sub-folder per class.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; the
@@ -48,33 +47,12 @@ class ImageClassification(Task):
         return size
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs: AnyArray,
-        targets: AnyArray,
-        *,
-        folder: Path,
-        test: Pair | None = None,
-        classes: Sequence[str] = (),
-        **settings: Any,
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them.
-
-        >>> task = ImageClassification.from_arrays(x, y, folder=Path("data"))  # doctest: +SKIP
-        """
-        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
-        return cls.parse({"path": path, **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         targets = np.arange(60) % 3
         images = rng.integers(0, 60, (60, 8, 10, 3)) + 60 * targets[:, None, None, None]
         path = write_arrays(images.astype(np.uint8), targets, folder=folder, classes=("low", "middle", "high"))
         return {"path": str(path)}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def prepared(self) -> str:
         if self.size is None:

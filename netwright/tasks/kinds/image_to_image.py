@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair, Split
+from netwright.tasks.data import AnyArray, Arrays, Split
 from netwright.tasks.image_pairs import read_pairs
 from netwright.tasks.images import Layout, channels_first
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import Images
+from netwright.tasks.stored import ArraysTask
 from netwright.tasks.targets import Targets
-from netwright.tasks.task import Task
 from netwright.tasks.tiles import tiled
 
 
-class ImageToImage(Task):
+class ImageToImage(ArraysTask):
     """Make an image of an image, as in denoising or super-resolution; judged by the peak signal-to-noise ratio.
 
     An .npz file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`, both images of
@@ -42,13 +42,6 @@ class ImageToImage(Task):
     layout: Layout = Field(default="auto", description="axes of the images in the file, as for image_classification")
 
     @classmethod
-    def from_arrays(
-        cls, inputs: AnyArray, targets: AnyArray, *, folder: Path, test: Pair | None = None, **settings: Any
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        return cls.parse({"path": write_arrays(inputs, targets, folder=folder, test=test), **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         rows, columns = np.mgrid[:12, :16]
@@ -57,9 +50,6 @@ class ImageToImage(Task):
         noisy = clean + rng.normal(0, 20, clean.shape)
         pair = (np.clip(np.rint(images), 0, 255).astype(np.uint8) for images in (noisy, clean))
         return {"path": str(write_arrays(*pair, folder=folder))}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def targets(self) -> Targets:
         return Images(loss_kind=self.loss_function, peak=self.peak)

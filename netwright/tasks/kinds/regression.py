@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.records import Objective
-from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing, Split
+from netwright.tasks.data import AnyArray, Arrays, Preprocessing, Split
 from netwright.tasks.images import channels_first
-from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import arrays, tables
 from netwright.tasks.real_targets import RealValues
 from netwright.tasks.splitting import with_all_parts
+from netwright.tasks.stored import ArraysTask
 from netwright.tasks.table import is_table, numbers
 from netwright.tasks.tabular import read_table, told
 from netwright.tasks.targets import Targets
-from netwright.tasks.task import Task
 
 
-class Regression(Task):
+class Regression(ArraysTask):
     """Predict one or more real values from a table or an .npz file; errors are in the units of the data.
 
     A .csv, .tsv or .parquet table has a first row of names; every column that is not a target is an input, and one of
@@ -50,13 +50,6 @@ class Regression(Task):
     )
 
     @classmethod
-    def from_arrays(
-        cls, inputs: AnyArray, targets: AnyArray, *, folder: Path, test: Pair | None = None, **settings: Any
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        return cls.parse({"path": write_arrays(inputs, targets, folder=folder, test=test), **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         inputs = rng.normal(size=(80, 3)) * np.array([1.0, 10.0, 0.1])
@@ -65,9 +58,6 @@ class Regression(Task):
         path = folder / "table.csv"
         np.savetxt(path, table, delimiter=",", header="a,b,c,price,wave", comments="")
         return {"path": str(path), "columns": ["price", "wave"]}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def reader(self) -> ModuleType:
         return tables if is_table(self.path) else arrays

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair, Split
+from netwright.tasks.data import AnyArray, Arrays, Split
 from netwright.tasks.image_folder import parts_of
 from netwright.tasks.image_pairs import colour_numbers, colour_of, read_pairs
 from netwright.tasks.images import Layout, channels_first
 from netwright.tasks.label_targets import Masks
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
+from netwright.tasks.stored import ArraysTask
 from netwright.tasks.targets import Targets
-from netwright.tasks.task import Task
 from netwright.tasks.tiles import tiled
 
 MOST_CLASSES = 64
 """Masks of more values than these are no list of classes that somebody would write."""
 
 
-class Segmentation(Task):
+class Segmentation(ArraysTask):
     """Tell the class of every pixel: an .npz file of images and masks, or a folder `images` beside one `masks`.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; masks are whole
@@ -48,21 +47,6 @@ class Segmentation(Task):
     layout: Layout = Field(default="auto", description="axes of the images in the file, as for image_classification")
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs: AnyArray,
-        targets: AnyArray,
-        *,
-        folder: Path,
-        test: Pair | None = None,
-        classes: Sequence[str] = (),
-        **settings: Any,
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
-        return cls.parse({"path": path, **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         rows, columns = np.mgrid[:12, :16]
@@ -72,9 +56,6 @@ class Segmentation(Task):
         masks[:, 0] = 255
         path = write_arrays(images.astype(np.uint8), masks, folder=folder, classes=("ground", "disc"))
         return {"path": str(path), "ignore_label": 255}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def targets(self) -> Targets:
         return Masks(ignored=self.ignore_label)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.data import AnyArray, Arrays
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.task import Task
+from netwright.tasks.stored import ArraysTask
 
 
-class SequenceClassification(Task):
+class SequenceClassification(ArraysTask):
     """Classify sequences from an .npz file; each feature is standardised by the training samples.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs
@@ -27,21 +26,6 @@ class SequenceClassification(Task):
     path: DataPath = Field(description=".npz file with inputs [N, time] or [N, time, features] and targets [N]")
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs: AnyArray,
-        targets: AnyArray,
-        *,
-        folder: Path,
-        test: Pair | None = None,
-        classes: Sequence[str] = (),
-        **settings: Any,
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
-        return cls.parse({"path": path, **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         targets = np.arange(60) % 2
@@ -49,9 +33,6 @@ class SequenceClassification(Task):
         waves = np.sin(time * (1 + targets)[:, None, None] + rng.normal(0, 0.3, (60, 1, 2)))
         path = write_arrays(waves * np.array([1.0, 50.0]), targets, folder=folder, classes=("slow", "fast"))
         return {"path": str(path)}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def load(self) -> Arrays:
         if not self.path.exists():

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
+from netwright.tasks.data import AnyArray, Arrays, Preprocessing
 from netwright.tasks.label_targets import StepClasses, StepLabels
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
+from netwright.tasks.stored import ArraysTask
 from netwright.tasks.targets import Targets
-from netwright.tasks.task import Task
 
 
-class SequenceLabelling(Task):
+class SequenceLabelling(ArraysTask):
     """Tell the class of every step of a sequence, or with `several` which of many labels every step has.
 
     The .npz file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`: inputs
@@ -35,21 +34,6 @@ class SequenceLabelling(Task):
     )
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs: AnyArray,
-        targets: AnyArray,
-        *,
-        folder: Path,
-        test: Pair | None = None,
-        classes: Sequence[str] = (),
-        **settings: Any,
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
-        return cls.parse({"path": path, **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         inputs = rng.normal(size=(60, 20, 2)) * np.array([1.0, 50.0])
@@ -57,9 +41,6 @@ class SequenceLabelling(Task):
         for number, length in enumerate(rng.integers(12, 21, 60)):
             inputs[number, length:], targets[number, length:] = 0, -1
         return {"path": str(write_arrays(inputs, targets, folder=folder, classes=("below", "above")))}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def targets(self) -> Targets:
         return StepLabels() if self.several else StepClasses()

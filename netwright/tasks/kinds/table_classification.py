@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -13,17 +13,17 @@ from pydantic import Field
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair, Split
 from netwright.tasks.labels import numbered
-from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import arrays, tables
 from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.splitting import with_all_parts
+from netwright.tasks.stored import ArraysTask
 from netwright.tasks.table import is_table
 from netwright.tasks.tabular import read_table, told
-from netwright.tasks.task import Task
 
 
-class TableClassification(Task):
+class TableClassification(ArraysTask):
     """Classify the rows of a .csv, .tsv or .parquet table, or rows of numbers from an .npz file.
 
     A table has a first row of names; every column but the label is an input. A column of texts becomes an input for
@@ -37,21 +37,6 @@ class TableClassification(Task):
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
 
     @classmethod
-    def from_arrays(
-        cls,
-        inputs: AnyArray,
-        targets: AnyArray,
-        *,
-        folder: Path,
-        test: Pair | None = None,
-        classes: Sequence[str] = (),
-        **settings: Any,
-    ) -> Self:
-        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them."""
-        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
-        return cls.parse({"path": path, **settings})
-
-    @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         lines = ["id,age,colour,length,kind"]
@@ -62,9 +47,6 @@ class TableClassification(Task):
         path = folder / "rows.csv"
         path.write_text("\n".join(lines), encoding="utf-8")
         return {"path": str(path), "ignore": ["id"]}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def reader(self) -> ModuleType:
         return tables if is_table(self.path) else arrays

@@ -21,14 +21,14 @@ from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import texts as reader
 from netwright.tasks.splitting import with_all_parts
-from netwright.tasks.task import Task
+from netwright.tasks.stored import StoredTask
 
 LONGEST = 256
 WORTH_TELLING = 0.01
 MANY_UNKNOWN = 0.25
 
 
-class TextClassification(Task):
+class TextClassification(StoredTask):
     """Classify texts from a .csv, .tsv or .parquet table, or an .npz file; put an `embedding` under the space.
 
     A word is letters, digits and apostrophes in a row, in lower case; every other sign is a word of its own. Words of
@@ -59,9 +59,6 @@ class TextClassification(Task):
         path = folder / "texts.csv"
         path.write_text("\n".join(lines), encoding="utf-8")
         return {"path": str(path), "least": 1}
-
-    def where(self) -> str:
-        return str(self.path)
 
     def reader(self) -> ModuleType:
         return reader

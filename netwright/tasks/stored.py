@@ -1,0 +1,47 @@
+"""Tasks whose data lie at one path: a file or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from netwright.tasks.data import AnyArray, Pair
+from netwright.tasks.npz_file import write_arrays
+from netwright.tasks.paths import DataPath
+from netwright.tasks.task import Task
+
+
+class StoredTask(Task):
+    """A task that reads a path; an own one gives `load`, and a better description of what lies there."""
+
+    path: DataPath = Field(description="file or folder of the data")
+
+    def where(self) -> str:
+        return str(self.path)
+
+
+class ArraysTask(StoredTask):
+    """A task that reads an .npz file of inputs and targets, maybe beside other things."""
+
+    @classmethod
+    def from_arrays(
+        cls,
+        inputs: AnyArray,
+        targets: AnyArray,
+        *,
+        folder: Path,
+        test: Pair | None = None,
+        classes: Sequence[str] = (),
+        **settings: Any,
+    ) -> Self:
+        """A task on arrays in memory, written to an .npz file in `folder` so that workers can read them.
+
+        `classes` names the classes, where there are any; `settings` are the task's fields.
+
+        >>> task = ImageClassification.from_arrays(x, y, folder=Path("data"))  # doctest: +SKIP
+        """
+        path = write_arrays(inputs, targets, folder=folder, test=test, classes=classes)
+        return cls.parse({"path": path, **settings})
