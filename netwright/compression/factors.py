@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from math import ceil, prod
 from typing import Literal, Protocol
 
@@ -13,8 +12,8 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.factors_budget import Option, within_budget
+from netwright.compression.factors_calls import FACTORABLE, Seen, called_layers
 from netwright.compression.factors_vbmf import vbmf_rank
-from netwright.compression.proof import outputs
 
 Method = Literal["auto", "tucker", "spatial", "cp"]
 LARGEST_CP = 300_000
@@ -22,8 +21,6 @@ LARGEST_CP = 300_000
 
 ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
 """What a budget chooses from, for every layer."""
-
-FACTORABLE = (nn.Linear, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
 
 CpError = Callable[[nn.Conv2d, int], float]
 """The relative squared error of a convolution's CP factors of a rank."""
@@ -61,23 +58,6 @@ class Plan:
     aliases: tuple[str, ...] = ()
     method: str = ""
     input: torch.Tensor | None = None
-
-
-@dataclass
-class Seen:
-    """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
-
-    `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
-    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself.
-    """
-
-    inputs: int = 0
-    between: int = 0
-    outputs: int = 0
-    plain: bool = True
-    hidden: bool = True
-    example: torch.Tensor | None = None
-    paths: list[str] = field(default_factory=list)
 
 
 def plan_factors(
@@ -238,6 +218,8 @@ def weight_of(layer: nn.Module) -> torch.Tensor:
 
 def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
     path = seen.paths[0]
+    if "" in seen.paths:
+        return "it is the network itself; a Sequential around it can hold factors"
     if any(path == one or path.startswith(f"{one}.") for one in settings.ignore):
         return "it is on the list of layers to ignore"
     if not seen.outputs:
@@ -349,55 +331,3 @@ def _budgeted(seen: dict[nn.Module, Seen], settings: FactorSettings) -> dict[nn.
         choices[layer] = [dense, *smaller]
     picked = within_budget(list(choices.values()), limit=settings.budget * total - fixed, of=settings.budget_of)
     return {layer: option for layer, option in zip(choices, picked, strict=True) if option.method}
-
-
-def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, Seen]:
-    """How every Linear, Conv2d and recurrent layer is called when the network runs on a batch [N, *shape]."""
-    seen: dict[nn.Module, Seen] = {}
-    for path, layer in module.named_modules(remove_duplicate=False):
-        if isinstance(layer, FACTORABLE):
-            seen.setdefault(layer, Seen()).paths.append(path)
-
-    def note(layer: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, object], output: torch.Tensor) -> None:
-        found = seen[layer]
-        if len(args) != 1 or kwargs or not isinstance(args[0], torch.Tensor):
-            found.plain = False
-            found.outputs = found.outputs or 1
-            return
-        inputs = args[0]
-        found.example = inputs[:1].detach() if found.example is None else found.example
-        if is_recurrent(layer) or isinstance(layer, nn.Linear):
-            positions = inputs.numel() // (inputs.shape[-1] * len(example))
-            found.inputs, found.outputs = found.inputs + positions, found.outputs + positions
-            return
-        found.inputs += prod(inputs.shape[2:])
-        found.between += output.shape[2] * inputs.shape[3]
-        found.outputs += prod(output.shape[2:])
-
-    handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in seen]
-    try:
-        outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for layer in _looked_into(module, seen, example):
-        seen[layer].hidden = False
-    return seen
-
-
-def _looked_into(module: nn.Module, seen: Mapping[nn.Module, Seen], example: torch.Tensor) -> list[nn.Module]:
-    """Layers of which the network uses more than their call, found by putting each inside a Sequential."""
-
-    def runs(layers: Iterable[nn.Module]) -> bool:
-        twin = copy.deepcopy(module)
-        for path in (path for layer in layers for path in seen[layer].paths):
-            twin.set_submodule(path, nn.Sequential(twin.get_submodule(path)))
-        try:
-            outputs(twin, example)
-        except Exception:
-            # whatever it raises, it missed something
-            return False
-        return True
-
-    called = [layer for layer, found in seen.items() if found.outputs and found.plain]
-    return [] if runs(called) else [layer for layer in called if not runs([layer])]

@@ -396,3 +396,9 @@ def test_the_layers_of_a_transformer_of_torch_are_left_alone() -> None:
     net = nn.Sequential(nn.TransformerEncoder(layer, 2), nn.Flatten(), thin(Lin(128, 64), 4)).eval()
     plans = {plan.path: plan for plan in plan_factors(net, torch.randn(16, 8, 16), LowRank(ratio=0.1))}
     assert [path for path, plan in plans.items() if plan.applies] == ["2"]
+
+
+def test_a_network_of_one_layer_is_left_alone_with_what_to_do() -> None:
+    (plan,) = plan_factors(thin(Lin(64, 64), 3), torch.randn(4, 64), LowRank())
+    assert (plan.path, plan.applies) == ("", False)
+    assert "Sequential" in plan.reason

@@ -1,0 +1,84 @@
+"""How a network calls the layers that may be factorized, found by running it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import nn
+
+from netwright.compression.proof import outputs
+
+FACTORABLE = (nn.Linear, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
+
+
+@dataclass
+class Seen:
+    """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
+
+    `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
+    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself.
+    """
+
+    inputs: int = 0
+    between: int = 0
+    outputs: int = 0
+    plain: bool = True
+    hidden: bool = True
+    example: torch.Tensor | None = None
+    paths: list[str] = field(default_factory=list)
+
+
+def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, Seen]:
+    """How every Linear, Conv2d and recurrent layer is called when the network runs on a batch [N, *shape]."""
+    seen: dict[nn.Module, Seen] = {}
+    for path, layer in module.named_modules(remove_duplicate=False):
+        if isinstance(layer, FACTORABLE):
+            seen.setdefault(layer, Seen()).paths.append(path)
+
+    def note(layer: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, object], output: torch.Tensor) -> None:
+        found = seen[layer]
+        if len(args) != 1 or kwargs or not isinstance(args[0], torch.Tensor):
+            found.plain = False
+            found.outputs = found.outputs or 1
+            return
+        inputs = args[0]
+        found.example = inputs[:1].detach() if found.example is None else found.example
+        if isinstance(layer, (nn.RNNBase, nn.Linear)):
+            positions = inputs.numel() // (inputs.shape[-1] * len(example))
+            found.inputs, found.outputs = found.inputs + positions, found.outputs + positions
+            return
+        found.inputs += prod(inputs.shape[2:])
+        found.between += output.shape[2] * inputs.shape[3]
+        found.outputs += prod(output.shape[2:])
+
+    handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in seen]
+    try:
+        outputs(module, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for layer in _looked_into(module, seen, example):
+        seen[layer].hidden = False
+    return seen
+
+
+def _looked_into(module: nn.Module, seen: Mapping[nn.Module, Seen], example: torch.Tensor) -> list[nn.Module]:
+    """Layers of which the network uses more than their call, found by putting each inside a Sequential."""
+
+    def runs(layers: Iterable[nn.Module]) -> bool:
+        twin = copy.deepcopy(module)
+        for path in (path for layer in layers for path in seen[layer].paths if path):
+            twin.set_submodule(path, nn.Sequential(twin.get_submodule(path)))
+        try:
+            outputs(twin, example)
+        except Exception:
+            # whatever it raises, it missed something
+            return False
+        return True
+
+    called = [layer for layer, found in seen.items() if found.outputs and found.plain]
+    return [] if runs(called) else [layer for layer in called if not runs([layer])]
