@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from netwright.core.config import with_overrides
-from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake
+from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake, RunError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
 from netwright.runs.cheap import check_feasible
@@ -138,7 +138,10 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     try:
         spec.search.executor.run(loop, scratch=run.folder.scratch)
     except BaseException:
-        run.record.set_fact("state", "interrupted")
+        mirror.close()
+        # what was stopped in the middle of a write may hold the database; without a driver it counts as interrupted
+        with suppress(RunError):
+            run.record.set_fact("state", "interrupted")
         raise
     loop.close()
     if spec.search.repeats > 1:

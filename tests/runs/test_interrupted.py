@@ -60,3 +60,20 @@ def test_what_was_stopped_goes_on_by_the_same_command(tmp_path: Path) -> None:
         nw.resume_run(folder, listener=stop)
     with pytest.raises(InterruptedRunError, match=f"netwright search --resume {folder}$"):
         nw.resume(folder, listener=stop)
+
+
+def test_ctrl_c_in_the_middle_of_a_write_is_said_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netwright.runs.database.WAIT_S", 0.2)
+    folder, held = tmp_path / "digits", []
+
+    def stop(event: Event) -> None:
+        if event.name == "search.trial":
+            held.append(sqlite3.connect(folder / "run.db", isolation_level=None))
+            held[0].execute("begin immediate")
+            raise KeyboardInterrupt
+
+    changes = ["search.executor=inline", "search.training.epochs=1"]
+    with pytest.raises(InterruptedRunError, match=f"netwright search --resume {folder}$"):
+        nw.search(RECIPE, out=folder, overrides=changes, listener=stop)
+    held[0].close()
+    assert nw.resume(folder, overrides=["search.trials=2"]).counts["done"] >= 1
