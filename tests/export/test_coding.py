@@ -232,12 +232,15 @@ def test_every_cut_is_noticed(archive: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_every_changed_byte_is_noticed(archive: bytes, data: st.DataObject) -> None:
+def test_a_changed_byte_is_noticed_or_changes_nothing(archive: bytes, data: st.DataObject) -> None:
     changed = bytearray(archive)
     for place in data.draw(st.lists(st.integers(0, len(archive) - 1), min_size=1, max_size=3, unique=True)):
         changed[place] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(DamagedArchive):
-        decoder.decode(bytes(changed))
+    try:
+        found = decoder.decode(bytes(changed))
+    except DamagedArchive:
+        return
+    assert found == decoder.decode(archive)  # such as in the bits that fill up the last byte of a stream
 
 
 @settings(max_examples=300, deadline=None)

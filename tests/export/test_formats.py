@@ -46,13 +46,13 @@ PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def _is_pickle(path: Path) -> bool:
-    """Pickles start with their protocol mark; archives are looked into, down to those inside them."""
+    """Pickles start with their protocol's mark and end with a stop; archives are looked into, and those inside them."""
     return _holds_pickle(path.read_bytes())
 
 
 def _holds_pickle(content: bytes) -> bool:
     if not content.startswith(b"PK"):
-        return content.startswith(PICKLES)
+        return content.startswith(PICKLES) and content.endswith(b".")  # a weight may begin like one
     with ZipFile(BytesIO(content)) as archive:
         return any(_holds_pickle(archive.read(name)) for name in archive.namelist())
 
