@@ -28,7 +28,7 @@ from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.task import Task
 
 SPACE = {"kind": "convnet", "filters": [4, 8, 12, 16, 24, 32], "depth": [2, 5], "strides": [2, 3]}
-PROMOTION = '{"kind": "pareto_asha", "second": "hypervolume"}'
+PROMOTION = '"predicted"'
 DRAWS = 1000
 TEST = 100
 """Images that stand for test data, which no search looks at."""
