@@ -45,9 +45,15 @@ def verdicts_in_order(
     layers = in_order(model.module, context.example_tensor())
     verdicts = [Verdict(path, False, "excluded") if path in exclude else judge(path, layers) for path in layers]
     for path, layer in model.module.named_modules():
-        if path not in layers and next(layer.parameters(recurse=False), None) is not None:
-            why = f"only Linear and convolution layers, not {type(layer).__name__}"
-            verdicts.append(Verdict(path, False, why))
+        own = [name for name, _ in layer.named_parameters(recurse=False)]
+        if path in layers or not own:
+            continue
+        why = (
+            "it is not called"
+            if is_weighted(layer)
+            else f"only Linear and convolution layers, not {type(layer).__name__}"
+        )
+        verdicts += [Verdict(name, False, why) for name in ([path] if path else own)]
     return verdicts or [Verdict("", False, "no layer has weights")]
 
 

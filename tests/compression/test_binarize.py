@@ -129,6 +129,29 @@ def test_a_network_of_edges_only_is_refused_with_the_reason(context_of) -> None:
         Binarize().apply(Model(net), context)
 
 
+class _Attention(torch.nn.Module):
+    """A token of the network's own before attention, whose last layer torch uses without calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = torch.nn.Parameter(torch.randn(1, 1, 8))
+        self.first, self.middle, self.last = (torch.nn.Linear(n, m) for n, m in ((8, 8), (8, 8), (72, 10)))
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        rows = torch.cat([self.token.expand(len(inputs), 1, 8), self.first(inputs[:, 0])], 1)
+        return self.last(self.attention(rows, rows, self.middle(rows))[0].flatten(1))
+
+
+def test_what_is_left_alone_is_named_with_a_true_reason(context_of) -> None:
+    _, context = context_of("mlp")
+    done = Binarize(epochs=0).apply(Model(_Attention().eval()), context)
+    reasons = {note.layer: note.reason for note in done.notes[1:]}
+    assert reasons["token"] == "only Linear and convolution layers, not _Attention"
+    assert reasons["attention.out_proj"] == "it is not called"
+    assert "" not in reasons
+
+
 def test_trainings_of_other_settings_do_not_meet(context_of) -> None:
     net, context = context_of("mlp")
     binary, ternary = (Binarize(values=values).apply(Model(net), context) for values in ("binary", "ternary"))

@@ -41,6 +41,8 @@ def test_training_keeps_the_pattern(context_of, n: int, m: int) -> None:
         assert most_in_a_group(weight, m) == n
         assert not torch.equal(weight[weight != 0], net.get_parameter(name)[weight != 0])
     assert set(done.forms) == {"two.weight", "head.weight"}
+    assert done.notes[0].layer == ""
+    assert f"{n} of every {m} weights stay in 2 of 3 weight tensors" in done.notes[0].reason
 
 
 def test_what_does_not_fit_is_left_alone_with_a_reason(context_of) -> None:

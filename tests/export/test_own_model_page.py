@@ -14,7 +14,12 @@ from tests.conftest import ROOT
 
 
 def _net(width: int, head: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.Flatten(), head).eval()
+    first = [nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), _Own(width, width, 1, groups=width)]
+    return nn.Sequential(*first, nn.Flatten(), head).eval()
+
+
+class _Own(nn.Conv2d):
+    """A layer of a class that torch does not have."""
 
 
 def test_the_pages_loader_gives_the_compressed_network(tmp_path: Path) -> None:

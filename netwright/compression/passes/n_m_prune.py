@@ -70,7 +70,10 @@ class NMPrune(Pass):
             forms={**model.forms, **forms},
         )
         text = f"{self.n} of every {self.m} weights along the inputs stay; no speed-up in this runtime"
-        notes = [Note("n_m_prune", name, "pruned", text) for name in found]
+        every = len(found) + len(refused)
+        summary = f"{self.n} of every {self.m} weights stay in {len(found)} of {every} weight tensors"
+        notes = [Note("n_m_prune", "", "pruned", f"{summary}; no speed-up in this runtime")]
+        notes += [Note("n_m_prune", name, "pruned", text) for name in found]
         notes += [Note("n_m_prune", name, "left alone", why) for name, why in refused.items()]
         return model.with_module(module, notes, forms=forms)
 
