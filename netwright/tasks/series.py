@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Pair
+from netwright.tasks.dates import dates_of, gaps_in
 from netwright.tasks.npz_file import read_stored
-from netwright.tasks.table import check_names, is_table, read_series
+from netwright.tasks.readers.tables import MISSING
+from netwright.tasks.table import check_names, is_number, is_table, numbers, read_rows, row_names
 
 BYTES_AT_MOST = 8 * 2**30
 """Windows overlap, so a small file can become more than memory holds."""
 
 
-def series_of(path: Path, *, ignore: Sequence[str] = ()) -> tuple[list[str], AnyArray]:
-    """The names of the columns and the rows [time, columns]; raises DataError that names the file.
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The `names` of the columns, the `rows` [time, columns] in float64, the oldest first, and what is to be told of
+    them, a line each."""
 
-    An .npz file holds one array [time] or [time, columns], under any name, and may hold `names` of the columns.
+    names: list[str]
+    rows: AnyArray
+    remarks: tuple[str, ...] = ()
+
+
+def series_of(path: Path, *, ignore: Sequence[str] = ()) -> Series:
+    """The series in a table or an .npz file, without the columns to ignore; raises DataError that names the file.
+
+    Columns of texts are left out, but dates among them must be in order; an empty cell has the value above it. An .npz
+    file holds one array [time] or [time, columns], under any name, and may hold `names` of the columns.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; give the path of a .csv table or an .npz file")
-    names, rows = read_series(path, ignore=ignore) if is_table(path) else _stored(path, ignore)
-    bad = int(rows.size - np.count_nonzero(np.isfinite(rows)))
+    found = _table(path, ignore) if is_table(path) else Series(*_stored(path, ignore))
+    bad = int(found.rows.size - np.count_nonzero(np.isfinite(found.rows)))
     if bad:
-        raise DataError(f"{path} has {bad} of {rows.size} values that are nan or infinite; fill them")
-    return names, rows
+        raise DataError(f"{path} has {bad} of {found.rows.size} values that are nan or infinite; fill them")
+    steps = np.diff(found.rows, axis=0)
+    clocks = [n for n, by in zip(found.names, steps.T, strict=True) if len(by) > 1 and by[0] and (by == by[0]).all()]
+    told = f"columns that grow by the same step in every row, as clocks do, are values too: {', '.join(clocks)}"
+    return replace(found, remarks=(*found.remarks, told)) if clocks else found
 
 
 def windows(
@@ -52,6 +69,32 @@ def windows(
     found = np.lib.stride_tricks.sliding_window_view(rows.astype(np.float32), inputs, axis=0)
     after = np.lib.stride_tricks.sliding_window_view(rows[:, list(columns)].astype(np.float32), outputs, axis=0)
     return found[starts - inputs].swapaxes(1, 2), after[starts].swapaxes(1, 2)
+
+
+def _table(path: Path, ignore: Sequence[str]) -> Series:
+    columns = read_rows(path)
+    check_names(path, ignore, list(columns))
+    without = (*ignore, *row_names(columns))
+    empty = {name: np.isin(np.char.lower(cells), MISSING) for name, cells in columns.items() if name not in without}
+    kept = [n for n, missing in empty.items() if is_number(next(iter(columns[n][~missing].tolist()), ""))]
+    if not kept:
+        raise DataError(f"{path} has no column of numbers; it has {', '.join(columns)}")
+    texts = [name for name in empty if name not in kept]
+    said = [f"columns of texts are left out: {', '.join(texts)}"] if texts else []
+    dates = next((found for name in texts if (found := (name, dates_of(columns[name])))[1] is not None), None)
+    if dates is not None and dates[1] is not None:
+        said += [line for line in (gaps_in(dates[1], name=dates[0], path=path),) if line]
+    filled = [f"{name} ({int(empty[name].sum())})" for name in kept if empty[name].any()]
+    said += [f"empty cells have the value above them: {', '.join(filled)}"] if filled else []
+    rows = numbers(path, {name: _filled(columns[name], empty[name]) for name in kept})
+    return Series(kept, rows, tuple(said))
+
+
+def _filled(cells: AnyArray, empty: AnyArray) -> AnyArray:
+    """A column in which an empty cell has the last value above it, or where there is none the first one below."""
+    there = np.flatnonzero(~empty)
+    above = np.searchsorted(there, np.arange(len(cells)), side="right") - 1
+    return np.asarray(cells[there[np.maximum(above, 0)]])
 
 
 def _stored(path: Path, ignore: Sequence[str]) -> tuple[list[str], AnyArray]:

@@ -17,6 +17,7 @@ from netwright.tasks.data import AnyArray
 
 OPENERS: Mapping[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
 TYPED = (".parquet", ".pq", ".jsonl", ".ndjson", ".json")
+NAMELESS = re.compile(r"|Unnamed: \d+")
 DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -26,32 +27,24 @@ def is_table(path: Path) -> bool:
     return name.lower().endswith((".csv", ".tsv", *TYPED))
 
 
-def read_series(path: Path, *, ignore: Sequence[str] = ()) -> tuple[list[str], AnyArray]:
-    """The names of the columns and their values [time, columns] in float64, but those to ignore.
-
-    A column whose first cell that is not empty holds no number, such as the date, is left out too. Raises DataError.
-    """
-    names, rows = read_rows(path)
-    check_names(path, ignore, names)
-    first = [next(filter(None, column), "") for column in rows.T.tolist()]
-    kept = [name for name, cell in zip(names, first, strict=True) if name not in ignore and is_number(cell)]
-    if not kept:
-        raise DataError(f"{path} has no column of numbers; it has {', '.join(names)}")
-    return kept, numbers(path, {name: rows[:, names.index(name)] for name in kept})
-
-
-def read_rows(path: Path) -> tuple[list[str], AnyArray]:
-    """The names of the columns and all cells as texts [rows, columns]; what is missing is empty.
+def read_rows(path: Path) -> dict[str, AnyArray]:
+    """The cells of every column as texts [rows], by its name; what is missing is empty.
 
     Raises DataError that names the file, MissingPackageError for .parquet without pyarrow.
     """
     if path.suffix.lower() in TYPED:
         from netwright.tasks.columns import column_names, read_columns
 
-        names = column_names(path)
-        found = read_columns(path, {name: name for name in names})
-        return names, np.stack([found[name] for name in names], axis=1)
+        return read_columns(path, {name: name for name in column_names(path)})
     return _read(path)
+
+
+def row_names(columns: Mapping[str, AnyArray]) -> tuple[str, ...]:
+    """The columns without a name of their own whose cells all differ: programs write the rows' names or numbers there.
+
+    A network would learn from them where the rows stand in the table, which no new row tells.
+    """
+    return tuple(n for n, cells in columns.items() if NAMELESS.fullmatch(n) and len(np.unique(cells)) == len(cells))
 
 
 def check_names(path: Path, wanted: Sequence[str], names: Sequence[str]) -> None:
@@ -69,7 +62,7 @@ def _text(path: Path) -> IO[str]:
     return opener(path, "rt", newline="", encoding="utf-8-sig")
 
 
-def _read(path: Path) -> tuple[list[str], AnyArray]:
+def _read(path: Path) -> dict[str, AnyArray]:
     try:
         with _text(path) as stream:
             first = stream.readline()
@@ -83,13 +76,15 @@ def _read(path: Path) -> tuple[list[str], AnyArray]:
     names = [name.strip() for name in lines[0]]
     if all(is_number(name) for name in names):
         raise DataError(f"{path} begins with a row of numbers; put a row of names above, such as x1,x2,price")
-    if len(set(names)) < len(names):
-        raise DataError(f"{path} has two columns of one name: {', '.join(names)}; rename one")
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(names):
             raise DataError(f"{path}, row {number}: {len(line)} values for {len(names)} columns; mend or remove it")
-    rows = np.char.strip(np.array(lines[1:], dtype=str))
-    return names, rows if mark == "," else _with_points(rows)
+    # an array for each column: in one of them all, every cell would take the room of the longest text
+    columns = [np.char.strip(np.array(cells, dtype=str)) for cells in zip(*lines[1:], strict=True)]
+    kept = [(name, cells) for name, cells in zip(names, columns, strict=True) if name or (cells != "").any()]
+    if len({name for name, _ in kept}) < len(kept):
+        raise DataError(f"{path} has two columns of one name: {', '.join(names)}; rename one")
+    return {name: cells if mark == "," else _with_points(cells) for name, cells in kept}
 
 
 def _delimiter(header: str) -> str:
@@ -97,12 +92,10 @@ def _delimiter(header: str) -> str:
     return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
 
-def _with_points(rows: AnyArray) -> AnyArray:
-    """Cells with a point where numbers have a decimal comma, as spreadsheets write them beside semicolons."""
-    for column in rows.T:
-        if all(DECIMAL.fullmatch(cell) or is_number(cell) or not cell for cell in column.tolist()):
-            column[:] = np.char.replace(column, ",", ".")
-    return rows
+def _with_points(cells: AnyArray) -> AnyArray:
+    """A column with points where its numbers have a decimal comma, as spreadsheets write them beside semicolons."""
+    all_numbers = all(DECIMAL.fullmatch(cell) or is_number(cell) or not cell for cell in cells.tolist())
+    return np.char.replace(cells, ",", ".") if all_numbers else cells
 
 
 def is_number(text: str) -> bool:
@@ -118,12 +111,13 @@ def numbers(path: Path, columns: Mapping[str, AnyArray]) -> AnyArray:
     """Columns of texts as float64 [rows, columns]; raises DataError naming the row and the text that is no number."""
     found = np.empty((len(next(iter(columns.values()))), len(columns)))
     for place, (name, cells) in enumerate(columns.items()):
-        for row, cell in enumerate(cells.tolist()):
-            if not is_number(cell):
-                came = f"{cell!r} is no number" if cell else "the cell is empty"
-                raise DataError(
-                    f"{path}, row {row + 2}, column {name!r}: {came}; write a number there, remove the row, or name "
-                    "the column under `ignore`"
-                )
-            found[row, place] = float(cell)
+        wrong = [row for row, cell in enumerate(cells.tolist()) if not is_number(cell)]
+        if wrong:
+            cell = str(cells[wrong[0]])
+            came = f"{cell!r} is no number" if cell else "the cell is empty"
+            others = f", nor are {len(wrong) - 1} more of {len(cells)}" if len(wrong) > 1 else ""
+            raise DataError(
+                f"{path}, row {wrong[0] + 2}, column {name!r}: {came}{others}; write a number there, or remove the row"
+            )
+        found[:, place] = cells.astype(np.float64)
     return found

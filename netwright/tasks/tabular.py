@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from netwright.tasks.columns import rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Split
 from netwright.tasks.readers import tables as reader
 from netwright.tasks.readers.tables import MISSING
-from netwright.tasks.table import check_names, is_number, read_rows
+from netwright.tasks.table import check_names, is_number, read_rows, row_names
 
 MOST_VALUES = 50
-"""A column of more texts than this is a name, a number of a document or a date, from which nothing is learnt."""
+"""Up to so many values a column is one of categories, if they repeat."""
 FEWEST_VALUES = 20
 """Up to so many values a column is one of categories, however few rows there are."""
+FREQUENT, MOST_INPUTS = 10, 200
+"""Of a column of more texts, those in so many training rows are inputs, and at most so many of them."""
+ROWS_OF_NUMBERS = 50
 
 Cells = Mapping[str, AnyArray]
 
@@ -37,21 +41,23 @@ def read_table(
     The last column is the target unless `targets` are named. `made` turns the target columns into an array, `parted`
     splits off the parts that are missing. Raises DataError that names the column, or the row and the text, at fault.
     """
-    names, cells = read_rows(path)
+    column = read_rows(path)
+    names = list(column)
     given = [*targets, *ignore, *([split] if split else [])]
     check_names(path, given, names)
     wanted = list(targets) or [name for name in names if name not in given][-1:]
-    inputs = [name for name in names if name not in (*wanted, *given)]
+    left_out = [name for name in row_names(column) if name not in (*wanted, *given)]
+    inputs = [name for name in names if name not in (*wanted, *given, *left_out)]
     if not inputs or not wanted:
         raise DataError(f"{path} has no column left for the inputs; it has {', '.join(names)}")
-    column = {name: cells[:, place] for place, name in enumerate(names)}
-    rows = rows_by_part(column[split] if split else None, rows=len(cells), path=path)
+    rows = rows_by_part(column[split] if split else None, rows=len(column[wanted[0]]), path=path)
     found = made({name: column[name] for name in wanted})
-    raw = np.stack([column[name] for name in inputs], axis=1)
+    raw = np.stack([column[name].astype(object) for name in inputs], axis=1)
     splits = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()})
     columns = _columns(splits["train"].inputs, inputs, path)
     _check_numbers(raw, columns, path)
-    reading = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}
+    reading: dict[str, Any] = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}
+    reading |= {"row_names": True} if left_out else {}
     pairs = {part: (reader.read(one.inputs, reading), one.targets) for part, one in splits.items()}
     return Arrays(train=pairs["train"], validation=pairs["validation"], test=pairs["test"], reading=reading)
 
@@ -59,7 +65,8 @@ def read_table(
 def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
     """What was made of the columns, a line each, for whoever brought the table."""
     columns: Sequence[Mapping[str, Any]] = reading.get("columns", ())
-    texts = [f"{column['name']} ({len(column['values'])})" for column in columns if "values" in column]
+    texts = [f"{column['name']} ({_count(column)})" for column in columns if "values" in column]
+    ids = [column["name"] for column in columns if column.get("differ")]
     empty = [f"{column['name']} ({column['empty']})" for column in columns if column.get("empty")]
     constant = [column["name"] for column in columns if column.get("constant")]
     return tuple(
@@ -68,6 +75,12 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
             (f"columns of texts became an input for each of their values: {', '.join(texts)}", texts),
             (f"empty training cells were filled with their column's mean: {', '.join(empty)}", empty),
             (f"columns of one value, from which nothing is learnt: {', '.join(constant)}", constant),
+            ("the first column has no name and names the rows, so it is no input", reading.get("row_names")),
+            (
+                f"columns with another whole number in every row: {', '.join(ids)}; name those that number the rows "
+                "under `ignore`, since new rows have other numbers",
+                ids,
+            ),
         )
         if there
     )
@@ -84,7 +97,8 @@ def _columns(rows: AnyArray, names: Sequence[str], path: Path) -> list[dict[str,
         if all(map(is_number, values)):
             numbers = np.array(known, np.float64)
             facts: dict[str, Any] = {"name": name, "mean": float(numbers.mean()), "empty": len(cells) - len(known)}
-            found.append(facts | ({"constant": True} if len(values) == 1 else {}))
+            alike = len(values) < len(cells) or len(cells) < ROWS_OF_NUMBERS or bool((numbers % 1).any())
+            found.append(facts | ({"constant": True} if len(values) == 1 else {}) | ({} if alike else {"differ": True}))
         elif sum(map(is_number, known)) > len(known) / 2:
             row = next(cell for cell in known if not is_number(cell))
             raise DataError(
@@ -92,6 +106,10 @@ def _columns(rows: AnyArray, names: Sequence[str], path: Path) -> list[dict[str,
                 "name the column under `ignore`"
             )
         elif len(values) > max(FEWEST_VALUES, min(MOST_VALUES, len(known) // 4)):
+            often = _frequent(known)
+            if often:
+                found.append({"name": name, "values": often, "of": len(values)})
+                continue
             strange.append(f"{name!r} ({len(values)} different texts, such as {values[0]!r})")
         else:
             found.append({"name": name, "values": values} | ({"constant": True} if len(values) == 1 else {}))
@@ -101,6 +119,18 @@ def _columns(rows: AnyArray, names: Sequence[str], path: Path) -> list[dict[str,
             "and write dates as numbers"
         )
     return found
+
+
+def _count(column: Mapping[str, Any]) -> str:
+    many = len(column["values"])
+    return f"{many} of {column['of']}" if column.get("of", many) > many else str(many)
+
+
+def _frequent(known: Sequence[str]) -> list[str]:
+    """The texts that are worth an input each; none when most cells would be left without one."""
+    counts = Counter(known).most_common(MOST_INPUTS)
+    often = {value: count for value, count in counts if count >= FREQUENT}
+    return sorted(often) if sum(often.values()) > len(known) / 2 else []
 
 
 def _check_numbers(rows: AnyArray, columns: Sequence[Mapping[str, Any]], path: Path) -> None:

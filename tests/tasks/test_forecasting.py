@@ -149,3 +149,49 @@ def test_repeating_the_last_row_is_known_in_all_units(tmp_path: Path, relative: 
     other = task(table(tmp_path), columns=["rise"], relative=relative)
     assert other.naive(other.test_split()) == (found[0], pytest.approx(found[1], rel=1e-4))  # it rises everywhere alike
     assert found[1]["standardised_mse"] == pytest.approx(2.5 / ROWS[:70, 0].var(), rel=1e-4)
+
+
+def dated(folder: Path, dates: list[str], values: list[str] | None = None) -> Forecasting:
+    cells = values or [str(n * n % 17) for n in range(len(dates))]
+    path = folder / "dated.csv"
+    path.write_text("\n".join(["day,load", *map(",".join, zip(dates, cells, strict=True))]))
+    return task(path)
+
+
+DAYS = [f"{day}/{month}/2021" for month in (1, 2, 3) for day in range(1, 29)]
+
+
+def test_rows_that_are_not_in_the_order_of_time_are_refused(tmp_path: Path) -> None:
+    assert dated(tmp_path, DAYS[:28]).remarks() == ("columns of texts are left out: day",)
+    with pytest.raises(DataError, match=r"row 3: the date goes back, to 2021-03-27; sort the rows by time, the oldest"):
+        dated(tmp_path, DAYS[::-1]).data()
+    with pytest.raises(DataError, match="42 of 84 rows have the date of the row before; give one row per step of time"):
+        dated(tmp_path, [day for day in DAYS[:42] for _ in range(2)]).data()
+    assert len(task(tmp_path / "dated.csv", ignore=["day"]).data().train)
+
+
+def test_steps_of_time_that_are_missing_are_told_and_a_clock_may_be_put_back(tmp_path: Path) -> None:
+    told = dated(tmp_path, DAYS).remarks()[1]
+    assert "after 1 of 84 the date 'day' grows by more than usual, most from 2021-01-28 to 2021-02-01" in told
+    hours = [f"2021-10-31 {n:02d}:00" for n in (0, 1, 2, 2, *range(3, 24))]
+    assert len(dated(tmp_path, [*hours, *(f"2021-11-01 {n:02d}:00" for n in range(24))]).remarks()) == 1
+    months = [f"{year}-{month:02d}-01" for year in range(2000, 2008) for month in range(1, 13)]
+    assert len(dated(tmp_path, months).remarks()) == 1
+
+
+def test_empty_cells_have_the_value_above_them(tmp_path: Path) -> None:
+    values = ["NA", "", *(str(n) for n in range(2, 84))]
+    values[50:53] = ["", "?", "nan"]
+    found = dated(tmp_path, DAYS, values)
+    assert "empty cells have the value above them: load (5)" in found.remarks()
+    inputs = found.data().train.inputs[:, :, 0]
+    assert inputs[0].tolist() == [2, 2, 2, 3, 4]
+    assert inputs[48].tolist() == [48, 49, 49, 49, 49]
+
+
+def test_a_column_that_counts_the_rows_is_told_and_one_without_a_name_left_out(tmp_path: Path) -> None:
+    lines = [f"{n},{1990 + n},{n * n % 13}" for n in range(60)]
+    (tmp_path / "years.csv").write_text("\n".join([",year,load", *lines]))
+    found = task(tmp_path / "years.csv")
+    assert found.shapes().input == (5, 2)
+    assert found.remarks() == ("columns that grow by the same step in every row, as clocks do, are values too: year",)

@@ -114,3 +114,40 @@ def test_rows_of_numbers_in_memory_are_classified(tmp_path: Path) -> None:
     rows, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     task = TableClassification.from_arrays(rows, labels, folder=tmp_path)
     assert (task.shapes().input, task.shapes().output) == ((4,), 3)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_a_column_that_names_the_rows_is_no_input(tmp_path: Path, name: str) -> None:
+    rows = [[str(3 * n), f"{n % 5 + 0.5}", "low" if n < 30 else "high"] for n in range(60)]
+    path = written(tmp_path, rows, names=f"{name},size,kind")
+    task = TableClassification(path=path)
+    assert task.shapes().input == (1,)
+    assert task.data().reading["raw"] == "rows of a table with the columns size"
+    assert task.remarks() == ("the first column has no name and names the rows, so it is no input",)
+    assert Regression(path=path, columns=(name,), ignore=("kind",)).shapes().input == (1,)
+    repeating = written(tmp_path, [[str(n % 9), *cells[1:]] for n, cells in enumerate(rows)], names=f"{name},size,kind")
+    assert TableClassification(path=repeating, split_seed=1).shapes().input == (2,)
+
+
+def test_columns_that_may_number_the_rows_are_told(tmp_path: Path) -> None:
+    rows = [[str(1000 - n), str(n % 50), f"{n}.5", "a" if n % 2 else "b"] for n in range(100)]
+    told = TableClassification(path=written(tmp_path, rows, names="customer,age,size,kind")).remarks()
+    assert [line.split(":")[1].split(";")[0] for line in told] == [" customer"]
+
+
+def test_of_a_column_of_many_texts_the_frequent_ones_are_inputs(tmp_path: Path) -> None:
+    towns = [f"town {n % 60}" if n % 60 < 55 or n < 60 else "town 1" for n in range(1500)]
+    rows = [[town, str(n % 7), "a" if n % 2 else "b"] for n, town in enumerate(towns)]
+    task = TableClassification(path=written(tmp_path, rows, names="town,one,kind"))
+    assert task.shapes().input == (56,)
+    assert "town (55 of " in task.remarks()[0]
+    found = read(np.array([["town 3", "1"], ["town 58", "1"], ["never seen", "1"]]), task.data().reading)
+    assert found[:, :-1].sum(axis=1).tolist() == [1, 0, 0]
+
+
+def test_missing_targets_are_counted(tmp_path: Path) -> None:
+    rows = [[str(n % 9), "NA" if n % 3 else str(n % 6)] for n in range(60)]
+    with pytest.raises(DataError, match="row 3, column 'price': 'NA' is no number, nor are 39 more of 60; write"):
+        Regression(path=written(tmp_path, rows, names="a,price")).data()
+    with pytest.raises(DataError, match="row 3: the column 'price' is empty, as in 39 more of 60 rows; give every row"):
+        TableClassification(path=tmp_path / "rows.csv").data()

@@ -23,10 +23,11 @@ class Forecasting(StoredTask):
     """Forecast the next rows of a series from a window of past ones; the parts follow each other in time.
 
     A .csv table has a first row of names and a row for every step, the oldest first; columns of texts, such as dates,
-    are left out. An .npz file holds one array [time] or [time, columns], and `names` if wanted. The first rows are
-    for training, then come those for validation and test; no forecast row is in two parts. Errors are in the units
-    of the series; `standardised_mse` measures every column in deviations of its training rows, as in the published
-    tables of long-term forecasting (Zhou et al., arXiv:2012.07436).
+    are left out, but dates must be in order; an empty cell has the value above it. An .npz file holds one array [time]
+    or [time, columns], and `names` if wanted. The first rows are for training, then come those for validation and test;
+    no forecast row is in two parts. Errors are in the units of the series; `standardised_mse` measures every column in
+    deviations of its training rows, as in the published tables of long-term forecasting (Zhou et al.,
+    arXiv:2012.07436).
     """
 
     path: DataPath = Field(description=".csv table (also .csv.gz or .csv.xz) or .npz file, a row per step of time")
@@ -67,13 +68,17 @@ class Forecasting(StoredTask):
     def primary(self) -> Objective:
         return Objective(metric=self.judged_by, direction="minimize")
 
+    def remarks(self) -> tuple[str, ...]:
+        return series_of(self.path, ignore=self.ignore).remarks
+
     def load(self) -> Arrays:
-        names, rows = series_of(self.path, ignore=self.ignore)
+        found = series_of(self.path, ignore=self.ignore)
+        names, rows = found.names, found.rows
         columns = self._places(names)
         train, validation, test = self._ends(len(rows))
         bounds = {"train": (0, train), "validation": (train, validation), "test": (validation, test)}
-        found = {part: self._pair(rows, part, *ends, columns=columns) for part, ends in bounds.items()}
-        return Arrays(train=found["train"], validation=found["validation"], test=found["test"])
+        pairs = {part: self._pair(rows, part, *ends, columns=columns) for part, ends in bounds.items()}
+        return Arrays(train=pairs["train"], validation=pairs["validation"], test=pairs["test"])
 
     def _pair(self, rows: AnyArray, part: str, begin: int, end: int, *, columns: list[int]) -> Pair:
         past, after = windows(
@@ -93,9 +98,9 @@ class Forecasting(StoredTask):
 
     def _training(self) -> tuple[list[int], AnyArray]:
         """The places of the columns that are forecast, and their training rows."""
-        names, rows = series_of(self.path, ignore=self.ignore)
-        places = self._places(names)
-        return places, rows[: self._ends(len(rows))[0], places]
+        found = series_of(self.path, ignore=self.ignore)
+        places = self._places(found.names)
+        return places, found.rows[: self._ends(len(found.rows))[0], places]
 
     def _places(self, names: list[str]) -> list[int]:
         check_names(self.path, self.columns, names)

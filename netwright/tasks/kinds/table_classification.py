@@ -104,5 +104,9 @@ class TableClassification(ArraysTask):
             )
         empty = np.flatnonzero([cell.lower() in MISSING for cell in cells.tolist()])
         if len(empty):
-            raise DataError(f"{self.path}, row {empty[0] + 2}: the column {name!r} is empty; give every row a class")
+            more = f", as in {len(empty) - 1} more of {len(cells)} rows" if len(empty) > 1 else ""
+            raise DataError(
+                f"{self.path}, row {empty[0] + 2}: the column {name!r} is empty{more}; give every row a class, or "
+                "remove it"
+            )
         return cells

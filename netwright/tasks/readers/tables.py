@@ -28,13 +28,18 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
         return np.asarray(found)
     if inputs.ndim != 2 or inputs.shape[1] != len(columns):
         raise ValueError(f"rows must be [N, {len(columns)}] of the columns {names}, not {list(inputs.shape)}")
+    rows = inputs.astype(str) if inputs.dtype.kind == "S" else inputs
     parts = []
-    for column, cells in zip(columns, inputs.T.astype(str).tolist(), strict=True):
-        cells = [cell.strip() for cell in cells]
+    for column, cells in zip(columns, rows.T.tolist(), strict=True):
+        cells = [str(cell).strip() for cell in cells]
         if "values" in column:
-            parts.append(np.array([[cell == value for value in column["values"]] for cell in cells], np.float32))
+            place = {value: number for number, value in enumerate(column["values"])}
+            # a last input takes the texts that are none of the values, and is left out
+            found = np.zeros((len(cells), len(place) + 1), np.float32)
+            found[np.arange(len(cells)), [place.get(cell, len(place)) for cell in cells]] = 1
+            parts.append(found[:, :-1])
         else:
-            parts.append(np.array([[number(cell, column)] for cell in cells], np.float32))
+            parts.append(np.array([[number(cell, column)] for cell in cells], np.float32).reshape(-1, 1))
     return np.concatenate(parts, axis=1)
 
 
