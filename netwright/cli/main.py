@@ -23,7 +23,9 @@ MENDABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errn
 
 STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
 
-HELP = """Find a neural network that fits a task and a device, make it smaller, prove that it runs.
+EXIT_CODES = "Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault of netwright itself."
+
+HELP = f"""Find a neural network that fits a task and a device, make it smaller, prove that it runs.
 
 \b
   netwright quickstart                       the whole way on bundled data
@@ -33,7 +35,7 @@ HELP = """Find a neural network that fits a task and a device, make it smaller, 
   netwright dashboard RUN                    follow a running search
   netwright export RUN --trial best          a folder ready for deployment
 
-Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault of netwright itself.
+{EXIT_CODES}
 """
 
 
@@ -53,7 +55,7 @@ class Commands(click.Group):
             return None
         command = importlib.import_module(f"netwright.cli.{self.folder}.{name}").command
         assert isinstance(command, click.Command)
-        return command
+        return _with_exit_codes(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Every command with its whole first sentence; click would cut it to one line."""
@@ -71,6 +73,16 @@ class Commands(click.Group):
             raise click.UsageError(
                 f"no command is called {args[0]!r}{suggestion(args[0], self.list_commands(ctx))}", ctx
             ) from None
+
+
+def _with_exit_codes(command: click.Command) -> click.Command:
+    """The command with the exit codes at the end of its help, and those below it likewise."""
+    if EXIT_CODES not in (command.epilog or ""):
+        command.epilog = f"{command.epilog or ''}\n\n{EXIT_CODES}".strip()
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _with_exit_codes(below)
+    return command
 
 
 def _files(folder: str) -> list[str]:
@@ -92,7 +104,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- stays open to the end
-    sys.exit(run(given))
+    be_stoppable()
+    code = run(given)
+    end_in_silence()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -104,7 +119,8 @@ def run(arguments: list[str]) -> int:
         return stop.exit_code
     except click.UsageError as error:
         hint = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
-        return _fail(error.format_message() + hint, USER, as_json)
+        said = error.format_message().replace("a valid integer range", "a whole number")
+        return _fail(said.replace("a valid float range", "a number") + hint, USER, as_json)
     except click.ClickException as error:
         return _fail(error.format_message(), USER, as_json)
     except (KeyboardInterrupt, click.Abort):

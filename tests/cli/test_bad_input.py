@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,12 @@ MISTAKES = [
     (["compress", "a-run", "--weights", "w.safetensors"], "--weights goes with --model"),
     (["compress", "--model", "no.such:thing", "--recipe", TINY, "--out", "x"], "cannot be imported"),
     (["bench", "nowhere.onnx"], "there is no file nowhere.onnx"),
+    (["bench", "model.onnx", "--threads", "two"], "'two' is not a whole number"),
     (["list", "spces"], "did you mean 'spaces'?"),
+    (["run", "--resume", "runs/a", "--out", "runs/b"], "--resume goes on in runs/a; leave out --out"),
+    (["search", "--resume", "runs/a", "--out", "runs/b"], "--resume goes on in runs/a; leave out --out"),
+    (["runs", "list", "--in", "nowhere"], "there is no folder nowhere"),
+    (["runs", "list", "--in", TINY], "is a file"),
 ]
 
 
@@ -142,15 +148,26 @@ def test_help_is_instant_because_nothing_heavy_is_imported(arguments: list[str])
     assert "netwright" in done.stdout
 
 
-def test_every_command_has_help_with_an_example() -> None:
+def test_every_command_has_help_with_an_example_every_option_and_the_exit_codes() -> None:
     import click
 
     from netwright.cli.main import cli
 
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        assert command.help, name
-        assert command.epilog, name
-        assert "Example" in command.epilog
+    def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            yield f"{path} {name}", found
+            if isinstance(found, click.Group):
+                yield from commands(found, f"{path} {name}")
+
+    all_commands = dict(commands(cli, "netwright"))
+    assert {"netwright runs list", "netwright space cost", "netwright latency build"} <= set(all_commands)
+    for path, command in all_commands.items():
+        said = command.get_help(click.Context(command, info_name=path))
+        assert command.help, path
+        assert "Example" in said, path
+        assert said.count("Exit codes: 0 done, 2") == 1, path
+        for option in command.params:
+            assert not isinstance(option, click.Option) or option.help, (path, option.name)

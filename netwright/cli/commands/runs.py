@@ -18,7 +18,7 @@ def command() -> None:
 @click.option(
     "--in",
     "root",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
     help="Where the run folders lie.",
@@ -28,6 +28,8 @@ def list_runs(root: Path, as_json: bool) -> None:
     """List the run folders in a folder."""
     from netwright import api
 
+    if not root.exists() and root != Path("runs"):
+        raise click.UsageError(f"there is no folder {root}")
     rows = api.list_runs(root)
     if as_json:
         print_json(rows)

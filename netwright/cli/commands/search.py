@@ -37,6 +37,8 @@ def command(
 
     if (recipe is None) == (resume is None):
         raise click.UsageError("give a recipe to start a search, or --resume RUN to go on with one")
+    if resume is not None and out is not None:
+        raise click.UsageError(f"--resume goes on in {resume}; leave out --out")
     changes = [*overrides, *([f"search.executor.kind={executor}"] if executor else [])]
     with shown(quiet=as_json) as listener:
         if resume is not None:

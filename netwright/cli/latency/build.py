@@ -36,11 +36,13 @@ A csv has the columns operation, input_shape, latency_ms and unit: docs/latency.
 )
 @click.argument("space", required=False)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
-@click.option("--samples", type=click.IntRange(1), default=200, show_default=True, help="Networks to collect from.")
+@click.option("--samples", type=click.IntRange(1), default=200, show_default=True, help="Networks to take units from.")
 @click.option("--operations", type=click.IntRange(1), default=300, show_default=True, help="Units to time at most.")
 @click.option("--networks", type=click.IntRange(0), default=30, show_default=True, help="Whole networks to time.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the runtime.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=0.3, show_default=True, help="Per unit.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), default=0.3, show_default=True, help="Seconds for each unit."
+)
 @click.option("--device", default="", help="A name for the device; default: its processor.")
 @click.option("--from-csv", type=click.Path(path_type=Path), help="Take the figures from a csv instead of measuring.")
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
