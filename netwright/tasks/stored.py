@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Pair
 from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
@@ -21,6 +22,19 @@ class StoredTask(Task):
 
     def where(self) -> str:
         return str(self.path)
+
+
+class ClassesTask(Task):
+    """A task whose targets are classes, which may be of unequal size."""
+
+    judged_by: Literal["accuracy", "balanced_accuracy"] = Field(
+        default="accuracy",
+        description="the score that models are judged by; balanced_accuracy is the mean over the classes of the share "
+        "of each that is found",
+    )
+
+    def primary(self) -> Objective:
+        return super().primary() if self.primary_metric else Objective(metric=self.judged_by, direction="maximize")
 
 
 class ArraysTask(StoredTask):

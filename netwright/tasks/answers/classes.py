@@ -35,4 +35,5 @@ def scores(outputs: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]
 
 def summary(found: Mapping[str, float], samples: int) -> str:
     """The scores in a line."""
-    return f"accuracy {found['accuracy']!r} ({round(found['accuracy'] * samples)} of {samples})"
+    right = f"accuracy {found['accuracy']!r} ({round(found['accuracy'] * samples)} of {samples})"
+    return f"{right}, balanced_accuracy {found['balanced_accuracy']!r}"

@@ -15,10 +15,10 @@ from netwright.tasks.images import Layout, channels_first, resized
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.stored import ArraysTask
+from netwright.tasks.stored import ArraysTask, ClassesTask
 
 
-class ImageClassification(ArraysTask):
+class ImageClassification(ClassesTask, ArraysTask):
     """Classify images from an .npz file or from a folder with one sub-folder per class.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; the

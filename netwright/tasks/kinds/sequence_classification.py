@@ -13,10 +13,10 @@ from netwright.tasks.data import AnyArray, Arrays
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.stored import ArraysTask
+from netwright.tasks.stored import ArraysTask, ClassesTask
 
 
-class SequenceClassification(ArraysTask):
+class SequenceClassification(ClassesTask, ArraysTask):
     """Classify sequences from an .npz file; each feature is standardised by the training samples.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs

@@ -18,12 +18,12 @@ from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import arrays, tables
 from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.splitting import with_all_parts
-from netwright.tasks.stored import ArraysTask
+from netwright.tasks.stored import ArraysTask, ClassesTask
 from netwright.tasks.table import is_table
 from netwright.tasks.tabular import read_table, told
 
 
-class TableClassification(ArraysTask):
+class TableClassification(ClassesTask, ArraysTask):
     """Classify the rows of a .csv, .tsv or .parquet table, or rows of numbers from an .npz file.
 
     A table has a first row of names; every column but the label is an input. A column of texts becomes an input for

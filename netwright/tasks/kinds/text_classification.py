@@ -21,14 +21,14 @@ from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import texts as reader
 from netwright.tasks.splitting import with_all_parts
-from netwright.tasks.stored import StoredTask
+from netwright.tasks.stored import ClassesTask, StoredTask
 
 LONGEST = 256
 WORTH_TELLING = 0.01
 MANY_UNKNOWN = 0.25
 
 
-class TextClassification(StoredTask):
+class TextClassification(ClassesTask, StoredTask):
     """Classify texts from a .csv, .tsv or .parquet table, or an .npz file; put an `embedding` under the space.
 
     A word is letters, digits and apostrophes in a row, in lower case; every other sign is a word of its own. Words of

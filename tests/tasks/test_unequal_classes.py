@@ -1,0 +1,43 @@
+"""Classes of unequal size: what a task of classes is judged by, and what its loader prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netwright.core.plugins import build, spec_of
+from netwright.core.records import Objective
+from netwright.tasks.kinds.image_classification import ImageClassification
+from netwright.tasks.task import Task
+
+
+@pytest.mark.parametrize(
+    "kind", ["image_classification", "sequence_classification", "table_classification", "text_classification"]
+)
+def test_tasks_of_classes_may_be_judged_by_the_mean_over_the_classes(tmp_path: Path, kind: str) -> None:
+    made = build("task", {"kind": kind, "path": str(tmp_path), "judged_by": "balanced_accuracy"})
+    assert isinstance(made, Task)
+    assert made.primary() == Objective(metric="balanced_accuracy", direction="maximize")
+    plain = build("task", {"kind": kind, "path": str(tmp_path)})
+    assert isinstance(plain, Task)
+    assert plain.primary().metric == "accuracy"
+    assert spec_of(made)["judged_by"] == "balanced_accuracy"
+
+
+def test_a_task_of_ones_own_keeps_the_score_that_its_class_names(tmp_path: Path) -> None:
+    class Mine(ImageClassification):
+        """Mine."""
+
+        primary_metric = "loss"
+        primary_direction = "minimize"
+
+    assert Mine(path=tmp_path).primary() == Objective(metric="loss", direction="minimize")
+
+
+def test_the_loader_tells_both_scores(tmp_path: Path) -> None:
+    kind = ImageClassification(path=tmp_path).targets()
+    outputs, targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 0]], np.array([0, 0, 0, 0, 1])
+    found = kind.answers.scores(outputs, targets, {})
+    assert kind.answers.summary(found, 5) == "accuracy 0.8 (4 of 5), balanced_accuracy 0.5"
