@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.images import Size, resized
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 PARTS = {
@@ -19,6 +23,8 @@ PARTS = {
 }
 BYTES_AT_MOST = 16 * 2**30
 """What images held in memory may take: more is a mistake of size, which is said before they are read."""
+LYING = 4
+"""Orientations from here on turn an image by a quarter, as cameras note beside the pixels."""
 GREY_MODES = frozenset({"1", "L", "LA"})
 
 Sample = tuple[Path, int]
@@ -127,12 +133,13 @@ def same_size(paths: Sequence[Path], *, advice: str = "cut or resize them to one
 
 
 def _header(path: Path) -> tuple[str, Size]:
-    """Mode and (width, height) of an image, without decoding it."""
-    from PIL import Image
+    """Mode and (width, height) of an image as it is seen, without decoding it."""
+    from PIL import ExifTags, Image
 
     try:
         with Image.open(path) as image:
-            return image.mode, image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) > LYING
+            return image.mode, image.size[::-1] if turned else image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
 
@@ -144,12 +151,13 @@ def _read_all(samples: Sequence[Sample], *, colour: bool, size: Size | None) -> 
 
 def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
     """One image as uint8 [C, H, W]."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as stored:
+            image = ImageOps.exif_transpose(stored)
             wide = image.mode.startswith("I;16")
-            pixels = np.asarray(image if wide else image.convert("RGB" if colour else "L"))
+            pixels = np.asarray(image if wide else _opaque(image).convert("RGB" if colour else "L"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
     if wide:
@@ -158,6 +166,16 @@ def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
     planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
     planes = np.repeat(planes, 3, axis=0) if colour and len(planes) == 1 else planes
     return resized(planes[None], size=size)[0] if size else planes
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """An image on white where it is transparent: what is stored there may be any colour, and is not seen."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    there = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", there.size, "white"), there)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray
+from netwright.tasks.image_folder import read_folder
 from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.kinds.segmentation import Segmentation
 from netwright.tasks.kinds.text_classification import TextClassification
@@ -43,6 +44,28 @@ def test_files_of_the_system_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "cat" / "._0.png").write_bytes(b"no image")
     (tmp_path / "cat" / "Thumbs.db").write_bytes(b"no image")
     assert len(ImageClassification(path=tmp_path).load().train[0]) == 12
+
+
+def test_images_are_read_as_they_are_seen(tmp_path: Path) -> None:
+    for name in "ab":
+        images(tmp_path / name)
+    lying = np.zeros((4, 6, 3), np.uint8)
+    lying[:2] = 200  # the upper half is bright
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright: the bright half is on the right
+    Image.fromarray(lying).save(tmp_path / "a" / "0.png", exif=turned)
+    seen = np.full((6, 4, 3), 77, np.uint8)
+    for number in range(1, 6):
+        (tmp_path / "a" / f"{number}.png").unlink()
+        (tmp_path / "b" / f"{number}.png").unlink()
+    Image.fromarray(np.dstack([seen, np.repeat([0, 255], [12, 12]).reshape(6, 4)]).astype(np.uint8)).save(
+        tmp_path / "b" / "0.png"
+    )
+    first, second = read_folder(tmp_path).train[0]
+    assert first.shape == (3, 6, 4)
+    assert np.unique(first[:, :, 2:]).tolist() == [200]
+    assert np.unique(first[:, :, :2]).tolist() == [0]
+    assert second[0].tolist() == [[255] * 4] * 3 + [[77] * 4] * 3
 
 
 def test_a_folder_around_the_classes_is_named(tmp_path: Path) -> None:

@@ -55,10 +55,18 @@ class ImageClassification(ClassesTask, ArraysTask):
         return {"path": str(path)}
 
     def prepared(self) -> str:
-        if self.size is None:
-            return ""
-        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
-        return f"images are resized to height {height} and width {width} (bilinear with anti-aliasing, as by Pillow)"
+        said = []
+        if self.path.is_dir():
+            said = [
+                "files are read by Pillow, turned by ImageOps.exif_transpose, put on white where they are transparent, "
+                f"16 bits divided by 257, and made {'grey' if self.shapes().input[0] == 1 else 'RGB'}"
+            ]
+        if self.size is not None:
+            height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+            said += [
+                f"images are resized to height {height} and width {width} (bilinear with anti-aliasing, as by Pillow)"
+            ]
+        return "; then ".join(said)
 
     def load(self) -> Arrays:
         if not self.path.exists():
