@@ -9,7 +9,6 @@ import copy
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -18,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from netwright.compression.form import Form
+from netwright.compression.patch import LAYERS
 from netwright.compression.proof import TOLERANCE, in_double, outputs, random_inputs, randomised, relative_difference
 from netwright.core.errors import CompressionError
 
@@ -52,7 +52,7 @@ def plan_folds(
     unused: bool = True,
 ) -> list[Fold]:
     """What can be folded, each proven, and what cannot, with the reason; `example` is a batch [N, *shape]."""
-    chains = _Chains(module)
+    chains = _Chains(module, example)
     found = [*_norm_folds(module, chains), *_product_folds(module, chains)]
     found += _dropouts(module) if dropout else []
     found += _unused(module) if unused else []
@@ -61,7 +61,7 @@ def plan_folds(
     for fold in found:
         if _is_under(fold.layer, ignore) or _is_under(fold.into, ignore):
             plan.append(replace(fold, refused="it is on the list of layers to ignore"))
-        elif not fold.refused and fold.layer in taken:
+        elif not fold.refused and _is_under(fold.layer, taken):
             continue
         else:
             plan.append(_with_forms(module, fold, forms or {}))
@@ -79,25 +79,35 @@ def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
     return twin
 
 
+class _Tracer(fx.Tracer):
+    """Takes layers of classes made from torch's as they are, whatever they are made of."""
+
+    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
+        return isinstance(module, (*NORMS, *WEIGHING)) or super().is_leaf_module(module, path)
+
+
 def _graph(module: nn.Module) -> fx.Graph | None:
     """How the layers are wired, or None when the network cannot be traced."""
     if isinstance(module, fx.GraphModule):
         return module.graph
     try:
         with torch.random.fork_rng(devices=[]):
-            return fx.Tracer().trace(module)
+            return _Tracer().trace(module)
     except Exception:
         # a network may raise whatever it likes when it is traced
         return None
 
 
 class _Chains:
-    """Pairs of layers of which the second gets nothing but what the first gives, and nothing else does."""
+    """Pairs of layers of which the second gets nothing but what the first gives.
 
-    def __init__(self, module: nn.Module) -> None:
+    In a network that can be traced nothing else does; in others only the proof of a fold tells.
+    """
+
+    def __init__(self, module: nn.Module, example: torch.Tensor) -> None:
         modules = dict(module.named_modules(remove_duplicate=False))
         graph = _graph(copy.deepcopy(module).eval())
-        found = _traced_pairs(graph) if graph is not None else _sequential_pairs(module)
+        found = _traced_pairs(graph) if graph is not None else _called_pairs(module, example)
         uses = Counter(id(layer) for layer in modules.values())
         self.pairs = [
             (a, b)
@@ -121,13 +131,27 @@ def _traced_pairs(graph: fx.Graph) -> list[tuple[str, str]]:
     return pairs
 
 
-def _sequential_pairs(module: nn.Module) -> list[tuple[str, str]]:
-    pairs = []
-    for path, layer in module.named_modules(remove_duplicate=False):
-        if type(layer) is nn.Sequential:
-            paths = [f"{path}.{name}" if path else name for name in layer._modules]
-            pairs += list(pairwise(paths))
-    return pairs
+def _called_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[str, str]]:
+    """Layers called once, the second on the very tensor that the first gave."""
+    kinds = (*NORMS, *WEIGHING)
+    names: dict[nn.Module, str] = {layer: path for path, layer in module.named_modules() if isinstance(layer, kinds)}
+    givers: dict[int, str] = {}
+    alive: list[object] = []
+    calls: list[tuple[str, str]] = []
+
+    def note(layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        calls.append((givers.get(id(inputs[0]), "") if len(inputs) == 1 else "", names[layer]))
+        givers[id(output)] = names[layer]
+        alive.append(output)  # a tensor that is gone leaves its id to another
+
+    handles = [layer.register_forward_hook(note) for layer in names]
+    try:
+        outputs(module, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    times = Counter(second for _, second in calls)
+    return [(first, second) for first, second in calls if times[first] == times[second] == 1]
 
 
 def _norm_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
@@ -135,9 +159,9 @@ def _norm_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
     behind, before, norms = {}, {}, []
     for first, second in chains:
         one, two = module.get_submodule(first), module.get_submodule(second)
-        if type(one) in WEIGHING and type(two) in NORMS:
+        if isinstance(one, WEIGHING) and isinstance(two, NORMS):
             behind[second] = first
-        elif type(one) in NORMS and type(two) in WEIGHING:
+        elif type(one) in NORMS and isinstance(two, WEIGHING):
             before[first] = second
     for path, layer in module.named_modules():
         if isinstance(layer, _BatchNorm):
@@ -148,6 +172,9 @@ def _norm_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
 def _norm_fold(module: nn.Module, path: str, norm: _BatchNorm, behind: str, before: str) -> Fold:
     if norm.running_mean is None:
         return Fold(path, refused="it normalises by each batch's own statistics")
+    into = behind or before
+    if into and (why := _unsaid(norm, module.get_submodule(into), into)):
+        return Fold(path, into, refused=why)
     if behind:
         return Fold(path, behind, why=f"its scale and shift go into {behind} before it", how="outputs")
     if not before:
@@ -158,6 +185,16 @@ def _norm_fold(module: nn.Module, path: str, norm: _BatchNorm, behind: str, befo
     if isinstance(layer, _ConvNd) and layer.padding_mode == "zeros" and _pads(layer):
         return Fold(path, before, refused=f"{before} pads its input with zeros, which the shift would change")
     return Fold(path, before, why=f"its scale and shift go into {before} after it", how="inputs")
+
+
+def _unsaid(norm: nn.Module, layer: Any, into: str) -> str:
+    """Why a patch could not say what comes of a normalisation, or of the layer it goes into."""
+    odd = next((one for one in norm.children() if LAYERS.get(type(one).__name__) is not type(one)), None)
+    if odd is not None:
+        return f"its own {type(odd).__name__}, which would stay, is no layer of torch"
+    if type(layer) not in WEIGHING and layer.bias is None:
+        return f"{into} is a {type(layer).__name__} without a bias, a class of its own that cannot be given one"
+    return ""
 
 
 def _pads(layer: _ConvNd) -> bool:
@@ -269,7 +306,10 @@ def _apply(module: nn.Module, fold: Fold) -> None:
     elif fold.how != "dropped":
         change = _scale_outputs if fold.how == "outputs" else _scale_inputs
         change(module.get_submodule(fold.into), *_affine(layer))
-    module.set_submodule(fold.layer, nn.Identity().train(layer.training))
+    # a normalisation with an activation of its own, as timm has, leaves it behind
+    left = [one for one in layer.children() if fold.how == "outputs" and not isinstance(one, nn.Identity)]
+    stays = nn.Identity() if not left else left[0] if len(left) == 1 else nn.Sequential(*left)
+    module.set_submodule(fold.layer, stays.train(layer.training))
 
 
 def _affine(norm: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -57,6 +57,69 @@ REFUSED = {
 }
 
 
+class NormAct(nn.BatchNorm2d):
+    """A normalisation that ends with an activation of its own, as timm's do."""
+
+    def __init__(self, width: int, act: nn.Module) -> None:
+        super().__init__(width)
+        self.drop, self.act = nn.Identity(), act
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.act(self.drop(super().forward(inputs)))
+
+
+class OwnConv(Conv):
+    """A convolution of a class of its own."""
+
+
+class Swish(nn.Module):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs * inputs.sigmoid()
+
+
+class Sized(nn.Module):
+    """A network that cannot be traced: it looks at the size of its input."""
+
+    def __init__(self, *, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm, self.shared = Conv(3, 8, 3, bias=False), norm, Conv(3, 8, 3)
+        self.shared_norm = nn.BatchNorm2d(8)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if inputs.shape[-1] < 3:
+            return inputs.mean((2, 3))
+        other = self.shared(inputs)
+        return (self.norm(self.conv(inputs)) + self.shared_norm(other) + other).mean((2, 3))
+
+
+@pytest.mark.parametrize("act", [nn.SiLU(), nn.Identity()])
+def test_a_normalisation_leaves_its_activation_behind(act: nn.Module, tmp_path) -> None:
+    net = randomised(Sized(norm=NormAct(8, act)), seed=1).eval()
+    example = torch.randn(IMAGE)
+    plan = plan_folds(net, example)
+    refused = {fold.layer: fold.refused for fold in plan}
+    assert refused["norm"] == ""
+    assert "differ by" in refused["shared_norm"]
+    small = folded(net, plan)
+    assert isinstance(small.norm, type(act))
+    save_weights(small, tmp_path / "w.safetensors")
+    loaded = load_compressed(net, patch=difference(net, small), weights=tmp_path / "w.safetensors").eval()
+    assert torch.equal(loaded(example), small(example))
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"),
+    [
+        ((Conv(3, 8, 3), NormAct(8, Swish())), "its own Swish, which would stay, is no layer of torch"),
+        ((OwnConv(3, 8, 3, bias=False), nn.BatchNorm2d(8)), "0 is a OwnConv without a bias"),
+    ],
+)
+def test_what_a_patch_cannot_say_is_not_folded(layers: tuple[nn.Module, ...], reason: str) -> None:
+    plan = plan_folds(pooled(*layers).eval(), torch.randn(IMAGE))
+    assert [fold.layer for fold in plan] == ["1"]
+    assert reason in plan[0].refused
+
+
 @pytest.mark.parametrize("name", [*BEHIND, *(f"before {name}" for name in BEFORE)])
 def test_a_fold_is_exact(name: str) -> None:
     make, shape = BEFORE[name.removeprefix("before ")] if name.startswith("before ") else BEHIND[name]
