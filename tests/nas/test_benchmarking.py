@@ -13,6 +13,7 @@ from netwright.core.plugins import build
 from netwright.core.records import Measurement, Trial, TrialState
 from netwright.nas.benchmarking.comparing import Contest, compare
 from netwright.nas.benchmarking.contestant import all_strategies, check, parse_peer, parse_strategy
+from netwright.nas.benchmarking.peer import make_peer
 from netwright.nas.benchmarking.promoting import search_promoting
 from netwright.nas.benchmarking.searching import TableSearch, search_table
 from netwright.nas.benchmarking.table import BenchmarkTable
@@ -22,6 +23,7 @@ from netwright.nas.strategies.random_search import RandomSearch
 from netwright.nas.strategies.warm_start import WarmStart
 from netwright.nas.strategy import Proposal, Strategy
 from tests.nas.searching import strategy
+from tests.nas.spaces import Mixed
 from tests.nas.tables import Letters, all_letters, goals, letters_table
 
 TABLE = letters_table()
@@ -263,6 +265,32 @@ def test_a_peer_pays_for_its_repeats_unless_there_is_a_cache() -> None:
     assert cached.repeats == 0
     assert cached.known > 0
     assert [paid.row for paid in plain.paid][:3] == [paid.row for paid in cached.paid][:3]
+
+
+def test_a_peer_with_a_cache_ends_when_the_table_is_used_up() -> None:
+    few = letters_table(without=range(4, 256))
+    (found,) = compare(Contest(few, goals(), 30), [parse_peer("optuna:random+cache")], seeds=[0]).values()
+    assert len(found[0].paid) == 4
+    assert found[0].ended == "exhausted"
+
+
+def test_a_peer_that_cannot_model_conditional_decisions_does_not_say_so_at_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import optuna
+
+    optuna.logging.enable_propagation()
+    space = Mixed()
+    peer = make_peer(
+        "optuna", "gp", settings={"n_startup_trials": 2}, space=space, objectives=goals().objectives, seed=0
+    )
+    try:
+        for number in range(6):
+            peer.ask()
+            peer.tell([float(number)])
+    finally:
+        optuna.logging.disable_propagation()
+    assert "sampled independently" not in caplog.text
 
 
 def test_a_peer_is_told_the_losses_of_the_table() -> None:

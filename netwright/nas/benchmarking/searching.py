@@ -93,13 +93,14 @@ def search_with_peer(
 ) -> TableSearch:
     """The same with another library's own ask and tell.
 
-    With `cache` a row that was paid for is told again for nothing; without, it is paid for as often as asked for.
+    With `cache` a row that was paid for is told again for nothing, until none is left; without, it is paid for as often
+    as asked for.
     """
     paid: list[Paid] = []
     seen: set[str] = set()
     asks = known = absent = refused = moved = idle = 0
     spent = 0.0
-    while len(paid) < budget and idle < limit:
+    while len(paid) < budget and idle < limit and not (cache and len(seen) == len(table.complete)):
         began = process_time()
         decisions = peer.ask()
         spent += process_time() - began
@@ -123,7 +124,7 @@ def search_with_peer(
         began = process_time()
         peer.tell(losses)
         spent += process_time() - began
-    ended: Ending = "budget" if len(paid) >= budget else "repeats"
+    ended: Ending = "budget" if len(paid) >= budget else "repeats" if idle >= limit else "exhausted"
     return TableSearch(tuple(paid), asks, spent, known, absent - refused + moved, ended, refused)
 
 

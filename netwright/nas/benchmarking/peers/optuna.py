@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import ConfigurationError, Mistake, UnknownNameError
 from netwright.core.records import Decisions, Objective
 from netwright.nas.benchmarking.peer import Peer
+from netwright.nas.optuna_sampling import quiet
 from netwright.nas.parameters import Range, decode, parameters_of
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Value
@@ -37,17 +37,12 @@ def make(
 
     if method not in SAMPLERS:
         raise UnknownNameError("sampler of Optuna", method, SAMPLERS)
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with quiet():
             sampler = getattr(optuna.samplers, SAMPLERS[method])(seed=seed, **settings)
-        study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(objectives))
+            study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(objectives))
     except (TypeError, ValueError) as error:
         raise ConfigurationError([Mistake(f"--peer optuna:{method}", str(error))]) from None
-    finally:
-        optuna.logging.set_verbosity(level)
     return OptunaPeer(study, space)
 
 
@@ -61,12 +56,13 @@ class OptunaPeer(Peer):
         self._ranges: dict[str, list[Range]] = {}
 
     def ask(self) -> Decisions | None:
-        self._trial = self._study.ask()
-        chooser = Suggesting(self._trial, self._ranges)
-        try:
-            self._space.decide(chooser)
-        except RejectedDecisionsError:
-            return None
+        with quiet():  # a sampler that cannot model conditional decisions says so at every one of them
+            self._trial = self._study.ask()
+            chooser = Suggesting(self._trial, self._ranges)
+            try:
+                self._space.decide(chooser)
+            except RejectedDecisionsError:
+                return None
         return dict(chooser.decisions)
 
     def tell(self, losses: Sequence[float] | None) -> None:
