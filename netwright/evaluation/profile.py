@@ -5,7 +5,7 @@ profiling takes milliseconds for any size of model, reads no weight and leaves t
 
 - Parameters: trainable tensors, each counted once even when it is shared; buffers (batch-norm statistics)
   are not parameters.
-- MACs: multiply-accumulates of convolutions and matrix products (`torch.utils.flop_counter`, halved), at
+- MACs: multiply-accumulates of convolutions and matrix products (`search_spaces.products`, halved), at
   batch 1 and in evaluation mode. Recurrent layers are counted step by step. Normalisation, activation
   functions and pooling count as zero, as in torchvision's published figures.
 - Peak activation memory: the most bytes of tensors alive at one moment of an eager batch-1 inference, the
@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from netwright.core.cost import Cost
 from netwright.core.errors import NetwrightError
 from netwright.core.own_code import values_decide
+from netwright.search_spaces.products import product_counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def profile(model: nn.Module, example: torch.Tensor) -> ModelProfile:
     if example.ndim < 1 or example.shape[0] < 1:
         raise NetwrightError(f"profile expects an example [batch, ...], came shape {tuple(example.shape)}")
     twin = _on_meta(model)
-    flops = FlopCounterMode(display=False)
+    flops = product_counter()
     memory = _LiveBytes(ignore=[*twin.parameters(), *twin.buffers()])
     watch = _Watch(flops)
     try:

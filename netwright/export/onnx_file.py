@@ -23,6 +23,7 @@ import onnx
 from netwright.core.cost import Cost
 from netwright.core.errors import ExportError
 from netwright.export.codebooks import INDICES, LOOKED_UP
+from netwright.export.einsum_macs import einsum_macs
 from netwright.export.onnx_shapes import known_shapes
 
 _NOT_PARAMETERS: Mapping[str, frozenset[int]] = {
@@ -198,6 +199,8 @@ class _Graph:
             # of the weights, since the shape of what they multiply is not known behind a loop
             weight = self._shape(node.input[1])
             return prod(self._shape(node.output[0])) * weight[1 if _attribute(node, "transB", 0) else 0]
+        if node.op_type == "Einsum":
+            return einsum_macs(_attribute(node, "equation", b"").decode(), [self._shape(name) for name in node.input])
         return 0
 
     def _conv(self, node: Any) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import fx
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from netwright.core.shapes import Shape
 from netwright.search_spaces.channels import channel_axis
@@ -19,6 +18,7 @@ from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_layers import UnreadableError, expect
 from netwright.search_spaces.model_tracing import BATCH
 from netwright.search_spaces.operations.torch_call import OPERATORS, TorchCall, resolved
+from netwright.search_spaces.products import product_counter
 
 PER_SAMPLE = "per_sample"
 """Set on a constant of one row that the network repeats for each sample."""
@@ -123,11 +123,11 @@ def _said(value: Any, tensors: list[Tensor], weights: list[torch.Tensor]) -> Any
 
 
 def _with_macs(operation: TorchCall, weights: Sequence[torch.Tensor]) -> TorchCall:
-    inputs = [torch.rand(BATCH, *shape) for shape in operation.before]
-    counter = FlopCounterMode(display=False)
+    inputs = [torch.empty(BATCH, *shape, device="meta") for shape in operation.before]
+    counter = product_counter()
     try:
         with counter, torch.no_grad():
-            operation.run(inputs, weights)
+            operation.run(inputs, [weight.to("meta") for weight in weights])
     except (RuntimeError, IndexError, TypeError):
         return operation  # it takes whole numbers, such as an embedding: nothing to multiply
     return operation.model_copy(update={"macs_as_read": counter.get_total_flops() // 2 // BATCH})

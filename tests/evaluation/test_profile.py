@@ -175,3 +175,34 @@ class Deciding(nn.Module):
 def test_a_network_that_decides_by_values_is_told_where() -> None:
     with pytest.raises(NetwrightError, match=r"^what Deciding computes .* in test_profile\.py, line \d+, in forward"):
         profile(Deciding(), torch.zeros(1, 4))
+
+
+class _Products(nn.Module):
+    """Scores each step by a vector, and adds what a vector gives for a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix, self.vector = nn.Parameter(torch.ones(6, 5)), nn.Parameter(torch.ones(5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ self.matrix) @ self.vector + self.vector @ self.vector
+
+
+class _Paired(nn.Module):
+    """A bilinear layer of a sequence with itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs = nn.Bilinear(6, 6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pairs(x, x)
+
+
+@pytest.mark.parametrize(
+    ("model", "macs"),
+    [(_Products(), 10 * 6 * 5 + 10 * 5 + 5), (_Paired(), 10 * (4 * 6 * 6 + 4 * 6))],
+    ids=["vectors", "bilinear"],
+)
+def test_products_that_torch_does_not_count_are_counted(model: nn.Module, macs: int) -> None:
+    assert profile(model, torch.zeros(3, 10, 6)).macs == macs

@@ -14,6 +14,7 @@ from netwright.core.plugins import build, load, names, spec_of
 from netwright.core.shapes import Shapes
 from netwright.evaluation.block_features import block_features
 from netwright.evaluation.mixture import mixture, rank_shares
+from netwright.evaluation.profile import profile
 from netwright.evaluation.proxy import NoScoreError
 
 ALL = names("proxy")
@@ -80,6 +81,14 @@ def test_baselines_are_the_cost_of_the_layer_graph():
     for name in ("params", "macs"):
         proxy = build("proxy", name)
         assert proxy.of_cost(cost) == proxy.score(cell(), *images(), F.cross_entropy) > 0
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(4, 8), nn.TransformerEncoderLayer(4, 2, 8)], ids=lambda v: type(v).__name__)
+def test_macs_are_those_of_recurrent_layers_and_attention_too(layer):
+    """The CPU runs either as one operation, in which nothing can be counted."""
+    inputs = torch.zeros(2, 5, 4)
+    found = build("proxy", "macs").score(nn.Sequential(layer), inputs, torch.zeros(2), F.mse_loss)
+    assert found == profile(layer, inputs).macs > 0
 
 
 def test_synflow_sums_the_products_along_all_paths_once_for_each_layer():

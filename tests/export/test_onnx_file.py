@@ -90,3 +90,25 @@ def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"not a model")
     with pytest.raises(ExportError, match=r"m\.onnx cannot be read as an ONNX file"):
         graph_cost(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "macs"),
+    [
+        ("btf,fh->bth", [(1, 12, 5), (5, 8)], 12 * 5 * 8),
+        ("...f,fh", [(1, 12, 5), (5, 8)], 12 * 5 * 8),
+        ("bhqd,bhkd->bhqk", [(1, 2, 6, 4), (1, 2, 6, 4)], 2 * 6 * 6 * 4),
+        ("btf,bsf,bsg->btg", [(1, 12, 5), (1, 12, 5), (1, 12, 5)], 2 * 12 * 12 * 5),
+        ("...ij,...jk->...ik", [(3, 2, 4), (4, 5)], 3 * 2 * 4 * 5),
+        ("i,j->ij", [(3,), (4,)], 0),  # an outer product adds nothing up
+        ("bij->bji", [(1, 3, 4)], 0),
+    ],
+)
+def test_einsum_is_counted_as_the_products_it_is_made_of(
+    equation: str, shapes: list[tuple[int, ...]], macs: int, tmp_path: Path
+) -> None:
+    names = ["input", *(f"w{number}" for number in range(1, len(shapes)))]
+    node = helper.make_node("Einsum", names, ["output"], equation=equation)
+    weights = {name: np.ones(shape, np.float32) for name, shape in zip(names[1:], shapes[1:], strict=True)}
+    path = _graph(tmp_path / "m.onnx", [node], weights, list(shapes[0]))
+    assert graph_cost(path).macs == macs

@@ -381,3 +381,25 @@ def test_the_command_line_profiles_it(tmp_path, capsys):
     profile = json.loads(capsys.readouterr().out)
     assert profile["costs"]["params"]["most"] == sum(p.numel() for p in network("resnet").parameters())
     assert profile["bounds"][0]["reachable"]
+
+
+class Attending(nn.Module):
+    """Functions that the CPU runs as one operation, or that torch's counter passes over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.pairs, self.head = nn.Linear(4, 8), nn.Bilinear(8, 8, 8), nn.Linear(8, 3)
+        self.vector = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q = self.query(x)[:, None]
+        steps = nn.functional.scaled_dot_product_attention(q, q, q)[:, 0]
+        steps = self.pairs(steps, steps * torch.matmul(steps, self.vector)[..., None])
+        return self.head(steps.mean(1))
+
+
+def test_multiplications_of_functions_are_those_that_the_network_does():
+    model = Attending().eval()
+    space = space_from_model(model, torch.rand(2, 6, 4))
+    wanted = 6 * 4 * 8 + 2 * 6 * 6 * 8 + 6 * 8 + 6 * (8 * 8 * 8 + 8 * 8) + 8 * 3
+    assert space.cost(largest(space), space.shapes).macs == wanted

@@ -17,12 +17,9 @@ class Macs(Proxy):
     needs: ClassVar[Literal["cost", "batch"]] = "cost"
 
     def evaluate(self, model: nn.Module, batch: Batch) -> float:
-        import torch
-        from torch.utils.flop_counter import FlopCounterMode
+        from netwright.evaluation.profile import profile
 
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.eval()(batch.inputs[:1])
-        return float(counter.get_total_flops() / 2)
+        return float(profile(model, batch.inputs).macs)
 
     def of_cost(self, cost: Cost) -> float:
         return float(cost.macs)
