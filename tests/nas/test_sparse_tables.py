@@ -11,11 +11,11 @@ from typing import Any
 import pandas
 import pytest
 
-from netwright.core.errors import DataError
+from netwright.core.errors import DataError, SpaceError
 from netwright.nas.benchmarking.peer import make_peer
 from netwright.nas.benchmarking.scoring import Scale, curve_rows, summary
 from netwright.nas.benchmarking.searching import TableSearch, search_table, search_with_peer
-from netwright.nas.benchmarking.table import BenchmarkTable, make_table, read_frame
+from netwright.nas.benchmarking.table import BenchmarkTable, make_table, read_architecture, read_frame
 from netwright.nas.evidence import key_of
 from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.space import SearchSpace
@@ -109,3 +109,33 @@ def test_decisions_are_read_as_tables_keep_them(how: str, tmp_path: Path) -> Non
     table = made(read_frame(tmp_path / "t.parquet"), space)
     assert table.skipped == 0
     assert set(table.rows) == {key_of(decisions) for decisions in drawn}
+
+
+class Rates(Only):
+    """Options that are numbers of every kind, one of them only for two layers."""
+
+    def decide(self, choose: Chooser) -> Any:
+        count = choose.one_of("count", (1, 2))
+        return [choose.one_of(f"rate{i}", (0.5, 1.0)) for i in range(count)], choose.one_of("flag", (False, True))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"count": 1, "rate0": 1.0, "flag": True},
+        {"count": 1, "rate0": 1, "flag": 1},
+        {"count": 1.0, "rate0": 1.0, "flag": 1.0, "rate1": None},
+        {"count": 1, "rate0": 1.0, "flag": True, "rate1": 0.5},
+    ],
+)
+def test_a_number_in_a_table_stands_for_the_option_that_is_equal_to_it(written: dict[str, Any]) -> None:
+    found = read_architecture(Rates(), written)
+    assert found == {"count": 1, "rate0": 1.0, "flag": True}
+    assert [type(value) for value in found.values()] == [int, float, bool]
+
+
+def test_a_number_that_no_option_is_equal_to_is_refused() -> None:
+    with pytest.raises(SpaceError, match="rate0"):
+        read_architecture(Rates(), {"count": 1, "rate0": 2, "flag": True})
+    with pytest.raises(SpaceError, match="never asks for 'rate9'"):
+        read_architecture(Rates(), {"count": 1, "rate0": 1, "flag": 1, "rate9": 1})

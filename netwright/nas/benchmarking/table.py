@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from math import isfinite, nan
 from pathlib import Path
 from time import process_time
@@ -21,6 +22,7 @@ from netwright.nas.evidence import Key, key_of, memo_key, space_of
 from netwright.nas.evidence import Same as SameSpace
 from netwright.nas.known_costs import Costs, KnownCosts
 from netwright.search_spaces.choosers import ReplayChooser
+from netwright.search_spaces.domain import Domain, Value
 from netwright.search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -265,7 +267,7 @@ def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
     """The decisions in a cell of the architecture column: decisions as JSON, as printed by Python or as a parquet
     structure, or a genotype that the space reads.
 
-    What a structure has no value for is a decision that was not asked for; whole numbers may be written with a point.
+    What a structure has no value for is a decision that was not asked for; a number stands for the option equal to it.
     Decisions that only other architectures of the space are asked for are left out. Raises SpaceError when they are
     none of this space.
     """
@@ -292,21 +294,36 @@ def _parsed(text: str) -> object:
 
 def _otherwise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
     """Decisions as tables keep them, or a genotype that is an object; else what is wrong with them as decisions."""
-    for read in (_kept, space.from_genotype, partial(_asked_for, space)):
+    try:
+        return dict(space.trace(_asked_for(space, document)).decisions)
+    except SpaceError as error:
         try:
-            return dict(space.trace(read(document)).decisions)
+            return dict(space.trace(space.from_genotype(document)).decisions)
         except SpaceError:
-            continue
-    return dict(space.trace(document).decisions)
+            raise error from None
 
 
 def _asked_for(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The decisions that are asked for, of a row that says all that any architecture of the space has."""
+    """The decisions that are asked for, of a row that may say all that any architecture of the space has."""
     kept = _kept(document)
-    chooser = ReplayChooser(kept)
+    chooser = _Equal(kept)
     space.decide(chooser)
-    foreign = kept.keys() - chooser.decisions.keys() - _names(memo_key(space))
-    return kept if foreign else dict(chooser.decisions)
+    left = kept.keys() - chooser.decisions.keys()
+    if left and left - _names(memo_key(space)):
+        chooser.check_all_used()
+    return dict(chooser.decisions)
+
+
+class _Equal(ReplayChooser):
+    """Takes a number for the option that is equal to it: tables write 3 as 3.0, 1.0 as 1 and true as 1."""
+
+    def draw(self, name: str, domain: Domain) -> Value:
+        value = self._given.get(name)
+        if isinstance(value, (int, float)) and not domain.holds(value):
+            for form in (int, float, bool):
+                if math.isfinite(value) and form(value) == value and domain.holds(form(value)):
+                    return form(value)
+        return super().draw(name, domain)
 
 
 @lru_cache(maxsize=16)
@@ -317,10 +334,9 @@ def _names(space: SearchSpace | SameSpace) -> frozenset[str]:
 
 
 def _kept(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The decisions in a column of structures: gaps left out, arrays as lists, whole numbers without a point."""
+    """The decisions in a column of structures: gaps left out, arrays as lists."""
     plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in document.items()}
-    known = {name: value for name, value in plain.items() if value is not None and value == value}
-    return {n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in known.items()}
+    return {name: value for name, value in plain.items() if value is not None and value == value}
 
 
 def _numbers(frame: pandas.DataFrame, column: str, name: str) -> list[float]:
