@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import sys
 import tempfile
 import traceback
@@ -104,8 +105,12 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- stays open to the end
+    from netwright.core.interrupt import be_stoppable, end_in_silence
+
     be_stoppable()
-    code = run(given)
+    code = USER
+    with suppress(KeyboardInterrupt):  # one more while the first is told of
+        code = run(given)
     end_in_silence()
     sys.exit(code)
 
@@ -119,7 +124,7 @@ def run(arguments: list[str]) -> int:
         return stop.exit_code
     except click.UsageError as error:
         hint = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
-        said = error.format_message().replace("a valid integer range", "a whole number")
+        said = re.sub(r"a valid integer( range)?", "a whole number", error.format_message())
         return _fail(said.replace("a valid float range", "a number") + hint, USER, as_json)
     except click.ClickException as error:
         return _fail(error.format_message(), USER, as_json)
@@ -155,8 +160,11 @@ def _explain(error: Exception, as_json: bool) -> int:
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:
-    with suppress(OSError):  # a full disk may be where the output goes
-        if as_json:
-            print(json.dumps({"error": message, "exit_code": code}), flush=True)
-    print(f"error: {message}", file=sys.stderr)
+    from netwright.core.interrupt import undisturbed
+
+    with undisturbed():
+        with suppress(OSError):  # a full disk may be where the output goes
+            if as_json:
+                print(json.dumps({"error": message, "exit_code": code}), flush=True)
+        print(f"error: {message}", file=sys.stderr)
     return code

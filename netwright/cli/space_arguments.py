@@ -63,7 +63,7 @@ class Chosen:
 def chosen_space(text: str, overrides: tuple[str, ...] = ()) -> Chosen:
     """The space that a SPACE argument means."""
     from netwright.core.config import with_overrides
-    from netwright.core.plugins import build
+    from netwright.core.plugins import build, load
     from netwright.search_spaces.landmark import load_landmark
     from netwright.search_spaces.space import SearchSpace
 
@@ -75,6 +75,7 @@ def chosen_space(text: str, overrides: tuple[str, ...] = ()) -> Chosen:
     elif text.endswith((".yaml", ".yml")):
         spec, recipe = _from_file(Path(text))
     else:
+        load("space", text)  # an unknown name is said without the place that it would have in a recipe
         spec = {"kind": text}
     space = build("space", with_overrides(spec, overrides))
     assert isinstance(space, SearchSpace)
@@ -232,8 +233,10 @@ def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
 def _task_shapes(text: str) -> Shapes:
     from netwright.core.config import read_yaml
     from netwright.core.errors import ConfigurationError, Mistake
+    from netwright.core.plugins import load
 
     if not text.endswith((".yaml", ".yml")):
+        load("task", text)
         return _built_task_shapes(text)
     data = read_yaml(Path(text))
     spec = data if "kind" in data else data.get("task")

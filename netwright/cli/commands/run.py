@@ -40,7 +40,7 @@ def command(
         raise click.UsageError("give a recipe to start a run, or --resume RUN to go on with one")
     if resume is not None and out is not None:
         raise click.UsageError(f"--resume goes on in {resume}; leave out --out")
-    changes = [*overrides, *([f"search.executor.kind={executor}"] if executor else [])]
+    changes = [*overrides, *([f"search.executor.kind={executor}"] if executor is not None else [])]
     with shown(quiet=as_json) as listener:
         if resume is not None:
             result = api.resume_run(resume, overrides=changes, listener=listener)
