@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from netwright.nas.evidence import Evidence
 
@@ -21,7 +21,7 @@ def ranking(population: Sequence[Evidence], *, most: int | None = None) -> list[
     feasible = [e for e in population if e.violation == 0]
     broken = sorted((e for e in population if e.violation > 0), key=lambda e: (e.violation, -e.trial.number))
     ordered: list[Evidence] = []
-    for front in fronts([e.losses for e in feasible]):
+    for front in _each_front([e.losses for e in feasible]):
         crowding = crowding_distances([feasible[index].losses for index in front])
         by_index = dict(zip(front, crowding, strict=True))
         best_first = sorted(front, key=lambda index: (-by_index[index], -feasible[index].trial.number))
@@ -48,15 +48,21 @@ def dominates(left: Losses, right: Losses) -> bool:
 
 def fronts(losses: Sequence[Losses]) -> list[list[int]]:
     """Indices by layer: the non-dominated ones, then those without them, and so on."""
+    return list(_each_front(losses))
+
+
+def _each_front(losses: Sequence[Losses]) -> Iterator[list[int]]:
+    """The same one after the other, since few of them may be needed."""
     if not losses:
-        return []
+        return
     places: dict[Losses, list[int]] = {}
     for index, own in enumerate(losses):
         places.setdefault(own, []).append(index)
     distinct = sorted(places)
     axes = len(distinct[0])
     layers = [[own] for own in distinct] if axes == 1 else _swept(distinct) if axes == 2 else _peeled(distinct)
-    return [sorted(index for own in layer for index in places[own]) for layer in layers]
+    for layer in layers:
+        yield sorted(index for own in layer for index in places[own])
 
 
 def _swept(distinct: Sequence[Losses]) -> list[list[Losses]]:
