@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from netwright.core.shapes import Shape
 from netwright.search_spaces.digest import digest_of
 from netwright.search_spaces.graph import INPUT, LayerGraph, Node, outline_of
+from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.zero import Zero
 
 
 def simplify(graph: LayerGraph) -> LayerGraph:
     """The same network without operations that cannot matter.
 
-    Identities are folded into their input, zeros are dropped from sums and not carried on, sums of one
+    Identities are folded into their input, zeros are dropped from sums and made where they are read, sums of one
     input vanish, and whatever the output does not depend on is removed.
     """
     shapes = graph.shapes()
@@ -24,11 +26,16 @@ def simplify(graph: LayerGraph) -> LayerGraph:
         inputs = tuple([alias[source] for source in node.inputs])
         if operation.drops_zeros and not zero.isdisjoint(inputs):
             inputs = tuple([source for source in inputs if source not in zero]) or inputs[:1]
-        if len(inputs) == 1:
-            stays_zero = inputs[0] in zero and operation.keeps_zeros() and shapes[inputs[0]] == node.shape
-            if stays_zero or operation.is_identity([shapes[inputs[0]]]):
-                alias[name] = inputs[0]
+        if _gives_zeros(operation, inputs, zero):
+            alike = [source for source in inputs if source in zero and shapes[source] == node.shape]
+            if alike:
+                alias[name] = alike[0]
                 continue
+            operation, inputs = Zero(size=node.shape), inputs[:1]
+            node = Node(name, operation, inputs, node.shape, name)
+        elif len(inputs) == 1 and operation.is_identity([shapes[inputs[0]]]):
+            alias[name] = inputs[0]
+            continue
         if operation.is_zero():
             zero.add(name)
         alias[name] = name
@@ -51,6 +58,13 @@ def identity(graph: LayerGraph) -> str:
     return digest_of(outline_of(graph)).key
 
 
+def _gives_zeros(operation: Operation, inputs: tuple[str, ...], zero: set[str]) -> bool:
+    """Whether zeros come out because zeros come in."""
+    if not zero or not operation.keeps_zeros():
+        return False
+    return not zero.isdisjoint(inputs) if operation.zeroed_by_one else zero.issuperset(inputs)
+
+
 def _with_zeros_at_hand(
     node: Node, inputs: tuple[str, ...], zero: set[str], shapes: Mapping[str, Shape], kept: dict[str, Node]
 ) -> tuple[str, ...]:
@@ -65,7 +79,7 @@ def _with_zeros_at_hand(
         if name in zero and shape in beside:
             if shape not in made:
                 own = made[shape] = f"{node.name}_zeros{len(made) + 1}"
-                kept[own] = Node(own, kept[name].operation, (beside[shape],), shape, own)
+                kept[own] = Node(own, Zero(), (beside[shape],), shape, own)
             name = made[shape]  # instead of those from far away
         found.append(name)
     return tuple(found)
@@ -78,10 +92,10 @@ def _feed_zeros(kept: dict[str, Node], output: str, shapes: Mapping[str, Shape])
         source = node.inputs[0]
         if not node.operation.is_zero() or source in needed:
             continue
-        while source not in needed and shapes[kept[source].inputs[0]] == node.shape:
+        while source not in needed:
             source = kept[source].inputs[0]
-        if source in needed:
-            kept[name] = Node(name, node.operation, (source,), node.shape, node.weights)
+        operation = Zero() if shapes[source] == node.shape else Zero(size=node.shape)
+        kept[name] = Node(name, operation, (source,), node.shape, node.weights)
 
 
 def _live(nodes: Mapping[str, Node], output: str, *, through_zeros: bool = True) -> set[str]:

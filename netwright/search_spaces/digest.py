@@ -61,8 +61,9 @@ class Digest:
     ties: Sequence[Tie]
     reads: tuple[int, ...]
     """The inputs that the result depends on."""
-    makes_zeros: bool
-    """Whether something that matters reads a zero that nothing beside it can be made into."""
+    needs_graph: bool
+    """Whether memory is known from all layers alone: a zero that nothing beside it can be made into is read, or, of
+    what is kept as written, nobody reads what a block gives, or a block gives what it was given."""
     hashed: str = ""
     joins: bool = False
     """Whether a network with these items in its place has the same identity: see `Outline.joins`."""
@@ -96,7 +97,7 @@ def _digest_like(item: Call, pattern: Pattern) -> Digest:
     if item.like is None or item.like is block or block.shares:
         return digest_of(block, pattern)
     like = digest_of(item.like, pattern)
-    if like.makes_zeros or like.ties:
+    if like.needs_graph or like.ties:
         return digest_of(block, pattern)
     first, kept = len(pattern), []
     own = macs = 0
@@ -113,7 +114,7 @@ def _digest_like(item: Call, pattern: Pattern) -> Digest:
             macs += part.macs
         kept.append(Kept(number, part, inputs, read, inner, times, zeros))
     seen = block.shapes, block.sizes, block.output_shape
-    found = Digest(*seen, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.makes_zeros)
+    found = Digest(*seen, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.needs_graph)
     block.notes[pattern] = found
     return found
 
@@ -138,7 +139,7 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     folded, output = _fold(outline, pattern)
     kept, live = [], {output}
     own = macs = 0
-    makes_zeros = counts = tied = False
+    needs_graph = counts = tied = False
     for entry in reversed(folded):
         number, item, _, read, inner, times, zeros = entry
         if number not in live:
@@ -148,13 +149,13 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
         if inner is not None:
             own += times * inner.own
             macs += times * inner.macs
-            makes_zeros = makes_zeros or inner.makes_zeros or ZERO in read
+            needs_graph = needs_graph or inner.needs_graph or ZERO in read
             counts, tied = counts or inner.counts, tied or bool(inner.ties)
         else:
             assert isinstance(item, Layer)
             own += item.params
             macs += item.macs
-            makes_zeros = makes_zeros or zeros < 0
+            needs_graph = needs_graph or zeros < 0
             counts = counts or item.params > 0 or item.operation.random
             tied = tied or bool(item.weights)
     kept.reverse()
@@ -166,7 +167,7 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     reads = tuple([n for n in range(arity) if n in live])
     seen = outline.shapes, outline.sizes, outline.output_shape
     joins = outline.joins and not ties
-    return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, makes_zeros, key, joins)
+    return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, needs_graph, key, joins)
 
 
 def _keyed(
@@ -215,16 +216,26 @@ def _written(outline: Outline) -> Digest:
         if isinstance(item, Call):
             digest = written_digest_of(item.block)
             macs += item.times * digest.macs
-            kept.append(Kept(number, item, item.inputs, item.inputs, digest, item.times))
+            reads = tuple([item.inputs[place] for place in digest.reads])
+            kept.append(Kept(number, item, item.inputs, reads, digest, item.times))
             ties += digest.ties
         else:
             macs += item.macs
             kept.append(Kept(number, item, item.inputs, item.inputs, None, 1))
             if item.weights[:1] == "/":
                 ties.append(Tie(item.weights, "", item.params))
-    pattern = tuple(range(arity))
+    read = {number for entry in kept for number in entry.read}
+    needs_graph = any(
+        entry.digest.needs_graph
+        or entry.digest.output < len(entry.inputs)
+        or entry.number not in read | {outline.output}
+        for entry in kept
+        if entry.digest is not None
+    )
+    reads = tuple([number for number in range(arity) if number in read or number == outline.output])
     seen = outline.shapes, outline.sizes, outline.output_shape
-    return Digest(*seen, pattern, kept, outline.output, True, _own(outline, kept), macs, ties, pattern, False)
+    pattern = tuple(range(arity))
+    return Digest(*seen, pattern, kept, outline.output, True, _own(outline, kept), macs, ties, reads, needs_graph)
 
 
 def _own(outline: Outline, kept: Sequence[Kept]) -> int:
@@ -288,12 +299,10 @@ def _folded(item: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> tu
             return ZERO, inputs
     if operation.is_zero():
         return ZERO, inputs
-    if len(inputs) == 1:
-        shape = shapes[item.inputs[0]]
-        if inputs[0] == ZERO and operation.keeps_zeros() and shape == item.shape:
-            return ZERO, inputs
-        if operation.is_identity([shape]):
-            return inputs[0], inputs
+    if ZERO in inputs and (operation.zeroed_by_one or max(inputs) == ZERO) and operation.keeps_zeros():
+        return ZERO, inputs
+    if len(inputs) == 1 and operation.is_identity([shapes[item.inputs[0]]]):
+        return inputs[0], inputs
     return None, inputs
 
 

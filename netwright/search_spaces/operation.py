@@ -40,6 +40,8 @@ class Operation(Plugin):
     """Whether nesting means nothing, as in a sum of sums."""
     drops_zeros: ClassVar[bool] = False
     """Whether an input of zeros changes nothing, as in a sum."""
+    zeroed_by_one: ClassVar[bool] = False
+    """Whether one input of zeros is enough for zeros to come out, as in a product; see `keeps_zeros`."""
     random: ClassVar[bool] = False
     """Whether training draws random numbers here, so that two of them are not the same value."""
     reads_tokens: ClassVar[bool] = False
@@ -101,7 +103,7 @@ class Operation(Plugin):
         return full
 
     def keeps_zeros(self) -> bool:
-        """Whether zeros come out when zeros come in."""
+        """Whether zeros come out when zeros come in, at every input unless one is enough."""
         return False
 
     def completed_by(self, following: Operation) -> bool:

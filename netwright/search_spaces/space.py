@@ -239,9 +239,10 @@ class SearchSpace(Plugin):
 
     def _cost(self, outline: Outline, shapes: Shapes) -> Cost:
         counted = written_digest_of(outline) if self.keeps_dead else digest_of(outline)
-        # zeros that have to be made take their shape from somewhere: only the graph knows
-        found = cost(simplify(flatten(outline))) if counted.makes_zeros else cost_of(counted)
-        return self.counted(found, shapes)
+        if not counted.needs_graph:
+            return self.counted(cost_of(counted), shapes)
+        graph = flatten(outline)
+        return self.counted(cost(graph if self.keeps_dead else simplify(graph)), shapes)
 
     def _serves(self, shapes: Shapes) -> bool:
         try:

@@ -18,8 +18,12 @@ from netwright.search_spaces.operations.batch_norm import BatchNorm
 from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.dropout import Dropout
+from netwright.search_spaces.operations.global_pool import GlobalPool
+from netwright.search_spaces.operations.multiply import Multiply
 from netwright.search_spaces.operations.pool2d import Pool2d
+from netwright.search_spaces.operations.resize import Resize
 from netwright.search_spaces.operations.skip import Skip
+from netwright.search_spaces.operations.weighted_sum import WeightedSum
 from netwright.search_spaces.operations.zero import Zero
 from netwright.search_spaces.space import SearchSpace
 
@@ -92,6 +96,33 @@ def test_operations_that_cannot_matter_do_not_count():
         lambda b: b.add(Add(), plain(b), b.chain(b.input, Zero(), POOL, Activation())),
         lambda b: b.add(Add(), plain(b), b.chain(b.input, Zero(), OTHER)),
     )
+
+
+def test_zeros_stay_zeros_through_products_and_other_shapes():
+    plain = lambda b: b.add(CONV, b.input)  # noqa: E731
+    halved = Conv2d(filters=4, stride=2)
+
+    def gated(b: GraphBuilder) -> Tensor:
+        gate = b.chain(b.input, Zero(), GlobalPool(keep_axes=True), Activation())
+        return b.add(Add(), plain(b), b.add(Multiply(), b.add(OTHER, b.input), gate))
+
+    assert same(
+        plain,
+        gated,
+        lambda b: b.add(Add(), plain(b), b.chain(b.input, Zero(), halved, Resize())),
+        lambda b: b.add(Add(), plain(b), b.add(WeightedSum(factors=(2.0,)), b.chain(b.input, Zero()))),
+    )
+    assert same(
+        lambda b: b.chain(b.input, Zero(), halved, BatchNorm()),
+        lambda b: b.chain(b.input, halved, Zero(), BatchNorm()),
+        lambda b: b.chain(b.input, Pool2d(), BatchNorm(), Zero(), BatchNorm()),
+    )
+    assert same(
+        lambda b: b.add(CONV, b.add(Concat(), b.add(Zero(), b.input), b.add(Zero(), b.input))),
+        lambda b: b.add(CONV, b.add(Zero(), b.add(Concat(), b.input, b.input))),
+    )
+    left = simplify(net(lambda b: b.chain(b.input, Zero(), halved, BatchNorm())))
+    assert [node.operation.label() for node in left.nodes] == ["none", "batch norm"]
 
 
 def test_what_turns_zeros_into_something_counts():

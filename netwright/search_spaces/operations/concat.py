@@ -47,6 +47,9 @@ class Concat(Operation):
 
         return graph.call_function(torch.cat, (list(inputs),), {"dim": self._dimension})
 
+    def keeps_zeros(self) -> bool:
+        return True
+
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         return len(shapes) == 1
 

@@ -18,6 +18,7 @@ class Multiply(Operation):
 
     family: ClassVar[Family] = "wiring"
     commutative: ClassVar[bool] = True
+    zeroed_by_one: ClassVar[bool] = True
     inputs: ClassVar[int | None] = 2
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -31,6 +32,9 @@ class Multiply(Operation):
         import torch
 
         return graph.call_function(torch.mul, tuple(inputs))
+
+    def keeps_zeros(self) -> bool:
+        return True
 
     def label(self) -> str:
         return "×"

@@ -62,6 +62,9 @@ class WeightedSum(Operation):
             terms.append(value if factor == 1 else graph.call_function(torch.mul, (value, factor)))
         return reduce(lambda left, right: graph.call_function(torch.add, (left, right)), terms)
 
+    def keeps_zeros(self) -> bool:
+        return True
+
     def is_identity(self, shapes: Sequence[Shape]) -> bool:
         return self.factors == (1.0,) and not any(self.learned)
 
