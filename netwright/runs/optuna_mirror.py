@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import SpaceError
+from netwright.core.interrupt import undisturbed
 from netwright.core.records import Objective, Trial, TrialState
 from netwright.runs.database import URL, connector, explain_errors
 from netwright.runs.record import is_finished
@@ -62,13 +63,15 @@ class OptunaMirror:
 
     def add(self, trial: Trial) -> None:
         """Add one finished trial."""
-        self._study.add_trial(self._frozen(trial))
+        with undisturbed():
+            self._study.add_trial(self._frozen(trial))
         self._added.add((trial.number, str(trial.state)))
 
     def close(self) -> None:
         """Let go of the file."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        with undisturbed():
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
         states = self._optuna.trial.TrialState

@@ -18,6 +18,7 @@ import sqlalchemy as sql
 from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import RunError
 from netwright.core.files import canonical_json
+from netwright.core.interrupt import undisturbed
 from netwright.core.records import FINISHED, Measurement, Trial, TrialState
 from netwright.runs.database import open_engine
 from netwright.runs.executor import Outcome
@@ -87,11 +88,14 @@ class StudyRecord:
         begun = path.exists()
         self._engine = open_engine(path, read_only=read_only)
         try:
-            if begun and not sql.inspect(self._engine).has_table(trials.name):
-                raise RunError(f"{path} holds no study record: it is empty, or another file; restore it from a copy")
-            if not read_only:
-                metadata.create_all(self._engine)
-            with self._engine.connect() as connection:
+            with undisturbed():
+                if begun and not sql.inspect(self._engine).has_table(trials.name):
+                    raise RunError(
+                        f"{path} holds no study record: it is empty, or another file; restore it from a copy"
+                    )
+                if not read_only:
+                    metadata.create_all(self._engine)
+            with self._reading() as connection:
                 check = connection.execute(sql.text("PRAGMA quick_check")).scalar()
         except sql.exc.DatabaseError as error:
             raise RunError(f"{path} is not a readable study record: {error.orig}; restore it from a copy") from None
@@ -100,11 +104,22 @@ class StudyRecord:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._engine.dispose()
+        with undisturbed():
+            self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sql.Connection]:
+        with undisturbed(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        with undisturbed(), self._engine.begin() as connection:
+            yield connection
 
     def take_over(self) -> None:
         """Become the writer: an earlier driver that wakes up again can write no more."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             epoch = int(self._fact(connection, "epoch") or 0) + 1
             _set_fact(connection, "epoch", epoch)
         self._epoch = epoch
@@ -112,7 +127,7 @@ class StudyRecord:
     @contextmanager
     def _change(self, name: str = "", **details: object) -> Iterator[tuple[sql.Connection, int]]:
         """One transaction with its sequence number; refused when another driver has taken over."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             if int(self._fact(connection, "epoch") or 0) != self._epoch:
                 raise RunError(f"{self._path}: another driver has taken over this run; this one stops")
             sequence = int(self._fact(connection, "sequence") or 0) + 1
@@ -176,12 +191,12 @@ class StudyRecord:
 
     def fact(self, name: str) -> Any:
         """A named fact, or None."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return self._fact(connection, name)
 
     def all_trials(self) -> list[Trial]:
         """Every trial, in the order in which they were asked for; raises RunError for a row that was damaged."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             measured = connection.execute(measurements.select()).all()
             rows = connection.execute(sql.select(trials.c.number, trials.c.value).order_by(trials.c.number)).all()
         for number, row in enumerate(rows):
@@ -199,20 +214,20 @@ class StudyRecord:
 
     def attempts_of(self, number: int) -> list[dict[str, Any]]:
         """The attempts at a trial, oldest first."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             query = attempts.select().where(attempts.c.trial == number).order_by(attempts.c.attempt)
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def all_stages(self) -> list[dict[str, Any]]:
         """The rows of the compression table, in order."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             query = sql.select(stages.c.value).order_by(stages.c.position)
             with self._whole("the compression table"):
                 return [json.loads(value) for value in connection.execute(query).scalars()]
 
     def all_events(self) -> list[dict[str, Any]]:
         """Every event, in order."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(events.select().order_by(events.c.sequence)).all()
         with self._whole("the table of events"):
             return [{"sequence": r.sequence, "time": r.time, "name": r.name, **json.loads(r.facts)} for r in rows]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from netwright.core.config import with_overrides
 from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake, RunError
+from netwright.core.interrupt import undisturbed
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
 from netwright.runs.cheap import check_feasible
@@ -49,12 +50,13 @@ def create_run(specification: RunSpecification, path: Path | None = None) -> Run
         check_fidelity(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     path = path or RunFolder.take_next(specification.name)
-    folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
-    record = StudyRecord(folder.database)
-    record.take_over()
-    record.set_fact("shapes", specification.task.shapes().to_json())
-    record.set_fact("score", specification.task.primary().model_dump(mode="json"))
-    record.close()
+    shapes, score = specification.task.shapes().to_json(), specification.task.primary().model_dump(mode="json")
+    with undisturbed():
+        folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
+        with closing(StudyRecord(folder.database)) as record:
+            record.take_over()
+            record.set_fact("shapes", shapes)
+            record.set_fact("score", score)
     return folder
 
 
@@ -111,21 +113,19 @@ def search(
     InterruptedRunError on Ctrl-C, which tells to go on by `command`, with everything recorded so far kept, and
     InfeasibleError when no trial came to an end within the bounds.
     """
-    with writing(path, specification=specification) as run:
-        mirror = OptunaMirror(
-            run.folder.database,
-            name=run.specification.name,
-            objectives=run.specification.objectives,
-            space=run.specification.searched,
-        )
-        try:
+    try:
+        with writing(path, specification=specification) as run, closing(_mirror(run)) as mirror:
             return _search(run, mirror, listener)
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"stopped; everything recorded so far is kept. Go on with: netwright {command} --resume {path}"
-            ) from None
-        finally:
-            mirror.close()
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"stopped; everything recorded so far is kept. Go on with: netwright {command} --resume {path}"
+        ) from None
+
+
+def _mirror(run: OpenRun) -> OptunaMirror:
+    spec = run.specification
+    with undisturbed():
+        return OptunaMirror(run.folder.database, name=spec.name, objectives=spec.objectives, space=spec.searched)
 
 
 def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Trial]:
@@ -138,8 +138,7 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     try:
         spec.search.executor.run(loop, scratch=run.folder.scratch)
     except BaseException:
-        mirror.close()
-        # what was stopped in the middle of a write may hold the database; without a driver it counts as interrupted
+        # another program may hold the database; without a driver the run counts as interrupted
         with suppress(RunError):
             run.record.set_fact("state", "interrupted")
         raise

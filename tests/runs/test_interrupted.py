@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 
 import netwright as nw
 from netwright.core.errors import InterruptedRunError
 from netwright.core.progress import Event
+from netwright.runs.record import StudyRecord
 from netwright.runs.view import open_run
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "digits-tiny.yaml"
@@ -77,3 +80,19 @@ def test_ctrl_c_in_the_middle_of_a_write_is_said_as_such(tmp_path: Path, monkeyp
         nw.search(RECIPE, out=folder, overrides=changes, listener=stop)
     held[0].close()
     assert nw.resume(folder, overrides=["search.trials=2"]).counts["done"] >= 1
+
+
+def test_a_change_of_the_record_is_whole_or_was_not_begun(run: Path) -> None:
+    record = StudyRecord(run / "run.db")
+    record.take_over()
+    sent = []
+
+    def send(*_: object) -> None:
+        if not sent:
+            sent.append(signal.raise_signal(signal.SIGINT))
+
+    sql.event.listen(record._engine, "after_cursor_execute", send)
+    with pytest.raises(KeyboardInterrupt):
+        record.set_fact("told", "whole")
+    assert record.fact("told") == "whole"
+    record.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from netwright.core.interrupt import undisturbed
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost
 
 GRACE_S = 5.0
@@ -39,25 +40,30 @@ class Processes(Executor):
 
     def run(self, work: Work, *, scratch: Path) -> None:
         del scratch
-        pool = [_start() for _ in range(self.workers)]
+        pool: list[_Worker] = []
         try:
+            with undisturbed():
+                pool += [_start() for _ in range(self.workers)]
             self._drive(work, pool)
         finally:
-            for worker in pool:
-                _end(worker)
+            with undisturbed():
+                for worker in pool:
+                    _end(worker)
 
     def _drive(self, work: Work, pool: list[_Worker]) -> None:
         while True:
             for index, worker in enumerate(pool):
                 if worker.job is None and (job := work.next_job()) is not None:
-                    pool[index] = _give(worker, job)
+                    with undisturbed():
+                        pool[index] = _give(worker, job)
             busy = [worker for worker in pool if worker.job is not None]
             if not busy:
                 return
             wait([worker.pipe for worker in busy], timeout=_patience(busy))
-            for index, worker in enumerate(pool):
-                if worker.job is not None:
-                    pool[index] = _attend(work, worker)
+            with undisturbed():
+                for index, worker in enumerate(pool):
+                    if worker.job is not None:
+                        pool[index] = _attend(work, worker)
 
 
 def _attend(work: Work, worker: _Worker) -> _Worker:
