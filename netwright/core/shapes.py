@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -17,14 +17,17 @@ class Shapes:
     """Per-sample shapes of a task: `input` is (channels, height, width) or (time, features),
     `output` the number of classes or values, or a shape where the result is an image or a sequence.
 
-    Two things that a shape does not tell: with `tokens` the input is (time, 1) of whole numbers below that, each of
+    What a shape does not tell: with `tokens` the input is (time, 1) of whole numbers below that, each of
     which stands for a word or a sign; `edges` of the last columns of a packed graph are features of its edges.
+    `standardised` says that networks see other values than those stored, which matters while a network is designed
+    alone: it is no part of the JSON.
     """
 
     input: Shape
     output: int | Shape
     tokens: int = 0
     edges: int = 0
+    standardised: bool = field(default=False, compare=False)
 
     @property
     def input_size(self) -> int:

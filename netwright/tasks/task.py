@@ -122,7 +122,9 @@ class Task(Plugin):
         """Input shape without the batch and number of classes or shape of a result, both found in the data."""
         data = self.data()
         output = self.targets().output(data.train.targets, data.classes)
-        return Shapes(input=tuple(data.train.inputs.shape[1:]), output=output)
+        answers, plain = data.answers, data.preprocessing == data.preprocessing.without()
+        standardised = not plain or any(answers.get("mean", ())) or any(std != 1 for std in answers.get("std", ()))
+        return Shapes(input=tuple(data.train.inputs.shape[1:]), output=output, standardised=standardised)
 
     def augments(self) -> bool:
         """Whether `augment` changes anything."""

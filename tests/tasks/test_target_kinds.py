@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from netwright.core.errors import ConfigurationError, DataError
+from netwright.core.errors import ConfigurationError, DataError, ShapeError
+from netwright.search_spaces.spaces.unfolded import Unfolded
 from netwright.tasks.answers import images, masks, several, steps, values
 from netwright.tasks.kinds.image_to_image import ImageToImage
 from netwright.tasks.kinds.regression import Regression
@@ -238,3 +240,20 @@ def test_what_needs_no_network_is_known(tmp_path: Path) -> None:
     words, scores = sequences.naive() or ("", {})
     assert words == "always answering the most frequent class"
     assert scores["accuracy"] == (sequences.data().validation.targets == 1).mean()
+
+
+def test_a_space_may_know_that_values_are_standardised(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    law = rng.normal(size=(4, 6))
+    unknowns = rng.normal(3, 1, size=(80, 6))
+    np.savez(tmp_path / "problem.npz", A=law)
+    np.savez(tmp_path / "pairs.npz", inputs=unknowns @ law.T, targets=unknowns)
+    space = Unfolded(kinds=("lista",), operator=f"{tmp_path / 'problem.npz'}:A")
+    plain, scaled = (Regression(path=tmp_path / "pairs.npz", standardise=flag) for flag in (False, True))
+    assert (plain.shapes().standardised, scaled.shapes().standardised) == (False, True)
+    assert plain.shapes().to_json() == scaled.shapes().to_json()
+    assert space.graph(space.sample(random.Random(0)), plain.shapes())
+    with pytest.raises(ShapeError, match="but the task standardises them; set `standardise: false` in the task"):
+        space.graph(space.sample(random.Random(0)), scaled.shapes())
+    learned = Unfolded(kinds=("lista",))
+    assert learned.graph(learned.sample(random.Random(0)), scaled.shapes())

@@ -112,6 +112,11 @@ class Unfolded(SearchSpace):
             ("operator", self.operator, (measured, unknowns)),
             ("initial", self.initial, (unknowns, measured)),
         ):
+            if place is not None and shapes.standardised:
+                raise ShapeError(
+                    f"the {name} {place!r} ties values as they are stored, but the task standardises "
+                    "them; set `standardise: false` in the task"
+                )
             if place is not None and matrix_shape(place) != needed:
                 rows, columns = matrix_shape(place)
                 raise ShapeError(
