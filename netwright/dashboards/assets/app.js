@@ -19,7 +19,7 @@ nw.card = (card) => {
   const ends = worse ? [1 / card.factor_high, 1 / card.factor_low] : [card.factor_low, card.factor_high];
   const paired = card.factor_low === undefined ? "" : nw.rangeText(...ends, "factor");
   return nw.el("div", { class: "card" },
-    nw.el("h3", {}, card.label),
+    nw.el("h2", {}, card.label),
     nw.el("p", { class: "value" }, before, nw.el("b", { class: value.length > 6 ? "lengthy" : null }, value), unit ? ` ${unit}` : "", card.of ? ` of ${card.of.toLocaleString("en")}` : ""),
     factor ? nw.el("p", { class: worse ? "factor worse" : "factor" }, factor) : null,
     paired ? nw.el("p", { class: "note" }, `95 %: ${paired}`) : null,
