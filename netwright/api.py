@@ -7,8 +7,7 @@
 >>> nw.export_trial(run)["bundle"]                                      # doctest: +SKIP
 
 A run is given by its folder, or as `search` and `open_run` return it. `overrides` are texts as of `--set`, such as
-`["search.trials=4"]`; `listener` is called with every Event, and by default nothing is printed. What a user can mend
-raises a subclass of NetwrightError with one clear sentence.
+`["search.trials=4"]`; `listener` is called with every Event, by default none. What can be mended is a NetwrightError.
 """
 
 from __future__ import annotations
@@ -24,9 +23,11 @@ from netwright.api_arguments import (
     Description,
     Passes,
     Run,
+    changes_of,
     own_model,
     own_run,
     passes_of,
+    path_of,
     path_or_none,
     run_path,
     specification_of,
@@ -202,7 +203,10 @@ def report(run: Run, *, out: AnyPath | None = None, trust: bool = False) -> Path
     from netwright.dashboards.report import write_report
 
     path = run_path(run)
-    return write_report(open_run(path, trust=trust), path_or_none(out) or path / "report.html")
+    page = path_or_none(out) or path / "report.html"
+    if page.is_dir():
+        raise ConfigurationError([Mistake("out", f"{page} is a folder; give the path of a file")])
+    return write_report(open_run(path, trust=trust), page)
 
 
 def export_trial(
@@ -272,7 +276,7 @@ def bench(models: AnyPath | Sequence[AnyPath], *, threads: int = 1, batch: int =
     paths = [models] if isinstance(models, (str, PathLike)) else models
     if not paths:
         raise ExportError("there is no file to measure; give the path of at least one ONNX file")
-    return bench_files([Path(path) for path in paths], threads=threads, batch=batch)
+    return bench_files([path_of(path, where="models") for path in paths], threads=threads, batch=batch)
 
 
 def open_run(run: AnyPath, *, trust: bool = False) -> RunView:
@@ -293,7 +297,7 @@ def list_runs(root: AnyPath = "runs") -> list[dict[str, Any]]:
     from netwright.runs.view import find_runs
 
     rows = []
-    for path in find_runs(Path(root)):
+    for path in find_runs(path_of(root, where="root")):
         try:
             view = open_run(path)
         except RunError as error:
@@ -357,8 +361,8 @@ def _resumed(run: Run, *, overrides: Sequence[str], listener: Listener, command:
     from netwright.runs.search import resumed_specification
     from netwright.runs.search import search as run_search
 
-    path = run_path(run)
-    run_search(path, specification=resumed_specification(path, overrides), listener=listener, command=command)
+    path, changes = run_path(run), changes_of(overrides)
+    run_search(path, specification=resumed_specification(path, changes), listener=listener, command=command)
     return open_run(path)
 
 

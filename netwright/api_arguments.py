@@ -35,7 +35,7 @@ Passes: TypeAlias = "Description | Recipe"
 def run_path(run: Run) -> Path:
     """The folder of a run."""
     if isinstance(run, (str, PathLike)):
-        return Path(run)
+        return Path(run).expanduser()
     from netwright.runs.view import RunView
 
     if isinstance(run, RunView):
@@ -43,9 +43,22 @@ def run_path(run: Run) -> Path:
     raise _unexpected("run", "the path of a run folder, or what search and open_run return", run)
 
 
-def path_or_none(given: AnyPath | None) -> Path | None:
+def path_of(given: AnyPath, *, where: str = "out") -> Path:
+    """The path of an argument, with `~` filled in."""
+    if not isinstance(given, (str, PathLike)):
+        raise _unexpected(where, "a path", given)
+    return Path(given).expanduser()
+
+
+def path_or_none(given: AnyPath | None, *, where: str = "out") -> Path | None:
     """The path, where one is given."""
-    return None if given is None else Path(given)
+    return None if given is None else path_of(given, where=where)
+
+
+def changes_of(overrides: Sequence[str]) -> list[str]:
+    """The texts of an argument `overrides`; raises ConfigurationError for what is no list of such texts."""
+    with_overrides({}, overrides)
+    return list(overrides)
 
 
 def specification_of(description: Description, overrides: Sequence[str]) -> RunSpecification:
@@ -53,7 +66,7 @@ def specification_of(description: Description, overrides: Sequence[str]) -> RunS
     from netwright.runs.specification import RunSpecification, load_specification
 
     if isinstance(description, (str, PathLike)):
-        loaded = load_specification(Path(description), overrides=overrides)
+        loaded = load_specification(path_of(description), overrides=overrides)
         _check_solve(loaded.compress, source=str(description))
         return loaded
     if isinstance(description, RunSpecification):
@@ -76,7 +89,7 @@ def passes_of(recipe: Passes | None, overrides: Sequence[str], *, own: OpenRun) 
     found = recipe_of(own) if recipe is None else recipe
     if isinstance(found, Recipe) and not overrides:
         return found
-    changes = [text.removeprefix("compress.") for text in overrides]
+    changes = [text.removeprefix("compress.") for text in changes_of(overrides)]
     part, source = _compress_part(found), _source(found)
     if part is None:
         raise _no_passes(found)
@@ -104,7 +117,7 @@ def own_model(
     if specification.compress is None:
         raise _no_passes(recipe)
     outputs = specification.task.shapes().output_shape[0]
-    module = load_own_model(model, path_or_none(weights), outputs=outputs)
+    module = load_own_model(model, path_or_none(weights, where="weights"), outputs=outputs)
     check_own_model(module, specification, build=model)
     return specification, module
 
@@ -149,7 +162,7 @@ def _compress_part(recipe: Passes) -> object:
     if isinstance(recipe, RunSpecification):
         return recipe.to_json().get("compress")
     if isinstance(recipe, (str, PathLike)):
-        recipe = read_yaml(Path(recipe))
+        recipe = read_yaml(path_of(recipe))
     if not isinstance(recipe, Mapping):
         raise _unexpected("recipe", "the path of a YAML file, a mapping or a Recipe", recipe)
     return recipe.get("compress", recipe)

@@ -39,6 +39,12 @@ def test_a_run_is_given_by_its_path_or_as_it_was_returned(run: RunView) -> None:
     assert nw.report(opened) == run.path / "report.html"
 
 
+def test_a_tilde_is_the_home_folder(run: RunView, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(run.path.parent))
+    assert nw.open_run("~/small").path == run.path
+    assert nw.report("~/small", out="~/page.html") == run.path.parent / "page.html"
+
+
 def test_passes_are_given_as_a_mapping_a_part_of_one_or_a_run_description(run: RunView) -> None:
     def stages(recipe: Any) -> list[str]:
         return [row["stage"] for row in nw.plan_compression(run, recipe=recipe)["passes"]]
@@ -57,6 +63,21 @@ WRONG: dict[str, tuple[Callable[[RunView], object], str]] = {
     "changes as a mapping": (
         lambda run: nw.resume(run, overrides={"search.trials": 4}),  # type: ignore[arg-type]
         r"overrides: expected a list of 'name\.name=value', came \{'search\.trials': 4\}",
+    ),
+    "no list of changes": (
+        lambda run: nw.search(RECIPE, overrides=None),  # type: ignore[arg-type]
+        r"overrides: expected a list of 'name\.name=value', came None",
+    ),
+    "changes of a resumed search in one text": (
+        lambda run: nw.resume(run, overrides="search.trials=4"),
+        r"overrides: expected a list of 'name\.name=value', came 'search\.trials=4'",
+    ),
+    "no path for a run": (lambda run: nw.search(RECIPE, out=3), "out: expected a path; came 3"),  # type: ignore[arg-type]
+    "no path for files": (lambda run: nw.bench([3]), "models: expected a path; came 3"),  # type: ignore[list-item]
+    "no path for runs": (lambda run: nw.list_runs(3), "root: expected a path; came 3"),  # type: ignore[arg-type]
+    "a folder for a page": (
+        lambda run: nw.report(run, out=run.path),
+        "out: .* is a folder; give the path of a file",
     ),
     "run": (lambda run: nw.compress(None), "run: expected the path of a run folder, or what search and open_run"),  # type: ignore[arg-type]
     "list of passes": (
