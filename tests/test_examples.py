@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from netwright.evaluation.latency_table import read_csv
 from netwright.runs.view import open_run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -15,6 +17,7 @@ BUDGETS = {
     "own_space": ("--trials", "2"),
     "own_model": ("--epochs", "2"),
     "space_from_model": ("--epochs", "1", "--trials", "2"),
+    "device_units": ("--samples", "2", "--units", "3"),
 }
 
 
@@ -74,3 +77,18 @@ def test_an_own_network_becomes_a_space_that_is_searched(tmp_path: Path) -> None
     assert view.counts["done"] == 2
     assert view.specification["space"]["model"].endswith("network.json")
     assert "4 groups of channels, 2 runs of residual blocks; 420 sets" in printed
+
+
+def test_the_units_of_a_space_are_files_to_time_elsewhere_and_a_csv_that_is_read_back(tmp_path: Path) -> None:
+    printed = run("device_units", tmp_path / "units")
+    assert "3 of 3 units are files" in printed
+    path = tmp_path / "units" / "units.csv"
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all((path.parent / row["file"]).exists() for row in rows)
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows({**row, "latency_ms": "2", "unit": "us"} for row in rows)
+    entries = read_csv(path, device="a board").entries
+    assert [entry.latency_ms for entry in entries] == [0.002] * 3

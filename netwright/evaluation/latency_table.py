@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -169,7 +169,10 @@ def _entry_of(row: Mapping[str, str | None]) -> tuple[Unit, Entry]:
     factor = (row.get("unit") or "ms").strip()
     if factor not in IN_MS:
         raise NetwrightError(f"the unit is {factor!r}; expected one of {', '.join(IN_MS)}")
-    value = float(row["latency_ms"] or "") * IN_MS[factor]
+    try:
+        value = float(row["latency_ms"] or "") * IN_MS[factor]
+    except ValueError:
+        value = nan
     if not isfinite(value) or value < 0:
         raise NetwrightError(f"the latency is {row['latency_ms']!r}; expected a number of at least 0")
     unit = parse_unit(row["operation"] or "", row["input_shape"] or "")

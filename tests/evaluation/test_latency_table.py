@@ -184,6 +184,7 @@ def test_a_csv_of_another_tool_becomes_a_table_in_milliseconds(tmp_path: Path) -
         ("operation,input_shape,latency_ms\nadd,4xx8,1\n", "4xx8"),
         ("operation,input_shape,latency_ms\nconv2e,4x8x8,1\n", "conv2d"),
         ("operation,input_shape,latency_ms\nadd,4x8x8,-1\n", "at least 0"),
+        ("operation,input_shape,latency_ms\nadd,4x8x8,\n", "at least 0"),
         ("operation,input_shape,latency_ms,unit\nadd,4x8x8,1,hours\n", "hours"),
         ("operation,input_shape,latency_ms\n", "no line"),
         ("operation,input_shape,latency_ms\nconv2d,8,1\n", "image"),

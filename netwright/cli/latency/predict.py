@@ -31,8 +31,9 @@ Without --space, the space and the shapes are those the table was built for.
 
 \b
 Examples:
-  netwright latency predict device.json --decisions '{"depth": 1, "width": 16}'
-  netwright latency predict device.json --space convnet --task digits --genotype 'depth=1 width=16'
+  netwright latency predict device.json --decisions best.json
+  netwright latency predict device.json --space mlp --task digits \\
+    --genotype 'depth=1 layer1/neurons=16 activation="relu" batch_norm=true dropout=0.2'
   netwright latency predict device.json --space landmark:resnet-18 --decisions landmark:resnet-18""",
 )
 @click.argument("table", type=click.Path(path_type=Path))
