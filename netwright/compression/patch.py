@@ -1,7 +1,7 @@
 """The architecture of a compressed network as a JSON difference from the network it was made from.
 
 A patch names the layers whose constructor arguments changed, the layers replaced by a sequence of others, and those of
-a class of their own, made from one of torch's, whose tensors got smaller.
+a class of their own, made from one of torch's, whose tensors got smaller, and the modules that state a size themselves.
 With the base network, which needs no stored form of its own, and a safetensors file it gives the compressed
 network back exactly. Only torch.nn layers on a fixed list are ever built, with checked arguments; nothing is
 unpickled.
@@ -54,7 +54,8 @@ _HAS_BIAS = frozenset({"bias"})
 
 Spec = dict[str, Any]
 """`{"type": name, "args": {...}}`, `{"type": "Sequential", "layers": [spec, ...]}`, or, for a layer of the base that
-only gets smaller, `{"type": "smaller", "tensors": {name: shape}, "args": {size: value}}`."""
+only gets smaller, `{"type": "smaller", "tensors": {name: shape}, "args": {size: value}}`; so
+are modules said in which only numbers such as `self.hidden_size` got smaller, with no tensors."""
 
 
 def describe(module: nn.Module) -> dict[str, Spec]:
@@ -96,7 +97,8 @@ def apply_patch(base: nn.Module, patch: object) -> nn.Module:
             raise CheckpointError(f"the patch changes {path!r}, which the network does not have") from None
     for layer, (path, *_) in list(replaced.items()):
         if isinstance(changes[path], dict) and changes[path].get("type") == "smaller":
-            _make_smaller(layer, changes[path], path)
+            change = _make_smaller if isinstance(layer, _CUT) else _lower_numbers
+            change(layer, changes[path], path)
             del replaced[layer]
     with torch.device("meta"):
         rough = {paths[0]: _build(changes[paths[0]], paths[0]) for paths in replaced.values()}
@@ -157,8 +159,20 @@ def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, S
         if not isinstance(base, _CUT):
             raise CompressionError(f"the tensors of {path or 'the network'} itself changed, which a patch cannot say")
         changes[path] = {"type": "smaller", "tensors": _own_shapes(module), "args": _sizes(module)}
+    elif numbers := _changed_numbers(base, module):
+        changes[path] = {"type": "smaller", "tensors": {}, "args": numbers}
     for name, child in theirs.items():
         _compare(ours[name], child, f"{path}.{name}" if path else name, changes)
+
+
+def _changed_numbers(base: nn.Module, module: nn.Module) -> dict[str, int]:
+    """Whole numbers of a module of a class of its own that got smaller, such as the width of a layer in it."""
+    old = vars(base)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and type(value) is int and type(old.get(name)) is int and value < old[name]
+    }
 
 
 def _children(module: nn.Module) -> dict[str, nn.Module]:
@@ -266,6 +280,18 @@ def _make_smaller(layer: nn.Module, spec: Spec, path: str) -> None:
         setattr(layer, name, nn.Parameter(empty, requires_grad=tensor.requires_grad) if is_parameter else empty)
     for name, value in sizes.items():
         setattr(layer, name, _tupled(value))
+
+
+def _lower_numbers(layer: nn.Module, spec: Spec, path: str) -> None:
+    """Lowers whole numbers that a module has; raises CheckpointError for any other change."""
+    numbers, old = spec.get("args"), vars(layer)
+    if not isinstance(numbers, dict) or spec.get("tensors") != {} or len(spec) != 3:
+        raise CheckpointError(f"the patch of {path!r} makes a {type(layer).__name__} smaller, which it may not")
+    for name, value in numbers.items():
+        known = not name.startswith("_") and type(old.get(name)) is int
+        if not known or type(value) is not int or not 1 <= value <= old[name]:
+            raise CheckpointError(f"the patch of {path!r} sets {name} to {value!r}, which it may not")
+        setattr(layer, name, value)
 
 
 def _is_allowed(value: object) -> bool:

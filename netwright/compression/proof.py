@@ -219,5 +219,5 @@ def _tolerance(inputs: torch.Tensor) -> float:
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     if lines and lines[0].startswith("Expected hidden"):
-        return "its starting state has a fixed size; leave zeros out, or make them from the layer's own hidden_size"
+        return "its starting state has a fixed size; leave zeros out, or make them from a number called hidden_size"
     return lines[0] if lines else type(error).__name__

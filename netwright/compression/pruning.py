@@ -201,6 +201,8 @@ def size_notes(before: nn.Module, after: nn.Module) -> list[Note]:
 
 
 def _widths(layer: nn.Module) -> dict[str, int]:
+    if next(layer.parameters(recurse=False), None) is None and next(layer.children(), None) is not None:
+        return {}  # what only holds layers may well say their sizes
     fields = {
         "in_channels": "in",
         "in_features": "in",

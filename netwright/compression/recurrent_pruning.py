@@ -15,6 +15,9 @@ from torch import nn
 
 from netwright.core.errors import CompressionError
 
+_HIDDEN = ("hid", "unit", "lstm", "gru", "rnn")
+"""What is in the name of such a number."""
+
 
 def directions(layer: nn.RNNBase) -> int:
     """1, or 2 for a bidirectional layer."""
@@ -73,6 +76,22 @@ def remove_units(layer: nn.RNNBase, indices: Sequence[int]) -> None:
             _cut(layer, f"bias_ih{suffix}", rows, None)
             _cut(layer, f"bias_hh{suffix}", rows, None)
     layer.hidden_size = sizes.pop()
+
+
+def stated_numbers(module: nn.Module, path: str) -> list[tuple[nn.Module, str]]:
+    """Numbers of the modules around a recurrent layer that say its hidden size, such as `self.hidden_size`.
+
+    Networks make starting states of zeros and split directions by them, so they have to shrink with the layer.
+    """
+    hidden = getattr(module.get_submodule(path), "hidden_size", None)
+    parts = path.split(".")
+    owners = [module.get_submodule(".".join(parts[:depth])) for depth in range(len(parts) if path else 0)]
+    return [
+        (owner, name)
+        for owner in owners
+        for name, value in vars(owner).items()
+        if type(value) is int and value == hidden and any(word in name.lower() for word in _HIDDEN)
+    ]
 
 
 def silence_units(layer: nn.RNNBase, indices: Sequence[int]) -> None:

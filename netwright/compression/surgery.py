@@ -143,7 +143,11 @@ def _merged(cuts: Iterable[Cut]) -> dict[tuple[str, Role], list[int]]:
 
 def _remove_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
     for (path, role), indices in merged.items():
-        _remove(module.get_submodule(path), path, role, indices)
+        layer = module.get_submodule(path)
+        stated = recurrent_pruning.stated_numbers(module, path) if role == "units" else []
+        _remove(layer, path, role, indices)
+        for owner, name in stated:
+            setattr(owner, name, _recurrent(layer).hidden_size)
 
 
 def _silence_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
@@ -156,7 +160,14 @@ def _silence_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[i
 @contextmanager
 def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> Iterator[None]:
     """Gives the layers copies of their tensors to work on, and afterwards restores them as they were."""
-    layers = [module.get_submodule(path) for path in {path: None for path, _ in merged}]
+    paths = {path: None for path, _ in merged}
+    layers = [module.get_submodule(path) for path in paths]
+    numbers = [
+        (owner, name, getattr(owner, name))
+        for path, role in merged
+        if role == "units"
+        for owner, name in recurrent_pruning.stated_numbers(module, path)
+    ]
     states = [{k: copy.copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(x).items()} for x in layers]
     try:
         for layer in layers:
@@ -169,6 +180,8 @@ def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]
         for layer, state in zip(layers, states, strict=True):
             vars(layer).clear()
             vars(layer).update(state)
+        for owner, name, number in numbers:
+            setattr(owner, name, number)
 
 
 def _recurrent(layer: nn.Module) -> nn.RNNBase:

@@ -57,6 +57,7 @@ def export_onnx(
     is named `input`, the output `output`; weights are inside the file. The model itself is not changed.
     Raises ExportError when the exporter or the runtime refuses the model, or when an axis came out fixed.
     """
+    _require_known_layers(model)
     axes = {0: "batch"} if dynamic_batch else {}
     if dynamic_time:
         if example.ndim < 3:
@@ -92,6 +93,18 @@ def export_onnx(
         output_name=OUTPUT,
         dynamic_axes=axes,
     )
+
+
+def _require_known_layers(model: nn.Module) -> None:
+    """Raises ExportError for a layer that would be written as something else than it is."""
+    from torch import nn
+
+    for path, layer in model.named_modules():
+        if isinstance(layer, nn.LSTM) and layer.proj_size:
+            raise ExportError(
+                f"{type(model).__name__} cannot be exported to ONNX: {path or 'it'} is an LSTM with proj_size, which "
+                "the LSTM of ONNX does not have; train one without, with a Linear layer behind it if it must be narrow"
+            )
 
 
 def _body(model: nn.Module, example: np.ndarray, *, grow: bool) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ from compression_nets import Lin, Net
 from torch import nn
 
 from netwright.compression.passes.structured_prune import dependency_groups
+from netwright.compression.patch import apply_patch, difference, load_compressed, save_weights
 from netwright.compression.proof import outputs
-from netwright.compression.pruning import find_couplings
+from netwright.compression.pruning import find_couplings, size_notes
 from netwright.compression.recurrent_pruning import remove_units
 from netwright.compression.surgery import remove, silence
-from netwright.core.errors import CompressionError
+from netwright.core.errors import CheckpointError, CompressionError
 
 SUMMARIES = {
     "last step": (lambda s, x: s.f(s.r(x)[0][:, -1]), 1),
@@ -95,6 +97,48 @@ def test_a_starting_state_of_zeros_is_none_if_it_shrinks_with_the_layer(cell: ty
     cuts = coupling.cuts(coupling.trial(3))
     fresh = torch.randn(9, 7, 6)
     assert torch.allclose(outputs(remove(net, cuts), fresh), outputs(silence(net, cuts), fresh), atol=1e-6)
+
+
+class Tutorial(nn.Module):
+    """An LSTM as most people write it: the starting state is made from numbers of the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden_size, self.num_layers, self.steps = 8, 2, 8
+        self.lstm = nn.LSTM(6, 8, 2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h0 = torch.zeros(self.num_layers, x.size(0), self.hidden_size, dtype=x.dtype)
+        steps, _ = self.lstm(x[:, : self.steps], (h0, h0))
+        return self.head(steps[:, -1])
+
+
+def test_a_number_that_states_the_hidden_size_shrinks_with_the_layer(tmp_path: Path) -> None:
+    net = Tutorial().eval()
+    (coupling,) = find_couplings(net, torch.randn(16, 9, 6), dependency_groups).proven
+    cuts = coupling.cuts(coupling.trial(3))
+    small = remove(net, cuts)
+    assert (small.hidden_size, small.lstm.hidden_size, small.steps, net.hidden_size) == (4, 4, 8, 8)
+    fresh = torch.randn(5, 11, 6)
+    assert torch.allclose(outputs(small, fresh), outputs(silence(net, cuts), fresh), atol=1e-6)
+    assert {note.layer for note in size_notes(net, small)} == {"lstm", "head"}
+    patch = difference(net, small)
+    assert patch["changes"][""] == {"type": "smaller", "tensors": {}, "args": {"hidden_size": 4}}
+    save_weights(small, tmp_path / "w.safetensors")
+    again = load_compressed(net, patch=patch, weights=tmp_path / "w.safetensors").eval()
+    assert torch.equal(outputs(again, fresh), outputs(small, fresh))
+    assert net.hidden_size == 8
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"hidden_size": 9}, {"hidden_size": True}, {"_x": 1}, {"training": 0}, {"lstm": 1}]
+)
+def test_a_patch_lowers_no_other_number(numbers: dict[str, object]) -> None:
+    net = Tutorial()
+    patch = difference(net, net) | {"changes": {"": {"type": "smaller", "tensors": {}, "args": numbers}}}
+    with pytest.raises(CheckpointError, match="which it may not"):
+        apply_patch(net, patch)
 
 
 def test_attention_over_time_does_not_keep_units_from_being_removed() -> None:

@@ -15,7 +15,18 @@ from tests.conftest import ROOT
 
 def _net(width: int, head: nn.Module) -> nn.Module:
     first = [nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), _Own(width, width, 1, groups=width)]
-    return nn.Sequential(*first, nn.Flatten(), head).eval()
+    return nn.Sequential(*first, _Sized(width), nn.Flatten(), head).eval()
+
+
+class _Sized(nn.Module):
+    """A module that says a width itself."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden_size = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.ones(self.hidden_size, 1, 1)
 
 
 class _Own(nn.Conv2d):

@@ -114,6 +114,11 @@ def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="dynamic_time needs an example"):
         export_onnx(nn.Linear(3, 2), tmp_path / "m.onnx", example=samples(2, 3), dynamic_time=True)
 
+    with pytest.raises(
+        ExportError, match="ONNX: 0 is an LSTM with proj_size, which the LSTM of ONNX does not have; train"
+    ):
+        export_onnx(nn.Sequential(nn.LSTM(5, 8, proj_size=3)), tmp_path / "m.onnx", example=samples(2, 9, 5))
+
     class Local(nn.Linear):
         pass
 
