@@ -153,7 +153,8 @@ class Subset:
         return self.least <= len(value) <= self.most and tuple(value) == tuple(o for o in self.options if o in value)
 
     def describe(self) -> str:
-        return f"{self.least} to {self.most} of {', '.join(repr(option) for option in self.options)}, in this order"
+        count = f"{self.least} to {self.most}" if self.least < self.most else self.most
+        return f"a list of {count} of {', '.join(repr(option) for option in self.options)}, in this order"
 
 
 def _check_scalars(options: Sequence[object]) -> None:

@@ -105,9 +105,14 @@ def test_a_printed_genotype_costs_what_its_network_in_plain_torch_does(name):
         f"ModelSpec(matrix={MATRIX}, ops={NAMES})",
         f"cell = api.ModelSpec({MATRIX}, [INPUT, CONV3X3, MAXPOOL3X3, OUTPUT])",
         str({"matrix": MATRIX, "ops": NAMES}),
+        {"matrix": "[[0 1 1 0]\n [0 0 1 1]\n [0 0 0 1]\n [0 0 0 0]]", "ops": NAMES},
+        {"matrix": "array([[0., 1., 1., 0.], [0., 0., 1., 1.], [0., 0., 0., 1.], [0., 0., 0., 0.]])", "ops": NAMES},
+        {"matrix": [1, 1, 0, 1, 1, 1], "ops": NAMES},
+        {"adjacency": [[1, 1, 0], [1, 1], [1]], "operations": NAMES[1:-1]},
     ],
-    ids=["object", "operations", "record", "pair", "without ends", "printed", "constants", "Python dictionary"],
-)
+    ids=["object", "operations", "record", "pair", "without ends", "printed", "constants", "Python dictionary",
+         "printed array", "array as text", "upper triangle", "rows of the triangle"],
+)  # fmt: skip
 def test_a_matrix_with_operations_is_read_however_it_is_written(genotype):
     space = build("space", "nasbench101")
     assert space.from_genotype(genotype) == {
@@ -127,8 +132,11 @@ def test_a_matrix_with_operations_is_read_however_it_is_written(genotype):
         "|nor_conv_3x3~0|+|nor_conv_1x1~1|skip_connect~0|+|none~0|skip_connect~1|nor_conv_3x3~2|",
         [[("nor_conv_3x3", 0)], [("skip_connect", 0), ("nor_conv_1x1", 1)],
          [("none", 0), ("skip_connect", 1), ("nor_conv_3x3", 2)]],
+        f"Structure(4 nodes with {STRING})",
+        {"arch_str": STRING, "arch_index": 3},
+        f"best = '{STRING}'",
     ],
-    ids=["short names", "blanks", "another order", "lists"],
+    ids=["short names", "blanks", "another order", "lists", "printed", "record", "named and quoted"],
 )  # fmt: skip
 def test_a_string_of_edges_is_read_however_it_is_written(genotype):
     space = build("space", "nasbench201")
@@ -151,6 +159,9 @@ def test_a_recurrent_genotype_is_read_as_it_is_printed():
         ("nasnet_cell", "", "not a genotype of cells"),
         ("nasbench101", {"matrix": MATRIX}, "a NAS-Bench-101 genotype reads"),
         ("nasbench101", {"matrix": MATRIX, "ops": [1, 2, 3]}, "input, at most 5 others, output"),
+        ("nasbench101", {"matrix": "[[0 1]]", "ops": NAMES}, "a matrix of 4 rows of 4 times 0 or 1"),
+        ("nasbench101", {"matrix": "0110", "ops": NAMES}, "a NAS-Bench-101 genotype reads"),
+        ("nasbench101", {"matrix": [[1, 1, 0], [1, 1, 1]], "ops": NAMES}, "a matrix of 4 rows of 4 times 0 or 1"),
         ("nasbench201", [["nor_conv_3x3", 0]], "a NAS-Bench-201 genotype reads"),
         ("nasbench201", STRING.replace("~2", "~1"), "one edge from every earlier node"),
         ("nasbench201", 12, "a NAS-Bench-201 genotype reads"),

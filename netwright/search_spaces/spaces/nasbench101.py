@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -31,10 +32,11 @@ from netwright.search_spaces.space import SearchSpace
 Label = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
 EXAMPLE = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
 FIELDS = ("matrix", "ops")
-KEYS = (FIELDS, ("matrix", "operations"), ("module_adjacency", "module_operations"))
+KEYS = (FIELDS, ("adjacency", "operations"), ("module_adjacency", "module_operations"))
 SYNONYMS = {"conv3x3": "conv3x3-bn-relu", "conv1x1": "conv1x1-bn-relu", "maxpool3x3": "maxpool3x3"} | {
     name: name for name in ("input", "output")
 }
+NUMPY = r"\s*\[(\s*\[[\s01.]+\])+\s*\]\s*"
 SYNONYMS |= {name.upper(): label for name, label in SYNONYMS.items()}
 
 
@@ -165,10 +167,31 @@ def _matrix_and_operations(given: Any) -> tuple[list[list[Any]], list[Any]]:
     if isinstance(given, Mapping):
         given = [next((given[name] for name in names if name in given), None) for names in zip(*KEYS, strict=True)]
     rows, names = given
-    matrix, found = [list(row) for row in rows], [SYNONYMS.get(str(name).lower(), name) for name in names]
+    found = [SYNONYMS.get(str(name).lower(), name) for name in names]
     # the two ends go without saying
-    ends = len(found) == len(matrix) - 2 and not {"input", "output"} & set(found)
-    return matrix, ["input", *found, "output"] if ends else found
+    ends = not {"input", "output"} & set(found)
+    count = len(found) + 2 if ends else len(found)
+    if isinstance(rows, str):
+        rows = _printed_rows(rows)
+    matrix = _triangle(rows, count) or [list(row) for row in rows]
+    return matrix, ["input", *found, "output"] if ends and len(matrix) == count else found
+
+
+def _printed_rows(text: str) -> Any:
+    """The rows of a matrix as Python or numpy prints it; raises ValueError for any other text."""
+    if re.fullmatch(NUMPY, text):
+        return [[int(digit) for digit in re.findall("[01]", row)] for row in text.split("]")[:-2]]
+    return printed_value(text, fields=())
+
+
+def _triangle(rows: Sequence[Any], count: int) -> list[list[Any]] | None:
+    """The matrix of which only what is above the diagonal is given, in a row or row by row; None for any other."""
+    ragged = [len(row) if isinstance(row, Sequence) else 0 for row in rows] == list(range(count - 1, 0, -1))
+    flat = [value for row in rows for value in row] if ragged else rows
+    if len(flat) != count * (count - 1) // 2 or not (ragged or set(flat) <= {0, 1}):
+        return None
+    values = iter(flat)
+    return [[next(values) if end > start else 0 for end in range(count)] for start in range(count)]
 
 
 def _most_sources(*, room: int, known: int) -> int:
