@@ -18,7 +18,8 @@ Card = dict[str, Any]
 
 def cards(view: RunView) -> list[Card]:
     """The cards in order. Keys: `label`, `value`, `kind`, `unit`, and as far as known `before`, `low`, `high`,
-    `factor` with its interval `factor_low`, `factor_high` and the word `better`, and `note`.
+    `factor` with its interval `factor_low`, `factor_high` and the word `better`, `note`, and `without`: what the answer
+    `instead`, without a network, scores on the same samples.
     """
     if view.stages:
         return [*_compressed(view), *_parity(view)]
@@ -76,6 +77,8 @@ def _score(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> 
         before, value, n, split = first[metric], last[metric], last["samples"], "validation split"
     card: Card = {"label": shown.label, "value": rounded(value), "kind": shown.kind, "unit": shown.unit}
     card["note"] = f"{split}, n = {n:,}" if n else split
+    if ends[1] is not None and (naive := number((view.without_network or {}).get(metric))) is not None:
+        card |= {"without": rounded(naive), "instead": str((view.without_network or {})["answer"])}
     if metric == "accuracy" and value is not None and n and 0 <= value <= 1:
         card["low"], card["high"] = (rounded(bound) for bound in wilson(value, n=n))
     return card if before is None or last is first else card | {"before": rounded(before)}

@@ -137,6 +137,15 @@ def test_headline_is_computed_from_the_stages() -> None:
     assert list(found)[1:3] == ["latency", "MACs"], "the ratio of MACs stands beside the latency's"
 
 
+def test_the_score_stands_beside_what_an_answer_without_a_network_has_on_the_same_samples() -> None:
+    naive = {"answer": "always answering the most frequent class", "accuracy": 0.1135, "loss": 2.3}
+    view = replace(full_run(), without_network=naive)
+    (card,) = (card for card in cards(view) if "without" in card)
+    assert (card["label"], card["without"], card["instead"]) == ("accuracy", 0.1135, naive["answer"])
+    assert not any("without" in card for card in cards(replace(view, test={})))  # the other samples are not read yet
+    assert not any("without" in card for card in cards(full_run()))
+
+
 @pytest.mark.parametrize(
     ("figures", "shown"),
     [

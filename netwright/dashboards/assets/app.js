@@ -24,7 +24,9 @@ nw.card = (card) => {
     factor ? nw.el("p", { class: worse ? "factor worse" : "factor" }, factor) : null,
     paired ? nw.el("p", { class: "note" }, `95 %: ${paired}`) : null,
     range ? nw.el("p", { class: "note" }, `95 %: ${range}`) : null,
-    card.note ? nw.el("p", { class: "note" }, card.note) : null);
+    card.note ? nw.el("p", { class: "note" }, card.note) : null,
+    "without" in card ? nw.el("p", { class: "note", title: card.instead },
+      `without a network ${nw.text(card.without, card.kind, card.unit)}`) : null);
 };
 
 nw.showHead = () => {
