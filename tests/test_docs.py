@@ -288,6 +288,46 @@ def uses_plugins(arguments: list[str]) -> bool:
     )
 
 
+def help_of(group: click.Group, *path: str) -> Iterator[tuple[str, str]]:
+    """Every command's name and what stands under its help."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield " ".join((*path, name)), found.epilog or ""
+        if isinstance(found, click.Group):
+            yield from help_of(found, *path, name)
+
+
+def test_the_examples_of_every_help_parse() -> None:
+    seen = 0
+    for name, epilog in help_of(cli):
+        for line in epilog.replace("\\\n", " ").splitlines():
+            for text in re.findall(r"(?:^|Example: |\| )\s*netwright ([^|]*)", line):
+                command: click.Command = cli
+                rest = shlex.split(re.split(r" > |  +[a-z]|`", text)[0], comments=True)
+                while isinstance(command, click.Group):
+                    _, found, rest = command.resolve_command(click.Context(command), rest)
+                    assert found is not None, (name, line)
+                    command = found
+                command.make_context(command.name, rest)
+                seen += 1
+    assert seen > 50
+
+
+def test_every_page_can_be_reached_from_the_first() -> None:
+    seen: set[Path] = set()
+    waiting = [ROOT / "docs" / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        targets = re.findall(r"\]\(([^)\s:]+)\)", page.read_text(encoding="utf-8"))
+        waiting += [(page.parent / target.partition("#")[0]).resolve() for target in targets]
+    assert set((ROOT / "docs").rglob("*.md")) <= seen
+
+
 def test_the_documentation_shows_commands() -> None:
     assert {arguments[0] for _, arguments in ALL_COMMANDS} >= {
         "search",
