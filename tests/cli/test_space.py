@@ -140,7 +140,9 @@ def test_every_space_is_listed_with_its_size(speak: Speak) -> None:
     assert all(row["what"] and (row["size"] or row["estimate"] or row["log10"]) for row in found["spaces"])
     assert [row["landmark"] for row in found["landmarks"]] == landmark_names()
     assert all(row["params"] > 0 for row in found["landmarks"])
-    assert "convnet" in speak("list")
+    said = speak("list")
+    assert "convnet" in said
+    assert "netwright space size NAME" in said
 
 
 @pytest.mark.parametrize("name", names("space"))

@@ -17,7 +17,11 @@ QUICK_LIMIT, QUICK_WALKS = 20_000, 200
 @click.command(name="list", epilog="Example: netwright space list --json")
 @json_option
 def command(as_json: bool) -> None:
-    """List the spaces with their sizes, and the landmarks: well-known architectures as points in them."""
+    """List the spaces with their sizes, and the landmarks: well-known architectures as points in them.
+
+    A size that is "about" so much is a quick estimate, which may well be wrong by half; `netwright space size` takes
+    longer and tells its standard error.
+    """
     from netwright.core.plugins import build, names, summary
     from netwright.search_spaces.landmark import landmark_names
     from netwright.search_spaces.space import SearchSpace
@@ -32,6 +36,7 @@ def command(as_json: bool) -> None:
         print_json({"spaces": spaces, "landmarks": landmarks})
         return
     print_table(spaces)
+    print("\nAbout so much: a quick estimate. A better one, with its standard error: netwright space size NAME")
     if landmarks:
         print_table(landmarks, title="\nLandmarks: netwright space show landmark:NAME")
 
