@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import as_file, files
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +23,17 @@ from netwright.api_arguments import (
     Passes,
     Run,
     changes_of,
+    check_count,
     own_model,
     own_run,
     passes_of,
     path_of,
     path_or_none,
+    paths_of,
     run_path,
     specification_of,
 )
-from netwright.core.errors import ConfigurationError, ExportError, InfeasibleError, Mistake, RunError
+from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
 from netwright.core.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def sensitivity(
     from netwright.runs.search import writing
 
     _one_of(run, model)
+    check_count("samples", samples)
     if run is not None:
         with writing(run_path(run)) as opened:
             chosen = passes_of(recipe, overrides, own=opened)
@@ -273,10 +275,7 @@ def bench(models: AnyPath | Sequence[AnyPath], *, threads: int = 1, batch: int =
     """
     from netwright.runs.benching import bench_files
 
-    paths = [models] if isinstance(models, (str, PathLike)) else models
-    if not paths:
-        raise ExportError("there is no file to measure; give the path of at least one ONNX file")
-    return bench_files([path_of(path, where="models") for path in paths], threads=threads, batch=batch)
+    return bench_files(paths_of(models, where="models"), threads=threads, batch=batch)
 
 
 def open_run(run: AnyPath, *, trust: bool = False) -> RunView:

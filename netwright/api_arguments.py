@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -48,6 +48,18 @@ def path_of(given: AnyPath, *, where: str = "out") -> Path:
     if not isinstance(given, (str, PathLike)):
         raise _unexpected(where, "a path", given)
     return Path(given).expanduser()
+
+
+def paths_of(given: AnyPath | Iterable[AnyPath], *, where: str) -> list[Path]:
+    """One path or several, as a list."""
+    several = isinstance(given, Iterable) and not isinstance(given, (str, PathLike))
+    return [path_of(path, where=where) for path in (given if several else [given])]  # type: ignore[union-attr,arg-type]
+
+
+def check_count(name: str, given: int) -> None:
+    """Raise ConfigurationError for what is no whole number of at least 1."""
+    if not isinstance(given, int) or given < 1:
+        raise _unexpected(name, "a whole number of at least 1", given)
 
 
 def path_or_none(given: AnyPath | None, *, where: str = "out") -> Path | None:

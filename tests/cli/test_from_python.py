@@ -73,6 +73,12 @@ WRONG: dict[str, tuple[Callable[[RunView], object], str]] = {
         r"overrides: expected a list of 'name\.name=value', came 'search\.trials=4'",
     ),
     "no path for a run": (lambda run: nw.search(RECIPE, out=3), "out: expected a path; came 3"),  # type: ignore[arg-type]
+    "no files at all": (lambda run: nw.bench(3), "models: expected a path; came 3"),  # type: ignore[arg-type]
+    "threads that are no number": (
+        lambda run: nw.bench(str(Path(__file__)), threads="two"),  # type: ignore[arg-type]
+        "threads: .* came 'two'",
+    ),
+    "samples": (lambda run: nw.sensitivity(run, samples=-3), "samples: expected a whole number of at least 1; came -3"),
     "no path for files": (lambda run: nw.bench([3]), "models: expected a path; came 3"),  # type: ignore[list-item]
     "no path for runs": (lambda run: nw.list_runs(3), "root: expected a path; came 3"),  # type: ignore[arg-type]
     "a folder for a page": (
