@@ -59,11 +59,12 @@ class SearchLoop:
         self._exhausted = False
         self._frozen = specification.to_json()
         self._take_up_interrupted()
+        self._front = pareto_front(self.trials, specification.objectives)
 
     @property
     def trials(self) -> list[Trial]:
         """Every trial so far, in order."""
-        return [self._trials[number] for number in sorted(self._trials)]
+        return list(self._trials.values())
 
     @property
     def exhausted(self) -> bool:
@@ -275,7 +276,7 @@ class SearchLoop:
             epoch=int(trial.fidelity),
             value=primary.loss(value),
             history=[curve for curve in history if curve],
-            protected=self._protected(trial, others),
+            protected=self._protected(trial, self._front if horizon is None else others),
         )
 
     def _protected(self, trial: Trial, others: Sequence[Trial]) -> bool:
@@ -320,16 +321,17 @@ class SearchLoop:
     def _ended(self, trial: Trial) -> None:
         if self._mirror is not None and is_finished(trial) and not is_paused(trial):
             self._mirror.add(trial)
+        # no trial that is done changes any more, so what the front beat once need not be looked at again
+        self._front = pareto_front([*self._front, trial], self._spec.objectives)
         self._tell("search.trial", trial=trial.number, state=str(trial.state), reason=trial.reason)
 
     def _tell(self, name: str, **details: object) -> None:
         found = self.trials
         details |= {"counts": count_states(found), "wanted": self._spec.search.trials}
         if name == "search.trial":
-            front = pareto_front(found, self._spec.objectives)
             best = {}
             for objective in self._spec.objectives:
-                values = [v for t in front if (v := t.value(objective.metric)) is not None]
+                values = [v for t in self._front if (v := t.value(objective.metric)) is not None]
                 best[objective.metric] = min(values, key=objective.loss, default=None)
-            details |= {"front": [t.number for t in front], "best": best}
+            details |= {"front": [t.number for t in self._front], "best": best}
         self._listener(Event(name, details))

@@ -8,6 +8,7 @@ being added is added at the next opening.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,7 +261,8 @@ def is_finished(trial: Trial) -> bool:
 
 def count_states(found: Sequence[Trial]) -> dict[str, int]:
     """How many trials are in each state."""
-    return {str(state): sum(trial.state == state for trial in found) for state in TrialState}
+    counts = Counter(trial.state for trial in found)
+    return {str(state): counts[state] for state in TrialState}
 
 
 def _measurement(row: Any) -> Measurement:
