@@ -217,9 +217,10 @@ class _Probe:
         self.names = {layer: name for name, layer in self.network.named_modules()}
         self.result = self._run(self._record)
         calls = self.given.get(self.path, [])
-        if len(calls) != 1:
-            times = f"{len(calls)} times; once is expected" if calls else "by nothing"
-            raise CompressionError(f"it is called {times}")
+        if not calls:
+            raise CompressionError("nothing calls it; weights that are used without that cannot be followed")
+        if len(calls) > 1:
+            raise CompressionError(f"it is called {len(calls)} times; once is expected")
         layer = self.network.get_submodule(self.path)
         if isinstance(layer, nn.RNNBase):
             if recurrent_pruning.refusal(layer) or not isinstance(calls[0][0], torch.Tensor):

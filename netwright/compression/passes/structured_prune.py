@@ -189,6 +189,7 @@ def dependency_groups(module: nn.Module, example: torch.Tensor) -> list[Coupling
     import torch
     import torch_pruning as tp
 
+    from netwright.compression.circles import bound
     from netwright.compression.pruning import stand_in
 
     twin = stand_in(copy.deepcopy(module)).eval()
@@ -198,6 +199,7 @@ def dependency_groups(module: nn.Module, example: torch.Tensor) -> list[Coupling
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.simplefilter("ignore")
         graph = tp.DependencyGraph().build_dependency(twin, example_inputs=example[:2], verbose=False)
+        bound(graph)
         groups = list(graph.get_all_groups(ignored_layers=ignored))
     paths = {layer: path for path, layer in twin.named_modules()}
     return [found for group in groups if (found := _coupling(module, group, graph, paths)) is not None]
