@@ -54,6 +54,11 @@ def report(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield watch.page
 
 
+def test_large_numbers_are_written_out(report: Any) -> None:
+    told = report.evaluate("[14000818.88, 2.5e-5, 950, 3e12].map((value) => nw.text(value, 'number', ''))")
+    assert told == ["14,000,000", "2.5e-5", "950", "3e12"]
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 def test_report_draws_its_plots_offline_and_fits_the_screen(report: Any, width: int) -> None:
     report.set_viewport_size({"width": width, "height": 900})

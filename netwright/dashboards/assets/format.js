@@ -22,7 +22,7 @@ nw.ABSENT = "–";
 nw.significant = (value, digits) => {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-4 || size >= 1e7) return value.toExponential(digits - 1).replace(/\.?0*e\+?/, "e");
+  if (size < 1e-4 || size >= 1e12) return value.toExponential(digits - 1).replace(/\.?0*e\+?/, "e");
   return value.toLocaleString("en", { maximumSignificantDigits: digits });
 };
 
