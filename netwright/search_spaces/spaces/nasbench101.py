@@ -188,10 +188,15 @@ def _triangle(rows: Sequence[Any], count: int) -> list[list[Any]] | None:
     """The matrix of which only what is above the diagonal is given, in a row or row by row; None for any other."""
     ragged = [len(row) if isinstance(row, Sequence) else 0 for row in rows] == list(range(count - 1, 0, -1))
     flat = [value for row in rows for value in row] if ragged else rows
-    if len(flat) != count * (count - 1) // 2 or not (ragged or set(flat) <= {0, 1}):
+    if len(flat) != count * (count - 1) // 2 or not (ragged or all(_is_digit(value) for value in flat)):
         return None
     values = iter(flat)
     return [[next(values) if end > start else 0 for end in range(count)] for start in range(count)]
+
+
+def _is_digit(value: object) -> bool:
+    """Whether a value is 0 or 1, and no row of such."""
+    return not hasattr(value, "__len__") and value in (0, 1)
 
 
 def _most_sources(*, room: int, known: int) -> int:
