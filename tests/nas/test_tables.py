@@ -61,6 +61,14 @@ def test_genotypes_that_are_json_objects() -> None:
     assert table.row(space.from_genotype(cell)) == 0
 
 
+def test_what_is_wrong_with_a_genotype_that_is_an_object_is_said_of_the_genotype() -> None:
+    space = build("space", "nasbench101")
+    assert isinstance(space, SearchSpace)
+    cell = {"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv9x9", "output"]}
+    with pytest.raises(DataError, match="conv9x9"):
+        made(pandas.DataFrame({"arch": [json.dumps(cell)], "quality": [0.9]}), space)
+
+
 def test_rows_of_one_architecture_are_averaged_and_rows_of_none_are_counted() -> None:
     first = json.dumps(all_letters()[0])
     frame = pandas.DataFrame({"arch": [first, first, '{"a0": "q"}', "{", first], "quality": [1.0, 2.0, 9.0, 9.0, None]})

@@ -299,8 +299,9 @@ def _otherwise(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any
     except SpaceError as error:
         try:
             return dict(space.trace(space.from_genotype(document)).decisions)
-        except SpaceError:
-            raise error from None
+        except SpaceError as other:
+            notation = type(space).from_genotype is not SearchSpace.from_genotype
+            raise (other if notation and not document.keys() & _names(memo_key(space)) else error) from None
 
 
 def _asked_for(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any]:
