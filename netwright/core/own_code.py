@@ -25,10 +25,23 @@ def own_place(error: BaseException) -> str:
     return ""
 
 
+def packs_sequences(error: BaseException) -> bool:
+    """Whether an error went through code that packs sequences by their lengths, which are values."""
+    name = "pack_padded_sequence"
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(name == code.co_name or name in code.co_names for code in codes)
+
+
 def values_decide(name: str, error: BaseException) -> str:
     """What is wrong with a network that `error` shows to compute something else for other values, and where."""
     place = own_place(error)
+    where = f", in {place}" if place else ""
+    if packs_sequences(error):
+        return (
+            f"{name} packs its sequences by their lengths{where}, and costs and files need one graph for all inputs: "
+            "give the layer the filled-up batch, with what fills it in front so that the last step is a real one"
+        )
     return (
-        f"what {name} computes depends on the values of a tensor{place and f', in {place}'}: "
+        f"what {name} computes depends on the values of a tensor{where}: "
         "an `if`, int() or .item() on one; costs and files need one graph for all inputs, which torch.where keeps"
     )

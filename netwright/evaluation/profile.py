@@ -33,6 +33,9 @@ from netwright.core.errors import NetwrightError
 from netwright.core.own_code import values_decide
 from netwright.search_spaces.products import product_counter
 
+_READS_VALUES = (".item() cannot be called on meta", "Cannot copy out of meta tensor", "aten::_local_scalar_dense")
+"""What torch says when a value is asked for where there are only shapes."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
@@ -87,7 +90,7 @@ def profile(model: nn.Module, example: torch.Tensor) -> ModelProfile:
                 sample = torch.empty((1, *example.shape[1:]), dtype=example.dtype)
                 twin(sample)
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
-        if ".item() cannot be called on meta" in str(error):
+        if any(text in str(error) for text in _READS_VALUES):
             raise NetwrightError(values_decide(type(model).__name__, error)) from error
         reason = str(error).strip().splitlines()
         raise NetwrightError(

@@ -178,11 +178,11 @@ def _save(program: Any, path: Path) -> None:
 
 def _told(error: BaseException, *, name: str) -> str:
     """The root cause of an error: its type and the last line of its text that says something."""
-    from netwright.core.own_code import values_decide
+    from netwright.core.own_code import packs_sequences, values_decide
 
-    while (cause := error.__cause__ or error.__context__) is not None:
+    while not packs_sequences(error) and (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    if type(error).__name__ == "GuardOnDataDependentSymNode":
+    if type(error).__name__ == "GuardOnDataDependentSymNode" or packs_sequences(error):
         return values_decide(name, error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

@@ -206,3 +206,24 @@ class _Paired(nn.Module):
 )
 def test_products_that_torch_does_not_count_are_counted(model: nn.Module, macs: int) -> None:
     assert profile(model, torch.zeros(3, 10, 6)).macs == macs
+
+
+class Packing(nn.Module):
+    """Packs sequences as tutorials do, by lengths that it counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lengths = (x != 0).any(2).sum(1).clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.lstm(packed)[1][0][-1]
+
+
+def test_packed_sequences_are_named_with_what_to_do() -> None:
+    said = (
+        r"^Packing packs its sequences by their lengths, in test_profile\.py, line \d+, in forward, .*: give the layer"
+    )
+    with pytest.raises(NetwrightError, match=said):
+        profile(Packing(), torch.zeros(2, 5, 3))
