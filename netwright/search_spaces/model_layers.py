@@ -221,9 +221,8 @@ def _upsample(layer: nn.Upsample) -> Operation:
 
 def softmax(axis: int | None, rank: int, *, log: bool) -> Operation:
     """Softmax over channels or features; `rank` counts the axes with the batch."""
-    last = axis in (-1, rank - 1)
-    fits = last if rank == 3 else axis == 1
-    expect(fits or (rank == 2 and last), f"a softmax over classes, channels or features, came the axis {axis}")
+    fits = {2: (1, -1), 3: (2, -1), 4: (1, -3)}.get(rank, ())
+    expect(axis in fits, f"a softmax over classes, channels or features, came the axis {axis} of {rank}")
     return Softmax(log=log)
 
 

@@ -102,6 +102,11 @@ Laid: TypeAlias = Signal | Grid | TimeFirst
 LAID = (Signal, Grid, TimeFirst)
 
 
+def tensor_of(value: Any) -> Any:
+    """The tensor of the graph that a value is or has."""
+    return value.tensor if isinstance(value, LAID) else value
+
+
 def order(name: str, arguments: Sequence[Any], rank: int) -> tuple[int, ...] | None:
     """The order of the axes, the batch among them, that a call gives; None when it is about something else."""
     numbers = [item for part in arguments[1:] for item in (part if isinstance(part, (tuple, list)) else [part])]

@@ -26,6 +26,7 @@ from netwright.search_spaces.model_layouts import (
     flat_places,
     in_two_dimensions,
     order,
+    tensor_of,
     turned,
 )
 from netwright.search_spaces.model_nodes import close, flat, mapped, name_of, owner_of, place_of, shape_of
@@ -89,7 +90,6 @@ class Reading:
             isinstance(value, (Tensor, *LAID)),
             "one tensor" + (f", came {len(given)}; return one, or read the part that makes it" if several else ""),
         )
-        assert isinstance(value, (Tensor, *LAID))
         return self._plain(value)
 
     def _value(self, node: fx.Node) -> Any:
@@ -188,7 +188,7 @@ class Reading:
         axes = order(name, arguments, len(first.shape) + 1)
         way = turned(first, axes) if axes else None
         if way is not None:
-            return way[1](_tensor(first) if way[0] is None else self._add(node, way[0], [_tensor(first)]))
+            return way[1](tensor_of(first) if way[0] is None else self._add(node, way[0], [tensor_of(first)]))
         if name not in RESHAPING:
             return None
         if isinstance(first, Tensor):
@@ -250,7 +250,7 @@ class Reading:
         if not isinstance(result, torch.Tensor) or not stays or not close(result, lead.of(expected)):
             return None
         arguments, named = self._given(node, node.args, "args"), self._given(node, node.kwargs, "kwargs")
-        found = self._applied(node, _tensors(arguments), _tensors(named), result)
+        found = self._applied(node, mapped(arguments, tensor_of), mapped(named, tensor_of), result)
         return lead.like(found) if isinstance(found, Tensor) else None
 
     def _signal(self, node: fx.Node, value: Tensor | Laid) -> Tensor:
@@ -334,7 +334,8 @@ class Reading:
         known = self._weights.get(key, "") if key else ""
         read_before = {one for other in self._weights for one in other}.intersection(key)
         apart = any(axis is not None for axis in call.operation.weight_axes)
-        expect(not read_before or (bool(known) and not apart), "weights that one step alone reads")
+        instead = "; nn.LSTM goes through all steps by itself" if "cell" in call.operation.function else ""
+        expect(not read_before or (bool(known) and not apart), f"weights that one step alone reads{instead}")
         return known
 
     def _layer(self, node: fx.Node, arguments: Any, named: Mapping[str, Any]) -> Any:
@@ -357,7 +358,7 @@ class Reading:
 
     def _recurrent(self, module: nn.Module, place: str, arguments: Any, named: Mapping[str, Any]) -> LayersRead:
         layers = recurrent_layers(module, arguments, named)
-        tensors = [_tensor(arguments[0])]
+        tensors = [tensor_of(arguments[0])]
         for part, layer, weights in layers:
             path = place if len(layers) == 1 else f"{place}/{part}"
             tensors.append(self._put(path, layer, [tensors[-1]], weights))
@@ -397,12 +398,3 @@ class Reading:
             number += 1
         self._names.add(unused)
         return unused
-
-
-def _tensor(value: Any) -> Any:
-    """The tensor of the graph that a value is or has."""
-    return value.tensor if isinstance(value, LAID) else value
-
-
-def _tensors(values: Any) -> Any:
-    return mapped(values, _tensor)

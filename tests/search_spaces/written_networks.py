@@ -502,6 +502,25 @@ class Residual1d(nn.Module):
         return self.fc(x.view(x.size(0), -1))
 
 
+class Selective(nn.Module):
+    """two paths weighed channel by channel (Li et al., 2019), on a map that a single step of a GRU gives"""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, 2, 1)
+        self.paths = nn.ModuleList([nn.Conv2d(16, 16, 3, padding=d, dilation=d) for d in (1, 2)])
+        self.select = nn.Conv2d(16, 32, 1)
+        self.cell = nn.GRUCell(16, 24)
+        self.fc = nn.Linear(24, 4)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        x = torch.stack([path(x) for path in self.paths], dim=1)
+        weights = self.select(x.sum(1).mean((2, 3), keepdim=True)).view(-1, 2, 16, 1, 1)
+        x = (x * torch.softmax(weights, dim=1)).sum(1)
+        return self.fc(self.cell(x.mean((2, 3))))
+
+
 READ = {
     "normalised": (Normalised, (3, 32, 32), 2, 0),
     "sensor": (Sensor, (6, 128), 3, 0),
@@ -521,12 +540,13 @@ READ = {
     "spectrogram": (Spectrogram, (1, 40, 49), 2, 0),
     "preact": (PreAct, (3, 16, 16), 1, 1),
     "residual1d": (Residual1d, (12, 100), 4, 2),
+    "selective": (Selective, (3, 16, 16), 1, 0),
 }
 """The network, the shape of an input, and of its space the groups of channels and the runs of blocks."""
 REFUSED = {
     "two_inputs": (TwoInputs, (8,), "a forward of one input, came one that also needs 'y'; join the inputs"),
     "two_outputs": (TwoOutputs, (8,), "the result of forward cannot be read: expected one tensor, came 2"),
     "data_dependent": (DataDependent, (8,), "decides by the values of tensors; expected steps that are the same"),
-    "cells": (Cells, (7, 6), "expected weights that one step alone reads"),
+    "cells": (Cells, (7, 6), "weights that one step alone reads; nn.LSTM goes through all steps by itself"),
     "time_distributed": (TimeDistributed, (5, 1, 12, 12), "'view' of forward .* do not depend on the number of sampl"),
 }

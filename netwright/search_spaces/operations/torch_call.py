@@ -89,7 +89,8 @@ class TorchCall(Operation):
         batch = graph.call_method("size", (inputs[0], 0)) if counted else None
         repeated: list[Any] = []
         for weight, shape in zip(weights, self.weights, strict=True) if f'"{REPEATED}"' in self.arguments else ():
-            repeated.append(graph.call_method("expand", (weight, batch, *[-1] * (len(shape) - 1))))
+            one = bool(shape) and shape[0] == 1
+            repeated.append(graph.call_method("expand", (weight, batch, *[-1] * (len(shape) - 1))) if one else weight)
         positional, named = self._filled(inputs, weights, repeated, batch)
         kind, _, called = self.function.partition(".")
         function = resolved(self.function)
