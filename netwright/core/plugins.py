@@ -172,6 +172,7 @@ def import_dotted(path: str, *, what: str) -> Any:
     return found
 
 
+@cache
 def _file_for(kind: str, name: str) -> str:
     """The plugin file that a name means: its own, or the only one that begins with the name's words."""
     known = names(kind)

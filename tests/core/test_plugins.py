@@ -36,6 +36,16 @@ def test_an_unknown_name_gets_the_nearest_one() -> None:
         build("strategy", {"kind": "evolutoin"})
 
 
+def test_a_plugin_that_was_found_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load("metric", "params")
+
+    def refused(*_: object) -> None:
+        raise AssertionError("the folder was read again")
+
+    monkeypatch.setattr("pkgutil.iter_modules", refused)
+    assert load("metric", "params") is found
+
+
 def test_a_name_may_be_cut_short_while_it_means_one_plugin() -> None:
     assert load("executor", "ray") is load("executor", "ray_tune")
 
