@@ -42,7 +42,8 @@ def answer(view: RunView) -> Answer:
 def _compressed(view: RunView) -> Answer:
     kept = [stage for stage in view.stages if stage.get("kept", True)]
     passes = [str(stage.get("stage", "")).replace("_", " ") for stage in kept[1:]]
-    made = f"made smaller by {_and(passes)}" if passes else "not made smaller: every pass was rolled back"
+    unchanged = "every pass was rolled back" if len(view.stages) > 1 else "no pass was asked for"
+    made = f"made smaller by {_and(passes)}" if passes else f"not made smaller: {unchanged}"
     file = _file(view, kept[-1])
     command = "" if view.bundle else f"netwright export {shlex.quote(str(view.path))}"
     return {"text": f"{_whose(view)}, {made}.", "proof": _proof(view, file), "file": file, "command": command}

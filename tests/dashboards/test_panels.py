@@ -239,6 +239,13 @@ def test_answer_names_the_model_its_passes_its_proof_and_its_file(tmp_path: Path
     assert (found["file"], found["command"]) == (str(tmp_path / "model.int8.onnx"), "")
 
 
+def test_answer_of_a_network_that_no_pass_was_to_change_does_not_speak_of_passes_rolled_back() -> None:
+    view = full_run()
+    assert answer(replace(view, stages=view.stages[:1]))["text"].endswith("not made smaller: no pass was asked for.")
+    undone = [view.stages[0], *({**stage, "kept": False} for stage in view.stages[1:])]
+    assert answer(replace(view, stages=undone))["text"].endswith("not made smaller: every pass was rolled back.")
+
+
 class ForeignGraphs(dict[int, Any]):
     """Graphs of a space that is not installed here."""
 
