@@ -62,6 +62,12 @@ class Masks(Targets):
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
         return {"ignore": self.ignored}
 
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        counts = _counts(train.targets, without=self.ignored)
+        outputs = np.zeros((len(split), len(counts), *split.targets.shape[1:]), np.float32)
+        outputs[:, counts.argmax()] = 1
+        return "answering the most frequent class everywhere", outputs
+
     def gives(self, output: int | Shape) -> str:
         return f"tells {output[0] if isinstance(output, tuple) else output} classes of every pixel"
 
@@ -112,6 +118,12 @@ class StepClasses(Targets):
 
     def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
         return (int(targets.shape[1]), len(names))
+
+    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+        counts = _counts(train.targets, without=ENDED)
+        outputs = np.zeros((*split.targets.shape, len(counts)), np.float32)
+        outputs[..., counts.argmax()] = 1
+        return "answering the most frequent class at every step", outputs
 
     def gives(self, output: int | Shape) -> str:
         return f"tells {output[1] if isinstance(output, tuple) else output} classes of every step"
@@ -186,6 +198,11 @@ class StepLabels(Targets):
         taught = (teacher / temperature).sigmoid()
         each = F.binary_cross_entropy_with_logits(outputs / temperature, taught, reduction="none")
         return each.sum(dim=2).mean() * temperature * temperature
+
+
+def _counts(targets: AnyArray, *, without: int | None) -> AnyArray:
+    """How often each class is there; every class is in the training part."""
+    return np.bincount((targets if without is None else targets[targets != without]).ravel())
 
 
 def _require_steps(targets: AnyArray, inputs: AnyArray, part: str) -> None:

@@ -76,7 +76,7 @@ def test_relative_forecasts_count_from_the_last_row_seen(tmp_path: Path) -> None
     assert np.allclose(found.targets, after - past[:, -1, 1:], atol=1e-3)
     assert relative.data().answers["mean"] == [0, 0]
     assert "added to the forecast" in relative.prepared()
-    assert not plain.prepared()
+    assert plain.prepared() == "windows are made of 5 rows, the oldest first, with the columns rise, wave"
 
 
 @pytest.mark.parametrize("name", ["series.csv.gz", "series.csv.xz"])

@@ -257,3 +257,22 @@ def test_a_space_may_know_that_values_are_standardised(tmp_path: Path) -> None:
         space.graph(space.sample(random.Random(0)), scaled.shapes())
     learned = Unfolded(kinds=("lista",))
     assert learned.graph(learned.sample(random.Random(0)), scaled.shapes())
+
+
+def test_the_most_frequent_class_everywhere_is_what_masks_and_steps_are_compared_with(tmp_path: Path) -> None:
+    drawn = np.where(RNG.random((24, 6, 8)) < 0.7, 2, RNG.integers(0, 3, (24, 6, 8)))
+    drawn[:, 0] = 255
+    masks_task = task(
+        Segmentation, RNG.integers(0, 9, (24, 6, 8)).astype(np.uint8), drawn, folder=tmp_path, ignore_label=255
+    )
+    found = masks_task.naive()
+    assert found is not None
+    known = masks_task.data().validation.targets[:, 1:]
+    assert found[0] == "answering the most frequent class everywhere"
+    assert found[1]["pixel_accuracy"] == pytest.approx((known == 2).mean())
+    wanted = np.where(np.arange(9) < 7, drawn.reshape(24, -1)[:, 8:17], -1)
+    steps_task = task(SequenceLabelling, RNG.normal(size=(24, 9, 2)), wanted, folder=tmp_path)
+    told = steps_task.naive()
+    assert told is not None
+    validation = steps_task.data().validation.targets
+    assert told[1]["step_accuracy"] == pytest.approx((validation == 2).sum() / (validation >= 0).sum())

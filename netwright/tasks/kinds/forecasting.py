@@ -58,9 +58,12 @@ class Forecasting(StoredTask):
         return {"path": str(path), "window": 12, "horizon": 3, "columns": ["load"]}
 
     def prepared(self) -> str:
+        names = series_of(self.path, ignore=self.ignore).names
+        made = f"windows are made of {self.window} rows, the oldest first, with the columns {', '.join(names)}"
         if not self.relative:
-            return ""
-        return "the last row of a window is subtracted from all its rows, and has to be added to the forecast rows"
+            return made
+        last = "the last row of a window is subtracted from all its rows, and has to be added to the forecast rows"
+        return f"{made}; {last}"
 
     def targets(self) -> Targets:
         return Forecasts(rows=self.horizon, training=self._training, relative=self.relative)
