@@ -74,7 +74,7 @@ def summary_sentence(view: RunView) -> str:
             lines.append(f"Without a network, {answer}: {value} on the same samples.")
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
     if rolled:
-        lines.append(f"Rolled back because they did not help: {', '.join(rolled)}; the report says why.")
+        lines.append(f"Rolled back for breaking a bound or for no gain: {', '.join(rolled)}; the report says which.")
     return "\n".join(lines)
 
 

@@ -71,3 +71,8 @@ def test_the_summary_says_when_what_is_smaller_is_slower(text: str, high: float,
 def test_the_summary_says_what_coding_would_gain(size: int, coded: int, told: bool) -> None:
     said = summary_of({"stage": "share_weights", "size_bytes": size, "coded_bytes": coded, "speedup_text": "NOISY"})
     assert ("With entropy_code as the last pass it would be 5.00x: an archive of 20 bytes." in said) is told
+
+
+def test_a_pass_that_was_rolled_back_may_have_broken_a_bound() -> None:
+    said = summary_of({"stage": "structured_prune", "size_bytes": 50, "kept": False})
+    assert said.endswith("Rolled back for breaking a bound or for no gain: structured_prune; the report says which.")
