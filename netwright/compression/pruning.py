@@ -180,7 +180,8 @@ class _StandIn(nn.Module):
         self.cell_state = isinstance(layer, nn.LSTM)
         # what a network may ask its recurrent layer to make a starting state
         self.hidden_size, self.num_layers, self.bidirectional = layer.hidden_size, layer.num_layers, self.sides == 2
-        self.stand_in = nn.Linear(layer.input_size, layer.hidden_size * self.sides)
+        width = getattr(layer, "proj_size", 0) or layer.hidden_size
+        self.stand_in = nn.Linear(layer.input_size, width * self.sides)
 
     def forward(self, inputs: torch.Tensor, state: object = None) -> object:
         del state
@@ -225,8 +226,9 @@ def _require_plain_weights(module: nn.Module) -> None:
 
 
 def _untouchable(module: nn.Module, example: torch.Tensor, ignore: Collection[str]) -> dict[str, str]:
-    reasons = dict.fromkeys(shared_layers(module), SHARED)
-    reasons.update(dict.fromkeys(output_layers(module, example), "it produces the outputs"))
+    reasons = dict.fromkeys(output_layers(module, example), "it produces the outputs")
+    # said last: of an output layer that shares weights, neither side may be cut
+    reasons.update(dict.fromkeys(shared_layers(module), SHARED))
     names = [path for path, _ in module.named_modules()]
     for prefix in ignore:
         matching = [path for path in names if path == prefix or path.startswith(f"{prefix}.")]
