@@ -210,29 +210,27 @@ def _plain(kept: Sequence[Kept], hashes: Mapping[int, str], output: int) -> bool
 def _written(outline: Outline) -> Digest:
     arity = len(outline.input_shapes)
     ties: list[Tie] = []
-    kept = []
+    kept, blocks, read = [], [], {outline.output}
     macs = 0
+    needs_graph = False
     for number, item in enumerate(outline.items, start=arity):
         if isinstance(item, Call):
             digest = written_digest_of(item.block)
             macs += item.times * digest.macs
+            blocks.append(number)
+            needs_graph = needs_graph or digest.needs_graph or digest.output < len(item.inputs)
             reads = tuple([item.inputs[place] for place in digest.reads])
             kept.append(Kept(number, item, item.inputs, reads, digest, item.times))
+            read.update(reads)
             ties += digest.ties
         else:
             macs += item.macs
             kept.append(Kept(number, item, item.inputs, item.inputs, None, 1))
+            read.update(item.inputs)
             if item.weights[:1] == "/":
                 ties.append(Tie(item.weights, "", item.params))
-    read = {number for entry in kept for number in entry.read}
-    needs_graph = any(
-        entry.digest.needs_graph
-        or entry.digest.output < len(entry.inputs)
-        or entry.number not in read | {outline.output}
-        for entry in kept
-        if entry.digest is not None
-    )
-    reads = tuple([number for number in range(arity) if number in read or number == outline.output])
+    needs_graph = needs_graph or not read.issuperset(blocks)
+    reads = tuple([number for number in range(arity) if number in read])
     seen = outline.shapes, outline.sizes, outline.output_shape
     pattern = tuple(range(arity))
     return Digest(*seen, pattern, kept, outline.output, True, _own(outline, kept), macs, ties, reads, needs_graph)

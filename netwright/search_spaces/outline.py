@@ -70,29 +70,26 @@ class Outline:
     """What was worked out about this outline, by those who asked; kept as long as the outline is."""
 
     def __post_init__(self) -> None:
+        # worked out here: a cached property costs more than each of them, and all are asked for
         self.shapes: tuple[Shape, ...] = (*self.input_shapes, *[item.shape for item in self.items])
         """The shape of every tensor."""
+        self.sizes: tuple[int, ...] = tuple([FLOAT_BYTES * prod(shape) for shape in self.shapes])
+        """The bytes of every tensor, as 32-bit numbers for one sample."""
         self.output_shape = self.shapes[self.output]
         """The shape of the result."""
-
-    @cached_property
-    def shares(self) -> bool:
+        self.shares = bool([item for item in self.items if isinstance(item, Layer) and item.weights])
         """Whether any layer here says where its weights are."""
-        return any(isinstance(item, Layer) and item.weights for item in self.items)
-
-    @cached_property
-    def joins(self) -> bool:
+        self.joins = self._joins()
         """Whether it does no more than to sum what blocks make of several inputs: it is one with the sums around it."""
+
+    def _joins(self) -> bool:
         arity = len(self.input_shapes)
-        last = self.items[self.output - arity] if self.output >= arity > 1 else None
-        if not isinstance(last, Layer) or not last.operation.associative or self.shares:
+        if arity == 1 or self.output < arity or self.shares:
+            return False
+        last = self.items[self.output - arity]
+        if not isinstance(last, Layer) or not last.operation.associative:
             return False
         return all(isinstance(item, Call) or not item.params for item in self.items)
-
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """The bytes of every tensor, as 32-bit numbers for one sample."""
-        return tuple([FLOAT_BYTES * prod(shape) for shape in self.shapes])
 
     @cached_property
     def names(self) -> tuple[str, ...]:
