@@ -12,6 +12,7 @@ from netwright.analysis.tradeoff import number
 from netwright.core.records import FINISHED, TrialState
 from netwright.dashboards.labels import shortened, worded
 from netwright.dashboards.panels.proof import tested_models
+from netwright.runs.folder import RunFolder, driver_is_gone
 from netwright.runs.view import RunView
 
 Answer = dict[str, Any]
@@ -25,6 +26,8 @@ def answer(view: RunView) -> Answer:
     run = shlex.quote(str(view.path))
     if view.state == "searching":
         command = ""
+    elif _is_whole(view):
+        command = _resume(view)
     elif view.state == "interrupted" and len(view.trials) < view.asked:
         command = f"netwright search --resume {run}"
     else:
@@ -45,8 +48,23 @@ def _compressed(view: RunView) -> Answer:
     unchanged = "every pass was rolled back" if len(view.stages) > 1 else "no pass was asked for"
     made = f"made smaller by {_and(passes)}" if passes else f"not made smaller: {unchanged}"
     file = _file(view, kept[-1])
-    command = "" if view.bundle else f"netwright export {shlex.quote(str(view.path))}"
+    if view.bundle:
+        command = ""
+    else:
+        command = _resume(view) if _is_whole(view) else f"netwright export {shlex.quote(str(view.path))}"
     return {"text": f"{_whose(view)}, {made}.", "proof": _proof(view, file), "file": file, "command": command}
+
+
+def _is_whole(view: RunView) -> bool:
+    """Whether the run was begun by a command that goes the whole way, from the search to the bundle."""
+    words = str(view.environment.get("command", "")).split()
+    return len(words) > 1 and words[1] in ("run", "quickstart")
+
+
+def _resume(view: RunView) -> str:
+    """How a run that was to go the whole way goes on; nothing while it may still be at work."""
+    gone = driver_is_gone(RunFolder(view.path))
+    return f"netwright run --resume {shlex.quote(str(view.path))}" if gone else ""
 
 
 def _whose(view: RunView) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -244,6 +248,18 @@ def test_answer_of_a_network_that_no_pass_was_to_change_does_not_speak_of_passes
     assert answer(replace(view, stages=view.stages[:1]))["text"].endswith("not made smaller: no pass was asked for.")
     undone = [view.stages[0], *({**stage, "kept": False} for stage in view.stages[1:])]
     assert answer(replace(view, stages=undone))["text"].endswith("not made smaller: every pass was rolled back.")
+
+
+def test_what_was_to_go_the_whole_way_goes_on_the_whole_way_once_its_driver_has_ended(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    begun = replace(full_run(), path=tmp_path, bundle=None, environment={"command": "netwright run mine.yaml"})
+    for view in (begun, replace(begun, stages=())):
+        for pid, command in ((child.pid, f"netwright run --resume {tmp_path}"), (os.getpid(), "")):
+            (tmp_path / ".lock.json").write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
+            assert answer(view)["command"] == command
+    step = replace(begun, environment={"command": "netwright search mine.yaml"})
+    assert answer(step)["command"] == f"netwright export {tmp_path}"
 
 
 class ForeignGraphs(dict[int, Any]):
