@@ -30,7 +30,8 @@ class Coupling:
     """`slots` lists of `size` channels, numbered through; every slot must lose the same number.
 
     Grouped convolutions have a slot per group, recurrent layers one per stacked layer and direction, all else
-    has one. `recurrent` couplings round their width per slot, others in total.
+    has one. `recurrent` couplings round their width per slot, others in total. `numbers` are the paths of those in the
+    network's own modules that say the size and fall with it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Coupling:
     size: int
     members: tuple[Member, ...]
     recurrent: bool = False
+    numbers: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -47,6 +49,7 @@ class Coupling:
     def cuts(self, channels: Collection[int]) -> list[Cut]:
         """What taking these channels out means for every layer."""
         wanted = set(channels)
+        fewer = tuple(range(sum(channel < self.size for channel in wanted)))
         return [
             Cut(
                 member.path,
@@ -54,7 +57,7 @@ class Coupling:
                 tuple(i for c, i in zip(member.channels, member.indices, strict=True) if c in wanted),
             )
             for member in self.members
-        ]
+        ] + [Cut(path, "number", fewer) for path in self.numbers]
 
     def family(self, module: nn.Module) -> str:
         """What the coupling is made of: kinds of layers and sides; equal for couplings of equal structure.

@@ -75,7 +75,7 @@ def _shifted(module: nn.Module, cuts: Sequence[Cut], shift: float) -> Iterator[N
     """The module itself with the values of the cuts' layers moved, until the block ends."""
     saved: list[tuple[nn.Module, str, nn.Parameter | None]] = []
     try:
-        for path in {cut.path: None for cut in cuts if cut.role != "in"}:
+        for path in {cut.path: None for cut in cuts if cut.role not in ("in", "number")}:
             layer = module.get_submodule(path)
             for name, bias in _moved_biases(layer, shift).items():
                 saved.append((layer, name, getattr(layer, name)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -289,15 +289,31 @@ def _judge(
     if not reason and coupling.size < 2:
         reason = "it has one channel per group"
     if not reason:
-        try:
-            reason = prover.refutation(coupling.cuts(coupling.trial(seed)))
-        except CompressionError as error:
-            reason = str(error)
+        coupling, reason = _proven(module, coupling, prover, seed=seed)
     if reason:
         known = set(_producers(module))
         refused.update({path: reason for path in producers if path in known})
     else:
         proven.append(coupling)
+
+
+def _proven(module: nn.Module, coupling: Coupling, prover: Prover, *, seed: int) -> tuple[Coupling, str]:
+    """The coupling as it was proven, with nothing, or as it came, with the reason why it was not.
+
+    When a recurrent layer cannot lose units as the network is, numbers that say how many it has fall with them.
+    """
+    layers = [member.path for member in coupling.members if member.role == "units"]
+    numbers = dict.fromkeys(number for path in layers for number in recurrent_pruning.stated_numbers(module, path))
+    reasons = []
+    for tried in (coupling, replace(coupling, numbers=tuple(numbers))) if numbers else (coupling,):
+        try:
+            reason = prover.refutation(tried.cuts(tried.trial(seed)))
+        except CompressionError as error:
+            reason = str(error)
+        if not reason:
+            return tried, ""
+        reasons.append(reason)
+    return coupling, reasons[0]
 
 
 def _ranked(

@@ -78,18 +78,19 @@ def remove_units(layer: nn.RNNBase, indices: Sequence[int]) -> None:
     layer.hidden_size = sizes.pop()
 
 
-def stated_numbers(module: nn.Module, path: str) -> list[tuple[nn.Module, str]]:
-    """Numbers of the modules around a recurrent layer that say its hidden size, such as `self.hidden_size`.
+def stated_numbers(module: nn.Module, path: str) -> list[str]:
+    """The paths of numbers in the modules around a recurrent layer that say its hidden size, as `self.hidden_size`.
 
-    Networks make starting states of zeros and split directions by them, so they have to shrink with the layer.
+    A network that makes its starting state of zeros or splits directions by such a number needs it to shrink with the
+    layer; one that scales by it needs it to stay.
     """
     hidden = getattr(module.get_submodule(path), "hidden_size", None)
     parts = path.split(".")
-    owners = [module.get_submodule(".".join(parts[:depth])) for depth in range(len(parts) if path else 0)]
+    owners = [".".join(parts[:depth]) for depth in range(len(parts) if path else 0)]
     return [
-        (owner, name)
+        f"{owner}.{name}" if owner else name
         for owner in owners
-        for name, value in vars(owner).items()
+        for name, value in vars(module.get_submodule(owner)).items()
         if type(value) is int and value == hidden and any(word in name.lower() for word in _HIDDEN)
     ]
 

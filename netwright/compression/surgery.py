@@ -22,8 +22,11 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from netwright.compression import recurrent_pruning
 from netwright.core.errors import CompressionError
 
-Role = Literal["out", "in", "units"]
-"""Which side of a layer: the channels it gives, the channels it takes, or its recurrent units."""
+Role = Literal["out", "in", "units", "number"]
+"""Which side of a layer: the channels it gives, the channels it takes, or its recurrent units.
+
+A number is none of these: it stands in a module as an attribute and says how many channels a layer has.
+"""
 
 Axis = tuple[str, int]
 
@@ -32,7 +35,8 @@ Axis = tuple[str, int]
 class Cut:
     """Channels to take out of one layer; `indices` count in that layer's own numbering.
 
-    The units of a recurrent layer are numbered (layer × directions + direction) × hidden_size + unit.
+    The units of a recurrent layer are numbered (layer × directions + direction) × hidden_size + unit. The path of a
+    number ends with its name, and it falls by as many as there are indices.
     """
 
     path: str
@@ -143,31 +147,26 @@ def _merged(cuts: Iterable[Cut]) -> dict[tuple[str, Role], list[int]]:
 
 def _remove_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
     for (path, role), indices in merged.items():
-        layer = module.get_submodule(path)
-        stated = recurrent_pruning.stated_numbers(module, path) if role == "units" else []
-        _remove(layer, path, role, indices)
-        for owner, name in stated:
-            setattr(owner, name, _recurrent(layer).hidden_size)
+        if role == "number":
+            owner, name = _number(module, path)
+            setattr(owner, name, getattr(owner, name) - len(indices))
+        else:
+            _remove(module.get_submodule(path), path, role, indices)
 
 
 def _silence_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> None:
     with torch.no_grad():
         for (path, role), indices in merged.items():
-            if role != "in":
+            if role not in ("in", "number"):
                 _silence(module.get_submodule(path), path, role, indices)
 
 
 @contextmanager
 def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> Iterator[None]:
     """Gives the layers copies of their tensors to work on, and afterwards restores them as they were."""
-    paths = {path: None for path, _ in merged}
-    layers = [module.get_submodule(path) for path in paths]
-    numbers = [
-        (owner, name, getattr(owner, name))
-        for path, role in merged
-        if role == "units"
-        for owner, name in recurrent_pruning.stated_numbers(module, path)
-    ]
+    layers = [module.get_submodule(path) for path in {path: None for path, role in merged if role != "number"}]
+    numbers = [_number(module, path) for path, role in merged if role == "number"]
+    before = [getattr(owner, name) for owner, name in numbers]
     states = [{k: copy.copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(x).items()} for x in layers]
     try:
         for layer in layers:
@@ -180,8 +179,13 @@ def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]
         for layer, state in zip(layers, states, strict=True):
             vars(layer).clear()
             vars(layer).update(state)
-        for owner, name, number in numbers:
+        for (owner, name), number in zip(numbers, before, strict=True):
             setattr(owner, name, number)
+
+
+def _number(module: nn.Module, path: str) -> tuple[nn.Module, str]:
+    owner, _, name = path.rpartition(".")
+    return module.get_submodule(owner), name
 
 
 def _recurrent(layer: nn.Module) -> nn.RNNBase:

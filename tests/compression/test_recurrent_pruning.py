@@ -131,6 +131,20 @@ def test_a_number_that_states_the_hidden_size_shrinks_with_the_layer(tmp_path: P
     assert net.hidden_size == 8
 
 
+def test_a_number_that_a_network_scales_by_stays() -> None:
+    class Scaled(Tutorial):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.lstm(x)[0][:, -1] / self.hidden_size**0.5)
+
+    net = Scaled().eval()
+    (coupling,) = find_couplings(net, torch.randn(16, 9, 6), dependency_groups).proven
+    cuts = coupling.cuts(coupling.trial(3))
+    small = remove(net, cuts)
+    assert (small.hidden_size, small.lstm.hidden_size) == (8, 4)
+    fresh = torch.randn(5, 11, 6)
+    assert torch.allclose(outputs(small, fresh), outputs(silence(net, cuts), fresh), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "numbers", [{"hidden_size": 9}, {"hidden_size": True}, {"_x": 1}, {"training": 0}, {"lstm": 1}]
 )
