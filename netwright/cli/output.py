@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from netwright.core.files import canonical_json
+from netwright.core.text import rounded
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 
@@ -45,5 +46,5 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+        return rounded(value)
     return str(value)

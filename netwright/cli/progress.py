@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.clock import Clock, SystemClock
 from netwright.core.progress import Event, Listener
-from netwright.core.text import readable
+from netwright.core.text import readable, rounded
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -73,8 +73,8 @@ def _sentence(event: Event) -> str:
 
 
 def _figure(value: float) -> str:
-    """Four places, or four digits where a score is so small in its unit that places would hide it."""
-    return f"{value:.4f}" if abs(value) >= 0.1 or value == 0 else f"{value:.4g}"
+    """Four places, or four digits of a score that is so small or so large in its unit that places would not fit it."""
+    return f"{value:.4f}" if 0.1 <= abs(value) < 1000 or value == 0 else rounded(value)
 
 
 def _stage_line(facts: Mapping[str, Any]) -> str:

@@ -10,3 +10,12 @@ def readable(value: float) -> str:
     ('6,000,000', '0.123457')
     """
     return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
+def rounded(value: float) -> str:
+    """A number in four significant figures, or without decimals where more stand before the point.
+
+    >>> rounded(0.123456), rounded(15937500.68)
+    ('0.1235', '15,937,501')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from netwright.core.text import rounded
 from netwright.runs.view import RunView
 
 COLUMNS = ("stage", "accuracy", "latency_ms", "params", "macs", "size_bytes", "peak_activation_bytes")
@@ -100,12 +101,14 @@ def _uncoded(first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
 def _tested_once(final: Mapping[str, Any], *, score: str) -> str:
     """The score on the test split and what else is scored."""
     text = _shown(final[score], score=score)
-    others = [f"{name} {value:.4g}, " for name, value in final.items() if name not in (score, "loss", "n", "sha256")]
+    others = [
+        f"{name} {rounded(value)}, " for name, value in final.items() if name not in (score, "loss", "n", "sha256")
+    ]
     return f"Test {score} {text} ({''.join(others)}{final['n']:,} samples, read once)."
 
 
 def _shown(value: float, *, score: str) -> str:
-    return f"{100 * value:.2f} %" if score == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if score == "accuracy" else rounded(value)
 
 
 def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) -> str:
@@ -115,8 +118,9 @@ def _tested(winner: Mapping[str, Any], final: Mapping[str, Any], *, score: str) 
             f"Test accuracy {100 * before:.2f} % -> {100 * after:.2f} % "
             f"({100 * (after - before):+.2f} points, {final['n']:,} samples, read once)."
         )
-    change = f"{after - before:+.3g}"
-    return f"Test {score} {before:.4g} -> {after:.4g} ({change}, {final['n']:,} samples, read once)."
+    sign = "+" if after >= before else ""
+    change = f"{rounded(before)} -> {rounded(after)} ({sign}{rounded(after - before)}"
+    return f"Test {score} {change}, {final['n']:,} samples, read once)."
 
 
 def _speed(row: Mapping[str, Any]) -> str:

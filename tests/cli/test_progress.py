@@ -51,3 +51,10 @@ def test_the_bar_says_that_its_time_left_is_of_the_search_alone() -> None:
     assert "of search left" in search
     assert "full training: epoch 1 of 3" in training
     assert "left" not in training
+
+
+def test_scores_in_the_units_of_the_data_are_told_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"epoch": 1, "epochs": 3, "score": "rmse"}
+    for value, told in ((15937500.6795, "15,937,501"), (0.81234, "0.8123"), (0.00081234, "0.0008123")):
+        progress._Plain(Hand())(Event("winner.epoch", {**facts, "validation_rmse": value}))
+        assert f"validation rmse {told}" in capsys.readouterr().err

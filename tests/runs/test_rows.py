@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from netwright.compression.model import Note
+from netwright.core.records import Objective
 from netwright.runs.rows import stage_row, summary_sentence, table_columns
 from netwright.runs.view import RunView
 
 LATENCY = {"median_ms": 0.5, "cpu_median_ms": 0.4, "noisy": True}
 
 
-def summary_of(last: dict[str, Any]) -> str:
+def summary_of(last: dict[str, Any], **more: Any) -> str:
     """What is said of a run whose one compression stage is `last`, from an input of 100 bytes."""
     facts: dict[str, Any] = {"specification": {}, "objectives": (), "units": {}, "trials": (), "asked": 0, "counts": {}}
     stages = [{"stage": "original", "size_bytes": 100}, last]
-    return summary_sentence(RunView(path=Path(), name="n", state="searched", sequence=0, stages=stages, **facts))
+    return summary_sentence(
+        RunView(path=Path(), name="n", state="searched", sequence=0, stages=stages, **facts, **more)
+    )
 
 
 def noisy(statistic: str = "wall") -> dict[str, Any]:
@@ -76,3 +79,10 @@ def test_the_summary_says_what_coding_would_gain(size: int, coded: int, told: bo
 def test_a_pass_that_was_rolled_back_may_have_broken_a_bound() -> None:
     said = summary_of({"stage": "structured_prune", "size_bytes": 50, "kept": False})
     assert said.endswith("Rolled back for breaking a bound or for no gain: structured_prune; the report says which.")
+
+
+def test_scores_in_the_units_of_the_data_are_told_without_powers_of_ten() -> None:
+    score = Objective(metric="rmse", direction="minimize")
+    tested = {"winner": {"rmse": 15937500.68}, "model.int8.onnx": {"rmse": 15900000.2, "mae": 0.0123456, "n": 200}}
+    text = summary_of({"stage": "quantize", "size_bytes": 50, "kept": True}, score=score, test=tested)
+    assert "Test rmse 15,937,501 -> 15,900,000 (-37,500, 200 samples, read once)." in text
