@@ -39,15 +39,18 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
     """The network that `package.module:build`, `torchvision:NAME` or `timm:NAME` stands for, with weights from a file.
 
     `outputs` is the number of classes of a network of torchvision or timm; by default as many as its author chose.
-    Without `weights` those networks have random ones. Weight and spectral norms, other parametrizations and the masks
-    of torch's pruning become plain weights of the same values, in single precision. Raises ConfigurationError when it
-    cannot be built, MissingPackageError when the collection is not installed and CheckpointError when the weights do
-    not fit.
+    Without `weights` those networks have random ones, the same each time. Weight and spectral norms, other
+    parametrizations and the masks of torch's pruning become plain weights of the same values, in single precision.
+    Raises ConfigurationError when it cannot be built, MissingPackageError when the collection is not installed and
+    CheckpointError when the weights do not fit.
     """
+    import torch
     from torch import nn
 
     collection, _, name = build.partition(":")
-    made = _from_collection(collection, name, outputs) if is_from_collection(build) else _called(build)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # weights that no file has are the same when the command is given again
+        made = _from_collection(collection, name, outputs) if is_from_collection(build) else _called(build)
     if not isinstance(made, nn.Module):
         raise ConfigurationError(
             [Mistake("--model", f"{build!r} gives a {type(made).__name__}, not a torch nn.Module")]

@@ -109,6 +109,14 @@ def test_a_collections_network_has_as_many_classes_as_the_task(model: str, tmp_p
         built_model(f"{model.partition(':')[0]}:resnet19")
 
 
+def test_weights_that_no_file_has_are_the_same_again_and_leave_the_callers_chances_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    nets = [built_model("tests.runs.own_lstm:build").state_dict() for _ in range(2)]
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("collection", ["torchvision", "timm"])
 def test_a_missing_collection_is_named_with_its_pip_line(collection: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, collection, None)  # python's own way to make an import fail
