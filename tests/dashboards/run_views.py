@@ -191,7 +191,7 @@ def full_run() -> RunView:
         },
         environment={
             "started": "2031-03-01T10:00:00.000+00:00",
-            "command": "netwright run recipes/digits.yaml",
+            "command": "netwright search recipes/digits.yaml",
             "python": "3.12.4",
             "packages": {"torch": "2.13.0", "onnxruntime": "1.31.1"},
             "machine": {"cpu": "AMD EPYC 7763", "isa": ["avx2"], "cores": 2},

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Watch
 from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run
 
 from netwright.core.records import TrialState
@@ -20,6 +19,7 @@ from netwright.dashboards.app import create_app
 from netwright.dashboards.payload import page_data
 from netwright.dashboards.report import write_report
 from netwright.runs.view import RunView
+from tests.dashboards.conftest import Watch
 
 pytestmark = pytest.mark.browser
 

@@ -76,4 +76,4 @@ def test_a_search_begins_with_what_needs_no_network(tmp_path: Path) -> None:
         "search": {"trials": 1, "executor": "inline", "training": {"epochs": 1}},
     }
     nw.search(recipe, out=tmp_path / "run", listener=lambda event: said.append(str(event.facts.get("text"))))
-    assert said[0].startswith("without a network, repeating the last row: standardised_mse ")
+    assert any(text.startswith("without a network, repeating the last row: standardised_mse ") for text in said[:3])
