@@ -9,7 +9,7 @@ if __name__ == "__main__":
     from compressing._command import main
 
     main()
-else:
+elif __name__ == "compression":
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
     from pathlib import Path
