@@ -52,8 +52,9 @@ def path_of(given: AnyPath, *, where: str = "out") -> Path:
 
 def paths_of(given: AnyPath | Iterable[AnyPath], *, where: str) -> list[Path]:
     """One path or several, as a list."""
-    several = isinstance(given, Iterable) and not isinstance(given, (str, PathLike))
-    return [path_of(path, where=where) for path in (given if several else [given])]  # type: ignore[union-attr,arg-type]
+    if isinstance(given, Iterable) and not isinstance(given, (str, PathLike)):
+        return [path_of(path, where=where) for path in given]
+    return [path_of(given, where=where)]
 
 
 def check_count(name: str, given: int) -> None:
