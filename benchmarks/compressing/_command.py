@@ -42,7 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
-    for name in options.only:
+    for number, name in enumerate(options.only, start=1):
+        print(f"{name} ({number} of {len(options.only)}) ...", file=sys.stderr)
         case = importlib.import_module(f"compressing.{name.replace('-', '_')}")
         with tempfile.TemporaryDirectory() as temporary:
             folder = (options.keep or Path(temporary)) / name

@@ -53,11 +53,12 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A task with the width of its networks and how they are trained and fine-tuned."""
+    """A task with the width and dropout of its networks and how they are trained and fine-tuned."""
 
     name: str
     task: Task
     width: int
+    dropout: float
     training: Training
     fine_tune: Training
 
@@ -92,6 +93,7 @@ def _synthetic_control(folder: Path) -> Case:
         "synthetic-control",
         SequenceClassification.parse({"path": path}),
         128,
+        0.2,
         training,
         training.model_copy(update={"epochs": 30, "learning_rate": 0.002}),
     )
@@ -100,13 +102,14 @@ def _synthetic_control(folder: Path) -> Case:
 def _chorales(folder: Path) -> Case:
     runpy.run_path(str(DATA_SCRIPT))["jsb"](folder)
     path = folder / "jsb.npz"
-    training = Training(epochs=20, batch_size=8, learning_rate=0.005, gradient_clip=1.0)
+    training = Training(epochs=100, batch_size=8, learning_rate=0.005, gradient_clip=1.0)
     return Case(
         "jsb-chorales",
         SequenceLabelling.parse({"path": path, "several": True, "standardise": False}),
         192,
+        0.5,
         training,
-        training.model_copy(update={"epochs": 4, "learning_rate": 0.001}),
+        training.model_copy(update={"epochs": 20, "learning_rate": 0.001}),
     )
 
 
@@ -166,7 +169,7 @@ def _trained(case: Case, cell: str, folder: Path) -> nn.Module:
             "widths": [case.width],
             "bidirectional": [False],
             "summaries": ["mean"],
-            "dropouts": [0.2],
+            "dropouts": [case.dropout],
         }
     )
     decisions = next(iter(space.enumerate()))
