@@ -7,7 +7,7 @@
 >>> nw.export_trial(run)["bundle"]                                      # doctest: +SKIP
 
 A run is given by its folder, or as `search` and `open_run` return it. `overrides` are texts as of `--set`, such as
-`["search.trials=4"]`; `listener` is called with every Event, by default none. What can be mended is a NetwrightError.
+`["search.trials=4"]`; `listener` is called with every Event, None for nobody. What can be mended is a NetwrightError.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from netwright.api_arguments import (
     Run,
     changes_of,
     check_count,
+    heard,
     own_model,
     own_run,
     passes_of,
@@ -34,7 +35,7 @@ from netwright.api_arguments import (
     specification_of,
 )
 from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Event, Listener
 
 if TYPE_CHECKING:
     from netwright.compression.recipe import Recipe
@@ -49,7 +50,7 @@ def search(
     *,
     out: AnyPath | None = None,
     overrides: Sequence[str] = (),
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> RunView:
     """Search the space of a recipe: a YAML file, the same as a mapping, or a RunSpecification.
 
@@ -59,15 +60,15 @@ def search(
     >>> run = nw.search("recipes/digits-tiny.yaml", overrides=["search.trials=4"])   # doctest: +SKIP
     >>> [trial.value("accuracy") for trial in run.trials]                             # doctest: +SKIP
     """
-    return _begun(recipe, out=out, overrides=overrides, listener=listener, command="search")
+    return _begun(recipe, out=out, overrides=overrides, listener=heard(listener), command="search")
 
 
-def resume(run: Run, *, overrides: Sequence[str] = (), listener: Listener = silent) -> RunView:
+def resume(run: Run, *, overrides: Sequence[str] = (), listener: Listener | None = None) -> RunView:
     """Go on with a search. Overrides may change how it is run: trials, executor, budget.
 
     >>> nw.resume("runs/digits", overrides=["search.trials=50"])                      # doctest: +SKIP
     """
-    return _resumed(run, overrides=overrides, listener=listener, command="search")
+    return _resumed(run, overrides=overrides, listener=heard(listener), command="search")
 
 
 def compress(
@@ -76,7 +77,7 @@ def compress(
     trial: str | int = "best",
     recipe: Passes | None = None,
     overrides: Sequence[str] = (),
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Compress a trial of a run, pass by pass; returns what `netwright compress --json` prints.
 
@@ -91,6 +92,7 @@ def compress(
     from netwright.runs.compressing import winner_of
     from netwright.runs.search import writing
 
+    listener = heard(listener)
     path = run_path(run)
     with writing(path) as opened:
         chosen = passes_of(recipe, overrides, own=opened)
@@ -107,7 +109,7 @@ def compress_model(
     recipe: Description,
     out: AnyPath | None = None,
     overrides: Sequence[str] = (),
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Compress a trained network of your own: `model` names a function, `package.module:build`, that makes it.
 
@@ -119,6 +121,7 @@ def compress_model(
     """
     from netwright.runs.compressing import recipe_of
 
+    listener = heard(listener)
     with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
         _compressed(opened, winner, recipe=recipe_of(opened), listener=listener)
     path = opened.folder.path
@@ -134,7 +137,7 @@ def plan_compression(
     trial: str | int = "best",
     recipe: Passes | None = None,
     overrides: Sequence[str] = (),
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """What a recipe would do to a trial of a run, or to a model of your own, without training.
 
@@ -147,6 +150,7 @@ def plan_compression(
     from netwright.runs.reading import reading
 
     _one_of(run, model)
+    listener = heard(listener)
     if run is not None:
         with reading(run_path(run)) as opened:
             chosen = passes_of(recipe, overrides, own=opened)
@@ -170,7 +174,7 @@ def sensitivity(
     out: AnyPath | None = None,
     overrides: Sequence[str] = (),
     samples: int = 1000,
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """The score after each layer group alone was compressed by each pass, without training; kept in the run.
 
@@ -184,6 +188,7 @@ def sensitivity(
     from netwright.runs.search import writing
 
     _one_of(run, model)
+    listener = heard(listener)
     check_count("samples", samples)
     if run is not None:
         with writing(run_path(run)) as opened:
@@ -217,7 +222,7 @@ def export_trial(
     trial: str | int = "best",
     format_name: str = "onnx",
     out: AnyPath | None = None,
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Export a trial, or with `best` the compressed winner, as a folder ready for deployment.
 
@@ -230,7 +235,8 @@ def export_trial(
     from netwright.runs.search import writing
 
     with writing(run_path(run)) as opened:
-        return publish(opened, str(trial), out=path_or_none(out), format_name=format_name, listener=listener)
+        found = heard(listener)
+        return publish(opened, str(trial), out=path_or_none(out), format_name=format_name, listener=found)
 
 
 def run(
@@ -238,7 +244,7 @@ def run(
     *,
     out: AnyPath | None = None,
     overrides: Sequence[str] = (),
-    listener: Listener = silent,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Do all that a recipe describes: search, full training, compression if there is any, bundle, report.
 
@@ -246,18 +252,18 @@ def run(
 
     >>> print(nw.run("recipes/digits-tiny.yaml")["summary"])                          # doctest: +SKIP
     """
-    view = _begun(recipe, out=out, overrides=overrides, listener=listener, command="run")
+    view = _begun(recipe, out=out, overrides=overrides, listener=heard(listener), command="run")
     return compress(view, recipe=_none_needed(view), listener=listener)
 
 
-def resume_run(run: Run, *, overrides: Sequence[str] = (), listener: Listener = silent) -> dict[str, Any]:
+def resume_run(run: Run, *, overrides: Sequence[str] = (), listener: Listener | None = None) -> dict[str, Any]:
     """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
-    view = _resumed(run, overrides=overrides, listener=listener, command="run")
+    view = _resumed(run, overrides=overrides, listener=heard(listener), command="run")
     return compress(view, recipe=_none_needed(view), listener=listener)
 
 
 def quickstart(
-    *, out: AnyPath | None = None, overrides: Sequence[str] = (), listener: Listener = silent
+    *, out: AnyPath | None = None, overrides: Sequence[str] = (), listener: Listener | None = None
 ) -> dict[str, Any]:
     """The whole way on images that ship with the package; needs no network. Returns what `compress` does."""
     with as_file(files("netwright.recipes") / "quickstart.yaml") as recipe:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from netwright.core.config import read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError, Mistake, RunError
+from netwright.core.progress import Listener, silent
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -55,6 +56,13 @@ def paths_of(given: AnyPath | Iterable[AnyPath], *, where: str) -> list[Path]:
     if isinstance(given, Iterable) and not isinstance(given, (str, PathLike)):
         return [path_of(path, where=where) for path in given]
     return [path_of(given, where=where)]
+
+
+def heard(listener: Listener | None) -> Listener:
+    """Who is told of events; None stands for nobody."""
+    if listener is not None and not callable(listener):
+        raise _unexpected("listener", "a function that takes an Event, or None", listener)
+    return listener or silent
 
 
 def check_count(name: str, given: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -147,7 +147,7 @@ def with_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
 
     Raises ConfigurationError for what is no list of such texts.
     """
-    listed = isinstance(overrides, Iterable) and not isinstance(overrides, (str, Mapping))
+    listed = isinstance(overrides, Collection) and not isinstance(overrides, (str, Mapping))
     if not listed or not all(isinstance(text, str) for text in overrides):
         raise ConfigurationError([Mistake("overrides", f"expected a list of 'name.name=value', came {overrides!r}")])
     result = dict(data)

@@ -29,9 +29,15 @@ def file_hash(path: Path) -> str:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part; an OSError names `path`."""
+    """Write a file so that a crash leaves the old one or the new one, never a part; an OSError names `path`.
+
+    A device or a pipe, such as /dev/null or /dev/stdout, is written to and stays what it is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode() if isinstance(content, str) else content
+    if _is_stream(path):
+        path.write_bytes(raw)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with undisturbed():
         try:
@@ -46,6 +52,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             with suppress(OSError):  # where nothing can be written, nothing can be removed; the first reason counts
                 temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is there but no file that another may take the place of."""
+    if path.is_symlink() and path.absolute().is_relative_to("/dev"):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _sync_folder(folder: Path) -> None:

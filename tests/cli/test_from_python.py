@@ -27,6 +27,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunView:
     return nw.search(RECIPE, out=str(tmp_path_factory.mktemp("runs") / "small"))
 
 
+def test_without_a_listener_a_run_is_silent(run: RunView, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert nw.search(RECIPE, out=tmp_path / "run", listener=None).counts["done"] == 1
+    assert nw.plan_compression(run, listener=None)["passes"]
+    assert capsys.readouterr().out == ""
+
+
 def test_every_public_name_has_a_type_and_says_what_it_is_for() -> None:
     for name in set(dir(nw)) - {"__version__"}:
         assert len(getattr(nw, name).__doc__.split()) > 5, name
@@ -68,9 +74,17 @@ WRONG: dict[str, tuple[Callable[[RunView], object], str]] = {
         lambda run: nw.search(RECIPE, overrides=None),  # type: ignore[arg-type]
         r"overrides: expected a list of 'name\.name=value', came None",
     ),
+    "changes that can be read once": (
+        lambda run: nw.search(RECIPE, overrides=(text for text in ["search.trials=4"])),  # type: ignore[arg-type]
+        r"overrides: expected a list of 'name\.name=value', came <generator",
+    ),
     "changes of a resumed search in one text": (
         lambda run: nw.resume(run, overrides="search.trials=4"),
         r"overrides: expected a list of 'name\.name=value', came 'search\.trials=4'",
+    ),
+    "listener": (
+        lambda run: nw.search(RECIPE, out=run.path.parent / "unheard", listener="print"),  # type: ignore[arg-type]
+        "listener: expected a function that takes an Event, or None; came 'print'",
     ),
     "no path for a run": (lambda run: nw.search(RECIPE, out=3), "out: expected a path; came 3"),  # type: ignore[arg-type]
     "no files at all": (lambda run: nw.bench(3), "models: expected a path; came 3"),  # type: ignore[arg-type]
