@@ -60,6 +60,8 @@ def read_genotype(given: Any) -> Genotype:
         data = printed_value(given, fields=FIELDS) if isinstance(given, str) else given
     except ValueError:
         raise _refused(given) from None
+    if isinstance(data, (list, tuple)) and len(data) == len(FIELDS):
+        data = dict(zip(FIELDS, data, strict=True))  # the named tuple as JSON has it
     if not isinstance(data, Mapping):
         raise _refused(given)
     try:
@@ -92,6 +94,7 @@ def _cell(data: Mapping[str, Any], kind: str) -> CellGenotype | None:
     sides = tuple((_operation(entry[0]), _state(entry[1])) for entry in _entries(cell))
     _check_pairs(kind, len(sides))
     concat = data.get(f"{name}_concat", range(2, len(sides) // 2 + 2))
+    concat = printed_value(concat, fields=()) if isinstance(concat, str) else concat
     return CellGenotype(sides, tuple(sorted(_state(state) for state in concat)))
 
 

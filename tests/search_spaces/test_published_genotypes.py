@@ -109,9 +109,14 @@ def test_a_printed_genotype_costs_what_its_network_in_plain_torch_does(name):
         {"matrix": "array([[0., 1., 1., 0.], [0., 0., 1., 1.], [0., 0., 0., 1.], [0., 0., 0., 0.]])", "ops": NAMES},
         {"matrix": [1, 1, 0, 1, 1, 1], "ops": NAMES},
         {"adjacency": [[1, 1, 0], [1, 1], [1]], "operations": NAMES[1:-1]},
+        {"adj_upper": "110111", "ops": "i02o", "vertices": 4},
+        {"matrix": "0110001100010000", "ops": NAMES},
+        {"matrix": [value for row in MATRIX for value in row], "ops": NAMES},
+        {"matrix": ["0110", "0011", "0001", "0000"], "ops": NAMES},
     ],
     ids=["object", "operations", "record", "pair", "without ends", "printed", "constants", "Python dictionary",
-         "printed array", "array as text", "upper triangle", "rows of the triangle"],
+         "printed array", "array as text", "upper triangle", "rows of the triangle", "row of a table", "digits",
+         "one after another", "rows of digits"],
 )  # fmt: skip
 def test_a_matrix_with_operations_is_read_however_it_is_written(genotype):
     space = build("space", "nasbench101")
@@ -122,6 +127,14 @@ def test_a_matrix_with_operations_is_read_however_it_is_written(genotype):
         "vertex1/operation": "conv3x3-bn-relu",
         "vertex1/inputs": (0,),
     }
+
+
+def test_a_genotype_that_went_through_json_is_the_printed_one():
+    space = build("space", "nasnet_cell")
+    cells = printed_value(CELLS["DARTS_V2"], fields=())
+    text = {**cells, "normal_concat": "range(2, 6)", "reduce_concat": "[2, 3, 4, 5]"}
+    wanted = space.from_genotype(CELLS["DARTS_V2"])
+    assert [space.from_genotype(way) for way in (list(cells.values()), text)] == [wanted, wanted]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +174,8 @@ def test_a_recurrent_genotype_is_read_as_it_is_printed():
         ("nasbench101", {"matrix": MATRIX, "ops": [1, 2, 3]}, "input, at most 5 others, output"),
         ("nasbench101", {"matrix": "[[0 1]]", "ops": NAMES}, "a matrix of 4 rows of 4 times 0 or 1"),
         ("nasbench101", {"matrix": "0110", "ops": NAMES}, "a NAS-Bench-101 genotype reads"),
+        ("nasbench101", {"matrix": MATRIX, "ops": "i0o"}, "a matrix of 3 rows of 3 times 0 or 1"),
+        ("nasbench101", {"matrix": MATRIX, "ops": "hello"}, "a NAS-Bench-101 genotype reads"),
         ("nasbench101", {"matrix": [[1, 1, 0], [1, 1, 1]], "ops": NAMES}, "a matrix of 4 rows of 4 times 0 or 1"),
         ("nasbench201", [["nor_conv_3x3", 0]], "a NAS-Bench-201 genotype reads"),
         ("nasbench201", STRING.replace("~2", "~1"), "one edge from every earlier node"),

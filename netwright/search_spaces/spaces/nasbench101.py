@@ -15,6 +15,7 @@ from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
 from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.labelled_cell import (
+    LABELS,
     Edge,
     LabelledCell,
     as_published,
@@ -32,7 +33,9 @@ from netwright.search_spaces.space import SearchSpace
 Label = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
 EXAMPLE = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
 FIELDS = ("matrix", "ops")
-KEYS = (FIELDS, ("adjacency", "operations"), ("module_adjacency", "module_operations"))
+KEYS = (FIELDS, ("adjacency", "operations"), ("module_adjacency", "module_operations"), ("adj_upper", "ops"))
+LETTERS = {"i": "input", "o": "output"} | {str(rank): label for rank, label in enumerate(LABELS)}
+"""Operations in one text such as `i02o`."""
 SYNONYMS = {"conv3x3": "conv3x3-bn-relu", "conv1x1": "conv1x1-bn-relu", "maxpool3x3": "maxpool3x3"} | {
     name: name for name in ("input", "output")
 }
@@ -167,31 +170,38 @@ def _matrix_and_operations(given: Any) -> tuple[list[list[Any]], list[Any]]:
     if isinstance(given, Mapping):
         given = [next((given[name] for name in names if name in given), None) for names in zip(*KEYS, strict=True)]
     rows, names = given
+    if isinstance(names, str):
+        names = [LETTERS[letter] for letter in names]
     found = [SYNONYMS.get(str(name).lower(), name) for name in names]
     # the two ends go without saying
     ends = not {"input", "output"} & set(found)
     count = len(found) + 2 if ends else len(found)
     if isinstance(rows, str):
         rows = _printed_rows(rows)
-    matrix = _triangle(rows, count) or [list(row) for row in rows]
+    rows = [_printed_rows(row) if isinstance(row, str) else row for row in rows]
+    matrix = _square(rows, count) or [list(row) for row in rows]
     return matrix, ["input", *found, "output"] if ends and len(matrix) == count else found
 
 
 def _printed_rows(text: str) -> Any:
-    """The rows of a matrix as Python or numpy prints it; raises ValueError for any other text."""
+    """The rows of a matrix as Python or numpy prints it, or its digits; raises ValueError for any other text."""
+    if re.fullmatch("[01]+", text):
+        return [int(digit) for digit in text]
     if re.fullmatch(NUMPY, text):
         return [[int(digit) for digit in re.findall("[01]", row)] for row in text.split("]")[:-2]]
     return printed_value(text, fields=())
 
 
-def _triangle(rows: Sequence[Any], count: int) -> list[list[Any]] | None:
-    """The matrix of which only what is above the diagonal is given, in a row or row by row; None for any other."""
+def _square(rows: Sequence[Any], count: int) -> list[list[Any]] | None:
+    """The matrix of which all, or what is above the diagonal, is given in a row, or that row by row; else None."""
     ragged = [len(row) if isinstance(row, Sequence) else 0 for row in rows] == list(range(count - 1, 0, -1))
     flat = [value for row in rows for value in row] if ragged else rows
-    if len(flat) != count * (count - 1) // 2 or not (ragged or all(_is_digit(value) for value in flat)):
+    whole, above = count * count, count * (count - 1) // 2
+    if not flat or len(flat) not in (whole, above) or not (ragged or all(_is_digit(value) for value in flat)):
         return None
     values = iter(flat)
-    return [[next(values) if end > start else 0 for end in range(count)] for start in range(count)]
+    given = len(flat) == whole
+    return [[next(values) if given or end > start else 0 for end in range(count)] for start in range(count)]
 
 
 def _is_digit(value: object) -> bool:
