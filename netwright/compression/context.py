@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,10 +197,11 @@ def _check_fit(context: Context) -> None:
         told = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise CompressionError(f"the network does not run on the task's inputs {_batch(shape)}: {told}") from error
     wanted = context.task.shapes().output_shape
-    if tuple(found.shape[1:]) != wanted:
-        raise CompressionError(
-            f"the network gives outputs {_batch(tuple(found.shape[1:]))}; the task expects {_batch(wanted)}"
-        )
+    given = tuple(found.shape[1:])
+    if given != wanted:
+        flat = prod(given) == prod(wanted) and len(wanted) == 1
+        hint = ", the same values in a row: end the network with torch.nn.Flatten()" if flat else ""
+        raise CompressionError(f"the network gives outputs {_batch(given)}; the task expects {_batch(wanted)}{hint}")
 
 
 def _batch(shape: Sequence[int]) -> str:

@@ -161,6 +161,7 @@ class _Digits(nn.Module):
     def forward(self, x: torch.Tensor) -> object:
         logits = self.layer(x.flatten(1))
         gives = {"pair": (logits, x), "named": {"logits": logits}, "few": logits[:, :5], "class": logits.argmax(1)}
+        gives["rows"] = logits.unflatten(1, (5, 2))
         return gives.get(self.give, logits * float("nan"))
 
 
@@ -180,6 +181,10 @@ def _class() -> nn.Module:
     return _Digits("class")
 
 
+def _rows() -> nn.Module:
+    return _Digits("rows")
+
+
 def _nan() -> nn.Module:
     return _Digits("nan")
 
@@ -191,6 +196,7 @@ def _nan() -> nn.Module:
         ("_named", "gives a dict of 1, and one tensor is expected; wrap it"),
         ("_few", r"gives outputs \[batch, 5\]; the task expects \[batch, 10\]"),
         ("_class", r"gives outputs \[batch\]; the task expects \[batch, 10\]"),
+        ("_rows", r"outputs \[batch, 5, 2\]; the task expects \[batch, 10\], .* end the network with torch.nn.Flatten"),
         ("_nan", "outputs that are no finite numbers"),
     ],
 )
