@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from netwright.tasks.images import Size, resized
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".jfif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
 PARTS = {
     "train": ("train", "training", "train_set", "training_set"),
     "validation": ("validation", "valid", "val", "dev", "val_set", "validation_set"),
@@ -64,6 +65,16 @@ def _folder_names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry))
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, but those that a system or a program hides."""
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if entry.is_dir() and not _is_hidden(entry):
+                yield from _files(entry)
+            elif entry.is_file() and not _is_hidden(entry):
+                yield entry
+
+
 def _is_hidden(path: Path) -> bool:
     """Whether it is what a system writes beside the files, such as `._1.png`."""
     return path.name.startswith(".") or path.name == "__MACOSX"
@@ -85,20 +96,25 @@ def _samples(place: Path, classes: Sequence[str], root: Path) -> list[Sample]:
         raise DataError(f"{place / unknown[0]} is a class without training images; add some or remove it")
     found: list[Sample] = []
     for number, name in enumerate(classes):
-        inside = (place / name).rglob("*") if (place / name).is_dir() else ()
-        found += [(path, number) for path in sorted(inside) if path.suffix.lower() in SUFFIXES and not _is_hidden(path)]
+        found += [(path, number) for path in sorted(_files(place / name)) if path.suffix.lower() in SUFFIXES]
     if not found:
+        others = passed_over(place)
         raise DataError(
             f"{place} has no images; put them into one sub-folder per class, such as {root.name}/cat/1.png "
-            f"({', '.join(sorted(SUFFIXES))})"
+            f"({', '.join(sorted(SUFFIXES))})" + (f"; it has {others}" if others else "")
         )
     return found
 
 
+def passed_over(folder: Path) -> str:
+    """The endings of files in a folder that are read as no images, each with how many there are; empty for none."""
+    others = (path for path in _files(folder) if path.suffix.lower() not in SUFFIXES)
+    counts = Counter(path.suffix.lower() or path.name for path in others)
+    return ", ".join(f"{ending} ({count})" for ending, count in sorted(counts.items()))
+
+
 def _is_grey(path: Path) -> bool:
     mode, _ = _header(path)
-    if mode in ("I", "F"):
-        raise _unreadable(path, ValueError("its pixels have 32 bits; save it with 8 or 16"))
     return mode in GREY_MODES or mode.startswith("I;16")
 
 
@@ -155,6 +171,8 @@ def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
 
     try:
         with Image.open(path) as stored:
+            if stored.mode in ("I", "F"):
+                raise ValueError("its pixels have 32 bits; save it with 8 or 16")
             image = ImageOps.exif_transpose(stored)
             wide = image.mode.startswith("I;16")
             pixels = np.asarray(image if wide else _opaque(image).convert("RGB" if colour else "L"))

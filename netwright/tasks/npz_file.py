@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +24,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 INPUTS = ("x", "inputs", "images", "data", "samples", "features", "input", "image", "arr_0")
 TARGETS = ("y", "targets", "labels", "target", "label", "arr_1")
 CLASSES = ("class_names", "classes")
+SHOWN = 8
 EXPECTED = "expected x_train and y_train (x_test and y_test if there are any), or inputs and targets"
 
 
@@ -41,7 +42,7 @@ def read_arrays(path: Path) -> Arrays:
     parts = {part: _pair(path, part, stored, by_name) for part in PARTS}
     train = parts["train"]
     if train is None:
-        raise DataError(f"{path} has no training data: {EXPECTED}; it has {', '.join(stored) or 'no array'}")
+        raise DataError(f"{path} has no training data: {EXPECTED}; it has {listed(stored)}")
     names = next((stored[by_name[name]] for name in CLASSES if name in by_name), None)
     classes = () if names is None else tuple(str(name) for name in names.ravel())
     return Arrays(train=train, validation=parts["validation"], test=parts["test"], classes=classes)
@@ -92,6 +93,12 @@ def read_stored(path: Path) -> dict[str, AnyArray]:
         raise DataError(f"{path} cannot be read ({error}); write plain arrays of numbers with numpy.savez") from None
 
 
+def listed(names: Collection[str]) -> str:
+    """The names of a file's arrays, of many the first ones."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(list(names)[:SHOWN]) + more or "no array"
+
+
 def _pair(path: Path, part: str, stored: Mapping[str, AnyArray], by_name: Mapping[str, str]) -> Pair | None:
     inputs = [by_name[name] for name in _spellings(part, INPUTS) if name in by_name]
     targets = [by_name[name] for name in _spellings(part, TARGETS) if name in by_name]
@@ -103,7 +110,7 @@ def _pair(path: Path, part: str, stored: Mapping[str, AnyArray], by_name: Mappin
     if not inputs or not targets:
         missing = "targets" if inputs else "inputs"
         came = (inputs or targets)[0]
-        raise DataError(f"{path} has {came} but no {part} {missing}: {EXPECTED}; it has {', '.join(stored)}")
+        raise DataError(f"{path} has {came} but no {part} {missing}: {EXPECTED}; it has {listed(stored)}")
     return stored[inputs[0]], stored[targets[0]]
 
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import lzma
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -35,7 +36,8 @@ def read_rows(path: Path) -> dict[str, AnyArray]:
     if path.suffix.lower() in TYPED:
         from netwright.tasks.columns import column_names, read_columns
 
-        return read_columns(path, {name: name for name in column_names(path)})
+        found = read_columns(path, {name: name for name in column_names(path)})
+        return {name.strip(): np.char.strip(cells) for name, cells in found.items()}
     return _read(path)
 
 
@@ -71,20 +73,34 @@ def _read(path: Path) -> dict[str, AnyArray]:
             lines = [line for line in csv.reader(stream, delimiter=mark) if line]
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error}); save it as comma-separated UTF-8 text") from None
-    if len(lines) < 2:
-        raise DataError(f"{path} has no row of values; the first row names the columns")
-    names = [name.strip() for name in lines[0]]
-    if all(is_number(name) for name in names):
-        raise DataError(f"{path} begins with a row of numbers; put a row of names above, such as x1,x2,price")
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(names):
-            raise DataError(f"{path}, row {number}: {len(line)} values for {len(names)} columns; mend or remove it")
+    names = _names(lines, path)
     # an array for each column: in one of them all, every cell would take the room of the longest text
     columns = [np.char.strip(np.array(cells, dtype=str)) for cells in zip(*lines[1:], strict=True)]
+    texts = [(name, cells) for name, cells in zip(names, columns, strict=True) if not is_number(name)]
+    if all(name and (cells == name).any() for name, cells in texts):
+        raise DataError(f"{path} begins with a row of values; put a row of names above, such as x1,x2,price")
     kept = [(name, cells) for name, cells in zip(names, columns, strict=True) if name or (cells != "").any()]
     if len({name for name, _ in kept}) < len(kept):
         raise DataError(f"{path} has two columns of one name: {', '.join(names)}; rename one")
     return {name: cells if mark == "," else _with_points(cells) for name, cells in kept}
+
+
+def _names(lines: Sequence[Sequence[str]], path: Path) -> list[str]:
+    """The names in the first row; raises DataError when it does not name the columns of the rows below."""
+    if len(lines) < 2:
+        raise DataError(f"{path} has no row of values; the first row names the columns")
+    width, often = Counter(map(len, lines[1:])).most_common(1)[0]
+    if width != len(lines[0]) and often > 1:
+        raise DataError(
+            f"{path}: {often} of {len(lines) - 1} rows have {width} values, the first row has {len(lines[0])}; it must "
+            "name every column, with nothing above it"
+        )
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(lines[0]):
+            raise DataError(f"{path}, row {number}: {len(line)} values for {len(lines[0])} columns; mend or remove it")
+        if line == lines[0] and not any(map(is_number, line)) and len(line) > 1:
+            raise DataError(f"{path}, row {number} repeats the row of names; remove it")
+    return [name.strip() for name in lines[0]]
 
 
 def _delimiter(header: str) -> str:

@@ -116,7 +116,7 @@ def _columns(rows: AnyArray, names: Sequence[str], path: Path) -> list[dict[str,
     if strange:
         raise DataError(
             f"{path}: from texts that hardly repeat nothing is learnt: {', '.join(strange)}; name them under `ignore`, "
-            "and write dates as numbers"
+            "and write dates and amounts as plain numbers"
         )
     return found
 

@@ -166,6 +166,10 @@ def divergence(outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: flo
 
 def class_numbers(targets: AnyArray, part: str, *, ignored: int | None = None) -> IntArray:
     """Targets of any shape as int64 class numbers, `ignored` ones left as they are; raises DataError."""
+    if targets.dtype.kind == "f" and (unknown := int(np.isnan(targets).sum())):
+        raise DataError(
+            f"{part} has {unknown} of {targets.size} labels that are nan; remove those samples, or give them a class"
+        )
     if targets.dtype.kind not in "ui":
         raise DataError(
             f"{part} has targets of the type {targets.dtype}; whole numbers from 0 are expected: {RENUMBER}"

@@ -29,5 +29,5 @@ def test_a_column_takes_the_room_of_its_own_texts_and_one_without_name_and_cells
 def test_a_table_without_names_is_refused_and_no_row_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("0.5,1e3,2\n1,2,3\n4,5,6\n")
-    with pytest.raises(DataError, match="begins with a row of numbers; put a row of names above"):
+    with pytest.raises(DataError, match="begins with a row of values; put a row of names above"):
         read_rows(path)

@@ -149,5 +149,7 @@ def test_missing_targets_are_counted(tmp_path: Path) -> None:
     rows = [[str(n % 9), "NA" if n % 3 else str(n % 6)] for n in range(60)]
     with pytest.raises(DataError, match="row 3, column 'price': 'NA' is no number, nor are 39 more of 60; write"):
         Regression(path=written(tmp_path, rows, names="a,price")).data()
-    with pytest.raises(DataError, match="row 3: the column 'price' is empty, as in 39 more of 60 rows; give every row"):
+    with pytest.raises(
+        DataError, match="row 3: the column 'price' has 'NA', which counts as empty, as in 39 more of 60 rows; give"
+    ):
         TableClassification(path=tmp_path / "rows.csv").data()

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays
-from netwright.tasks.image_folder import read_folder
+from netwright.tasks.image_folder import SUFFIXES, passed_over, read_folder
 from netwright.tasks.images import Layout, channels_first, resized
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
@@ -67,6 +67,11 @@ class ImageClassification(ClassesTask, ArraysTask):
                 f"images are resized to height {height} and width {width} (bilinear with anti-aliasing, as by Pillow)"
             ]
         return "; then ".join(said)
+
+    def remarks(self) -> tuple[str, ...]:
+        others = passed_over(self.path) if self.path.is_dir() else ""
+        names = ", ".join(sorted(SUFFIXES))
+        return (f"files passed over, since their names are not those of images ({names}): {others}",) if others else ()
 
     def load(self) -> Arrays:
         if not self.path.exists():

@@ -22,6 +22,7 @@ from netwright.tasks.tiles import tiled
 
 MOST_CLASSES = 64
 """Masks of more values than these are no list of classes that somebody would write."""
+JPEG = (".jpg", ".jpeg", ".jfif")
 
 
 class Segmentation(ArraysTask):
@@ -86,16 +87,25 @@ class Segmentation(ArraysTask):
     def _check_values(self, masks: AnyArray) -> None:
         """Raise DataError with the list to write when few values, far apart, stand for the classes."""
         values = [value for value in np.unique(masks).tolist() if value != self.ignore_label]
-        if len(values) > MOST_CLASSES and values[-1] > 255:
-            raise DataError(
-                f"{self.path} has masks of {len(values)} different colours; save them without compression that "
-                "changes colours, as .png"
-            )
-        if values != list(range(len(values))) and len(values) <= MOST_CLASSES:
+        if values == list(range(len(values))):
+            return
+        if (len(values) > MOST_CLASSES and values[-1] > 255) or self._in_jpeg():
+            raise self._changed(len(values))
+        if len(values) <= MOST_CLASSES:
             raise DataError(
                 f"{self.path} has masks that hold {', '.join(map(str, map(colour_of, values)))}; say which class each "
                 f"stands for, from 0 on, by `mask_values: {list(map(colour_of, values))}`, or set `ignore_label`"
             )
+
+    def _in_jpeg(self) -> bool:
+        places = [place / self._folder() for place in parts_of(self.path).values()] if self.path.is_dir() else []
+        return any(path.suffix.lower() in JPEG for place in places for path in place.iterdir())
+
+    def _changed(self, values: int) -> DataError:
+        return DataError(
+            f"{self.path} has masks of {values} different values; save them without compression that changes values, "
+            "as .png"
+        )
 
     def _numbered(self, masks: AnyArray) -> AnyArray:
         """Masks with class numbers in place of the values that stand for them."""
@@ -106,6 +116,8 @@ class Segmentation(ArraysTask):
         if self.ignore_label is not None:
             numbers[masks == self.ignore_label] = self.ignore_label
         strange = masks[(numbers < 0) & (numbers != self.ignore_label)]
+        if strange.size and self._in_jpeg():
+            raise self._changed(len(np.unique(masks)))
         if strange.size:
             known = [list(value) if isinstance(value, tuple) else value for value in self.mask_values]
             raise DataError(

@@ -105,8 +105,10 @@ class TableClassification(ClassesTask, ArraysTask):
         empty = np.flatnonzero([cell.lower() in MISSING for cell in cells.tolist()])
         if len(empty):
             more = f", as in {len(empty) - 1} more of {len(cells)} rows" if len(empty) > 1 else ""
+            word = str(cells[empty[0]])
+            came = f"has {word!r}, which counts as empty" if word else "is empty"
             raise DataError(
-                f"{self.path}, row {empty[0] + 2}: the column {name!r} is empty{more}; give every row a class, or "
-                "remove it"
+                f"{self.path}, row {empty[0] + 2}: the column {name!r} {came}{more}; give every row a class"
+                f"{' with another name' if word else ''}, or remove it"
             )
         return cells
