@@ -13,6 +13,7 @@ from netwright.core.records import Measurement, Trial, TrialState
 from netwright.core.seeds import derive_seed, generator
 from netwright.nas.context import SearchContext
 from netwright.nas.fidelity import Comparison
+from netwright.nas.leftover import ORIGIN, all_of
 from netwright.nas.strategy import Proposal
 from netwright.runs.cheap import described
 from netwright.runs.reuse import measured_before
@@ -64,7 +65,8 @@ class Proposer:
             trial = self._drafted(proposal, number)
             if trial.identity not in known:
                 return trial
-        return None
+        listed = (self._drafted(Proposal(dict(key), ORIGIN), number) for key in all_of(space))
+        return next((trial for trial in listed if trial.identity not in known), None)
 
     def _drafted(self, proposal: Proposal, number: int) -> Trial:
         """A proposal as a trial: running, or infeasible when the cheap facts already break a bound."""

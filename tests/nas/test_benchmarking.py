@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pytest
 
 from netwright.core.errors import ConfigurationError, MissingPackageError, UnknownNameError
 from netwright.core.plugins import build
-from netwright.core.records import Measurement, Trial, TrialState
+from netwright.core.records import Decisions, Measurement, Trial, TrialState
 from netwright.nas.benchmarking.comparing import Contest, compare
 from netwright.nas.benchmarking.contestant import all_strategies, check, parse_peer, parse_strategy
-from netwright.nas.benchmarking.peer import make_peer
+from netwright.nas.benchmarking.peer import Peer, make_peer
+from netwright.nas.benchmarking.peers.optuna import SAMPLERS
 from netwright.nas.benchmarking.promoting import search_promoting
-from netwright.nas.benchmarking.searching import TableSearch, search_table
+from netwright.nas.benchmarking.searching import TableSearch, search_table, search_with_peer
 from netwright.nas.benchmarking.table import BenchmarkTable
 from netwright.nas.stoppers.successive_halving import SuccessiveHalving
 from netwright.nas.strategies.evolution import Evolution
@@ -84,6 +86,12 @@ def test_the_same_seed_finds_the_same_and_another_seed_something_else(text: str)
 
 def test_a_used_up_space_ends_the_search() -> None:
     found = search(strategy("random_search"), budget=300)
+    assert {paid.row for paid in found.paid} == set(range(256))
+    assert found.ended == "exhausted"
+
+
+def test_what_neither_a_strategy_nor_chance_comes_upon_is_listed_where_the_space_is_small() -> None:
+    found = search(Stubborn(), letters_table(), budget=300)
     assert {paid.row for paid in found.paid} == set(range(256))
     assert found.ended == "exhausted"
 
@@ -244,6 +252,17 @@ def test_a_peer_that_is_none_is_told_so(text: str, error: type[Exception], says:
         check(parse_peer(text), TABLE, goals().objectives)
 
 
+def test_every_sampler_of_optuna_serves_several_objectives_or_says_that_it_does_not() -> None:
+    sought = goals("max:quality", "min:size")
+    for method in SAMPLERS:
+        peer = parse_peer(f"optuna:{method}")
+        if method == "cmaes":
+            with pytest.raises(ConfigurationError, match="--peer optuna:cmaes: serves one objective only"):
+                check(peer, TABLE, sought.objectives)
+            continue
+        assert len(Contest(TABLE, sought, 12).search(peer, 0).paid) == 12
+
+
 def test_a_peer_that_is_not_installed_says_what_to_install() -> None:
     try:
         import syne_tune  # noqa: F401
@@ -265,6 +284,21 @@ def test_a_peer_pays_for_its_repeats_unless_there_is_a_cache() -> None:
     assert cached.repeats == 0
     assert cached.known > 0
     assert [paid.row for paid in plain.paid][:3] == [paid.row for paid in cached.paid][:3]
+
+
+class Settled(Peer):
+    """Asks for one architecture again and again, as a model does that has converged."""
+
+    def ask(self) -> Decisions | None:
+        return all_letters()[7]
+
+    def tell(self, losses: Sequence[float] | None) -> None:
+        del losses
+
+
+def test_a_peer_with_a_cache_that_has_settled_ends_soon() -> None:
+    found = search_with_peer(Settled(), TABLE, goals(), budget=3, cache=True)
+    assert (len(found.paid), found.asks, found.ended) == (1, 31, "repeats")
 
 
 def test_a_peer_with_a_cache_ends_when_the_table_is_used_up() -> None:

@@ -64,6 +64,14 @@ def test_scores_are_kept_and_not_worked_out_again(task, space, tmp_path, monkeyp
     assert again.origin == "place 1 of 6 by synflow and naswot"
 
 
+def test_the_pool_is_ranked_once_for_a_search(task, space, tmp_path, monkeypatch):
+    strategy = ZeroCost(proxies=["macs"], pool=10).prepare(SearchContext(task, tmp_path))
+    first = strategy.ask(space, [], [ACCURACY], random.Random(0))
+    trials = [done(0, first.decisions, {"accuracy": 0.5})]
+    monkeypatch.setattr(type(space), "sample", lambda *given: pytest.fail("drawn again"))
+    assert strategy.ask(space, trials, [ACCURACY], random.Random(1)).origin.startswith("place 2 of ")
+
+
 def test_as_a_filter_it_passes_on_the_most_promising_answer(task, space, tmp_path):
     context = SearchContext(task, tmp_path)
     plain, shapes = load("strategy", "random_search")(), task.shapes()

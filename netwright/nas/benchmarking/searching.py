@@ -17,14 +17,17 @@ from netwright.core.seeds import generator
 from netwright.nas.benchmarking.goals import Goals
 from netwright.nas.benchmarking.peer import Peer
 from netwright.nas.benchmarking.table import BenchmarkTable, TableCosts
+from netwright.nas.leftover import ORIGIN, all_of
 from netwright.nas.ranking import dominates
 from netwright.nas.stopper import Stopper
 from netwright.nas.strategy import Proposal, Strategy
 
 ASKS, DRAWS = 20, 200
-"""How often a run asks for a new architecture, and then draws one at random, before it takes the space for used up."""
+"""How often a run asks for a new architecture, and then draws one at random, before it lists those of a small space."""
 PATIENCE = 2000
 """Proposals in a row that cost nothing, being absent or known, after which a search ends."""
+AGAIN = 10
+"""A peer with a cache may ask so many times its budget for what was paid for; its asks last longer and longer."""
 
 Ending = Literal["budget", "exhausted", "absent", "repeats"]
 
@@ -93,14 +96,16 @@ def search_with_peer(
 ) -> TableSearch:
     """The same with another library's own ask and tell.
 
-    With `cache` a row that was paid for is told again for nothing, until none is left; without, it is paid for as often
-    as asked for.
+    With `cache` a row that was paid for is told again for nothing, until none is left or ten times the budget were told
+    so; without, it is paid for as often as asked for.
     """
     paid: list[Paid] = []
     seen: set[str] = set()
     asks = known = absent = refused = moved = idle = 0
     spent = 0.0
-    while len(paid) < budget and idle < limit and not (cache and len(seen) == len(table.complete)):
+    while len(paid) < budget and idle < limit:
+        if cache and (len(seen) == len(table.complete) or known >= AGAIN * budget):
+            break
         began = process_time()
         decisions = peer.ask()
         spent += process_time() - began
@@ -124,7 +129,8 @@ def search_with_peer(
         began = process_time()
         peer.tell(losses)
         spent += process_time() - began
-    ended: Ending = "budget" if len(paid) >= budget else "repeats" if idle >= limit else "exhausted"
+    used_up = cache and len(seen) == len(table.complete)
+    ended: Ending = "budget" if len(paid) >= budget else "exhausted" if used_up else "repeats"
     return TableSearch(tuple(paid), asks, spent, known, absent - refused + moved, ended, refused)
 
 
@@ -204,6 +210,9 @@ class Searching:
             if identity not in self._identities:
                 return proposal, identity
             self._known += draw < ASKS
+        for key in all_of(self._table.space):
+            if (identity := self._table.identity(dict(key))) not in self._identities:
+                return Proposal(dict(key), ORIGIN), identity
         return None
 
     def told(self) -> Sequence[Trial]:

@@ -14,7 +14,7 @@ from netwright.core.records import Objective, Trial
 from netwright.core.seeds import generator
 from netwright.evaluation.mixture import MixtureRule
 from netwright.nas.context import SearchContext
-from netwright.nas.evidence import draw_new, gather, key_of, read
+from netwright.nas.evidence import draw_new, gather, key_of, memo_key, read
 from netwright.nas.nested import InnerProxy, InnerStrategy
 from netwright.nas.proxy_scoring import Candidate, Scorer, as_trials, stand_in
 from netwright.nas.ranking import fronts, ranking
@@ -47,11 +47,13 @@ class ZeroCost(Strategy):
     looks_at_data: ClassVar[bool] = True
 
     _context: SearchContext | None = PrivateAttr(default=None)
+    _ranked: dict[object, list[Trial]] = PrivateAttr(default_factory=dict)
+    """The pool of a search from best to worst, by space and objectives: it is the same at every ask."""
 
     def prepare(self, context: SearchContext) -> Strategy:
         bound = super().prepare(context)
         assert isinstance(bound, type(self))
-        bound._context = context
+        bound._context, bound._ranked = context, {}
         return bound
 
     def ask(
@@ -61,18 +63,30 @@ class ZeroCost(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        scorer = Scorer(space, self.proxies, context=self._context, batch_size=self.batch_size)
         if self.inner is not None:
+            scorer = Scorer(space, self.proxies, context=self._context, batch_size=self.batch_size)
             return self._filtered(self.inner, space, trials, objectives, rng, scorer)
         known = read(space, trials).known
         tried = {trial.identity for trial in trials}
+        ranked = self._ranking(space, objectives, rng)
+        for place, scored in enumerate(ranked, start=1):
+            if scored.identity not in tried and key_of(scored.decisions) not in known:
+                return Proposal(dict(scored.decisions), f"place {place} of {len(ranked)} by {self._names()}")
+        return Proposal(draw_new(space, known, rng), "random")
+
+    def _ranking(self, space: SearchSpace, objectives: Sequence[Objective], rng: random.Random) -> list[Trial]:
+        """The pool from best to worst; without a task another one at every ask."""
+        asked = memo_key(space), tuple(objectives)
+        if asked in self._ranked:
+            return self._ranked[asked]
+        scorer = Scorer(space, self.proxies, context=self._context, batch_size=self.batch_size)
         judged, goals = stand_in(objectives)
         candidates = self._pool(space, rng, scorer)
-        for place, scored in enumerate(ranking(gather(as_trials(candidates, objective=judged, rule=self.rule), goals))):
-            decisions = scored.trial.decisions
-            if scored.trial.identity not in tried and key_of(decisions) not in known:
-                return Proposal(dict(decisions), f"place {place + 1} of {len(candidates)} by {self._names()}")
-        return Proposal(draw_new(space, known, rng), "random")
+        order = ranking(gather(as_trials(candidates, objective=judged, rule=self.rule), goals))
+        ranked = [scored.trial for scored in order]
+        if self._context is not None:
+            self._ranked[asked] = ranked
+        return ranked
 
     def _pool(self, space: SearchSpace, rng: random.Random, scorer: Scorer) -> list[Candidate]:
         """Random architectures, the same ones at every ask of a search; those that make no network are left out."""

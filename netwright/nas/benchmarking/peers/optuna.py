@@ -27,6 +27,8 @@ SAMPLERS: Mapping[str, str] = {
     "cmaes": "CmaEsSampler",
     "qmc": "QMCSampler",
 }
+ALONE = frozenset({"cmaes"})
+"""Those that serve one objective."""
 
 
 def make(
@@ -37,6 +39,8 @@ def make(
 
     if method not in SAMPLERS:
         raise UnknownNameError("sampler of Optuna", method, SAMPLERS)
+    if method in ALONE and len(objectives) > 1:
+        raise ConfigurationError([Mistake(f"--peer optuna:{method}", "serves one objective only")])
     try:
         with quiet():
             sampler = getattr(optuna.samplers, SAMPLERS[method])(seed=seed, **settings)
