@@ -31,7 +31,7 @@ class Coupling:
 
     Grouped convolutions have a slot per group, recurrent layers one per stacked layer and direction, all else
     has one. `recurrent` couplings round their width per slot, others in total. `numbers` are the paths of those in the
-    network's own modules that say the size and fall with it.
+    network's own modules that say the size and fall with it, each with by how much for every channel of a slot.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Coupling:
     size: int
     members: tuple[Member, ...]
     recurrent: bool = False
-    numbers: tuple[str, ...] = ()
+    numbers: tuple[tuple[str, int], ...] = ()
 
     @property
     def width(self) -> int:
@@ -49,7 +49,7 @@ class Coupling:
     def cuts(self, channels: Collection[int]) -> list[Cut]:
         """What taking these channels out means for every layer."""
         wanted = set(channels)
-        fewer = tuple(range(sum(channel < self.size for channel in wanted)))
+        fewer = sum(channel < self.size for channel in wanted)
         return [
             Cut(
                 member.path,
@@ -57,17 +57,20 @@ class Coupling:
                 tuple(i for c, i in zip(member.channels, member.indices, strict=True) if c in wanted),
             )
             for member in self.members
-        ] + [Cut(path, "number", fewer) for path in self.numbers]
+        ] + [Cut(path, "number", tuple(range(fewer * each))) for path, each in self.numbers]
 
     def family(self, module: nn.Module) -> str:
-        """What the coupling is made of: kinds of layers and sides; equal for couplings of equal structure.
+        """What the coupling is made of: kinds of layers and sides, and where a channel is many entries, as a head is.
+
+        Equal for couplings of equal structure.
 
         Source: Fang et al., Isomorphic pruning for vision models, ECCV 2024.
         """
         kinds = []
         for member in self.members:
             layer = module.get_submodule(member.path)
-            kinds.append(f"{'depthwise ' if is_depthwise(layer) else ''}{type(layer).__name__} {member.role}")
+            kind = f"{'depthwise ' if is_depthwise(layer) else ''}{type(layer).__name__} {member.role}"
+            kinds.append(f"{kind} by blocks" if len(member.indices) > self.width else kind)
         return f"{self.slots} x " + ", ".join(sorted(kinds))
 
     def trial(self, seed: int) -> list[int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
@@ -220,4 +221,6 @@ def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     if lines and lines[0].startswith("Expected hidden"):
         return "its starting state has a fixed size; leave zeros out, or make them from a number called hidden_size"
+    if lines and (shape := re.match(r"shape '(.+)' is invalid for input of size", lines[0])):
+        return f"channels are put into a fixed shape, {shape[1]}, as heads of attention are"
     return lines[0] if lines else type(error).__name__

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from netwright.compression import recurrent_pruning
 from netwright.compression.allocation import Ranked
+from netwright.compression.attention_heads import head_couplings
 from netwright.compression.coupling import Coupling, ordered, shared_layers
 from netwright.compression.importance import gradients_for, importances
 from netwright.compression.latency_target import LatencyRuler
@@ -72,7 +73,12 @@ def find_couplings(
     prover = Prover(module, example, seed=seed)
     for coupling in _grouped(module, example, grouping, refused):
         _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
-    settled = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
+    settled = _givers(proven)
+    for coupling in head_couplings(module):
+        if not settled & _givers([coupling]):
+            # a wrong guess is no reason against a layer
+            _judge(module, coupling, prover, untouchable, proven, {}, seed=seed)
+    settled = _givers(proven)
     rest = [path for path in _producers(module) if path not in settled and path not in untouchable]
     probed = probe(module, rest, example=example, seed=seed)
     for path, reason in probed.refused.items():
@@ -80,8 +86,13 @@ def find_couplings(
     for coupling in probed.couplings:
         _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
     refused.update({path: why for path, why in untouchable.items() if path in _producers(module)})
-    done = {member.path for coupling in proven for member in coupling.members if member.role != "in"}
+    done = _givers(proven)
     return Found(tuple(proven), {path: why for path, why in refused.items() if path not in done})
+
+
+def _givers(couplings: Sequence[Coupling]) -> set[str]:
+    """The layers that give or carry channels of the couplings."""
+    return {member.path for coupling in couplings for member in coupling.members if member.role != "in"}
 
 
 def prune_once(
@@ -242,7 +253,7 @@ def _unknown(module: nn.Module) -> dict[str, str]:
     """Layers with channels that nothing here can take out, with the reason."""
     reasons = {
         nn.RNNCellBase: "single steps of a recurrent network are not supported; one layer over all steps is",
-        nn.MultiheadAttention: "heads of attention are not supported",
+        nn.MultiheadAttention: "torch's own attention has heads as wide as its inputs together: none can go",
     }
     return {
         path: why for path, layer in module.named_modules() for kind, why in reasons.items() if isinstance(layer, kind)
@@ -303,9 +314,9 @@ def _proven(module: nn.Module, coupling: Coupling, prover: Prover, *, seed: int)
     When a recurrent layer cannot lose units as the network is, numbers that say how many it has fall with them.
     """
     layers = [member.path for member in coupling.members if member.role == "units"]
-    numbers = dict.fromkeys(number for path in layers for number in recurrent_pruning.stated_numbers(module, path))
+    numbers = {number: 1 for path in layers for number in recurrent_pruning.stated_numbers(module, path)}
     reasons = []
-    for tried in (coupling, replace(coupling, numbers=tuple(numbers))) if numbers else (coupling,):
+    for tried in (coupling, replace(coupling, numbers=tuple(numbers.items()))) if numbers else (coupling,):
         try:
             reason = prover.refutation(tried.cuts(tried.trial(seed)))
         except CompressionError as error:
