@@ -131,14 +131,15 @@ def two_objectives(options: argparse.Namespace, cost: str) -> Rows:
     peers = PEERS_TWO + (SLOW_PEERS if options.slow_peers else [])
     found = searched(options, Contest(table, goals, points[-1]), contestants(options, table, goals, peers))
     curves = curve_rows(found, Scale(table, goals), budget=points[-1], every=points)
-    missing = {(row["strategy"], row["paid"]): row["missing_hypervolume"] for row in curves}
+    at = {(row["strategy"], row["paid"]): row for row in curves}
     rows: Rows = []
     for name, searches in found.items():
         row: dict[str, Any] = {"objectives": f"accuracy, {cost[4:]}", "strategy": name}
         for paid in points:
-            peers = [missing[other, paid] for other in found if other.startswith("optuna:")]
-            row[f"missing at {paid}"] = missing[name, paid]
-            row[f"ratio {paid}"] = missing[name, paid] / min(peers) if peers else None
+            peers = [at[other, paid]["missing_hypervolume"] for other in found if other.startswith("optuna:")]
+            mean, low, high = (at[name, paid][f"missing_hypervolume{end}"] for end in ("", "_low", "_high"))
+            row |= {f"missing at {paid}": mean, f"from {paid}": low, f"to {paid}": high}
+            row[f"ratio {paid}"] = mean / min(peers) if peers else None
         rows.append(row | {"repeats paid": sum(search.repeats for search in searches)})
     return rows
 
