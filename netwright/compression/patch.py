@@ -24,6 +24,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netwright.core.errors import CheckpointError, CompressionError
 from netwright.core.files import canonical_json, content_hash, write_atomic
+from netwright.tasks.checkpoint import put_into
 
 FORMAT = "netwright.patch/1"
 LARGEST = 1 << 24
@@ -139,7 +140,7 @@ def load_compressed(base: nn.Module, *, patch: object, weights: Path) -> nn.Modu
     )
     if wrong:
         raise CheckpointError(f"the weights {weights.name} do not fit the network: {', '.join(wrong[:5])}")
-    module.load_state_dict(tensors)
+    put_into(module, tensors)
     return module
 
 

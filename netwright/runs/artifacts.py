@@ -71,6 +71,8 @@ def weights_from(content: bytes, *, source: str) -> Mapping[str, Tensor]:
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> nn.Module:
     """Put tensors into a model, in place; raises CheckpointError naming those that do not fit."""
+    from netwright.tasks.checkpoint import put_into
+
     own = model.state_dict()
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or extra:
@@ -81,7 +83,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
         if tensor.shape != own[name].shape:
             came, expected = tuple(tensor.shape), tuple(own[name].shape)
             raise CheckpointError(f"the weights in {source} do not fit: {name!r} is {came}, expected {expected}")
-    model.load_state_dict(dict(state))
+    put_into(model, state)
     return model
 
 

@@ -40,6 +40,17 @@ class TrainingState:
     rows: list[dict[str, float]] = field(default_factory=list)
 
 
+def put_into(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give a model the values of all its tensors, by name, as stored by a model of its own version.
+
+    Files of tensors alone do not tell versions, for which some networks ask. Raises RuntimeError as torch does.
+    """
+    own = model.state_dict()
+    own.clear()  # the versions stay
+    own.update(tensors)
+    model.load_state_dict(own)
+
+
 def save_state(path: Path, state: TrainingState) -> None:
     """Write a state to a file, atomically."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.items()}
