@@ -36,6 +36,11 @@ def fastest_layout(model: nn.Module, example: torch.Tensor) -> Iterator[torch.me
         _plain(model)
 
 
+def laid_out(inputs: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    """A batch in that order; a single channel, whose stride torch may read as either, is outermost."""
+    return inputs.contiguous(memory_format=layout).reshape(inputs.shape)
+
+
 def _accepts(model: nn.Module, example: torch.Tensor) -> bool:
     """Whether the model runs with the channels innermost; if it does not run at all, training will tell."""
     try:
