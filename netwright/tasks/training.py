@@ -22,7 +22,7 @@ from netwright.core.identity import default_values, identity_of
 from netwright.core.plugins import name_of
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
-from netwright.tasks.memory_layout import fastest_layout
+from netwright.tasks.memory_layout import fastest_layout, laid_out
 from netwright.tasks.normalise import Normalise
 from netwright.tasks.optimizer import optimizer_of, restore_optimizer
 from netwright.tasks.prediction import evaluate, evaluate_split, evaluating, on_device, predict
@@ -293,7 +293,7 @@ class _Trainer:
         inputs, targets = self.inputs[index], self.targets[index]
         if self.task.augments():
             inputs, targets = self.task.augment_both(inputs, targets, self.order)
-        ready = self.normalise(inputs).contiguous(memory_format=self.layout)
+        ready = laid_out(self.normalise(inputs), self.layout)
         self.optimizer.zero_grad(set_to_none=True)
         self.put()
         outputs = self.model(ready)
