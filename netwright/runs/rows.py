@@ -72,7 +72,12 @@ def summary_sentence(view: RunView) -> str:
         lines.append(_tested(tested["winner"], final, score=score) if changed else _tested_once(final, score=score))
         if view.without_network and score in view.without_network:
             answer, value = view.without_network["answer"], _shown(view.without_network[score], score=score)
-            lines.append(f"Without a network, {answer}: {value} on the same samples.")
+            gain = final[score] - view.without_network[score]
+            better = gain > 0 if view.score.direction == "maximize" else gain < 0
+            lines.append(
+                f"Without a network, {answer}: {value} on the same samples"
+                f"{'' if better else '; the network is no better'}."
+            )
     rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
     if rolled:
         lines.append(f"Rolled back for breaking a bound or for no gain: {', '.join(rolled)}; the report says which.")

@@ -86,3 +86,15 @@ def test_scores_in_the_units_of_the_data_are_told_without_powers_of_ten() -> Non
     tested = {"winner": {"rmse": 15937500.68}, "model.int8.onnx": {"rmse": 15900000.2, "mae": 0.0123456, "n": 200}}
     text = summary_of({"stage": "quantize", "size_bytes": 50, "kept": True}, score=score, test=tested)
     assert "Test rmse 15,937,501 -> 15,900,000 (-37,500, 200 samples, read once)." in text
+
+
+@pytest.mark.parametrize(("alone", "told"), [(0.5, "on the same samples."), (0.9, "; the network is no better.")])
+def test_a_network_that_is_no_better_than_none_is_said_to_be(alone: float, told: str) -> None:
+    tested = {name: {"accuracy": 0.9, "n": 10, "sha256": name} for name in ("winner", "model.onnx")}
+    said = summary_of(
+        {"stage": "quantize", "size_bytes": 50, "kept": False},
+        test=tested,
+        without_network={"answer": "always answering the most frequent class", "accuracy": alone},
+    )
+    line = next(line for line in said.splitlines() if line.startswith("Without a network"))
+    assert line.endswith(told)

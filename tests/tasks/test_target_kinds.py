@@ -276,3 +276,16 @@ def test_the_most_frequent_class_everywhere_is_what_masks_and_steps_are_compared
     assert told is not None
     validation = steps_task.data().validation.targets
     assert told[1]["step_accuracy"] == pytest.approx((validation == 2).sum() / (validation >= 0).sum())
+
+
+def test_each_labels_share_is_what_labels_of_steps_are_compared_with(tmp_path: Path) -> None:
+    wanted = (RNG.random((30, 8, 2)) < np.array([0.1, 0.6])).astype(np.int8)
+    wanted[::2, 5:] = -1
+    labels_task = task(SequenceLabelling, RNG.normal(size=(30, 8, 3)), wanted, folder=tmp_path, several=True)
+    told = labels_task.naive()
+    assert told is not None
+    data = labels_task.data()
+    train, validation = (part[part.min(axis=2) >= 0] for part in (data.train.targets, data.validation.targets))
+    share, there = (train.sum(axis=0) + 0.5) / (len(train) + 1), validation.mean(axis=0)
+    nll = -(there * np.log(share) + (1 - there) * np.log(1 - share)).sum()
+    assert told[1]["nll"] == pytest.approx(nll, rel=1e-5)

@@ -104,9 +104,12 @@ def fits(x: np.ndarray, shape: list[int | None]) -> bool:
 
 
 def numbered(targets: np.ndarray, classes: list[str]) -> np.ndarray:
-    """Targets as they are, but names of classes as their numbers."""
+    """Targets as they are, but names of classes as their numbers; names may be whole numbers, such as -1 and 1."""
     if targets.dtype.kind != "U":
-        return targets
+        given = targets.astype(np.int64).astype(str) if classes else targets
+        if not np.isin(given, classes).all():
+            return targets
+        targets = given
     if unknown := sorted(set(targets.ravel().tolist()) - set(classes)):
         sys.exit(f"{unknown[0]!r} is no class of this model; its classes are {', '.join(classes)}")
     return np.asarray(np.vectorize(classes.index)(targets))
