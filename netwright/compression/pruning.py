@@ -22,7 +22,7 @@ from netwright.compression.model import Note
 from netwright.compression.outputs import output_layers
 from netwright.compression.probing import probe
 from netwright.compression.proof import Prover
-from netwright.compression.surgery import Cut, is_depthwise, remove
+from netwright.compression.surgery import Cut, is_depthwise, remove, width
 from netwright.compression.targets import PruningSettings, Start, choose_channels
 from netwright.core.errors import CompressionError
 from netwright.evaluation.profile import profile
@@ -270,12 +270,21 @@ def _producers(module: nn.Module) -> list[str]:
 
 def _grouped(module: nn.Module, example: torch.Tensor, grouping: Grouping, refused: dict[str, str]) -> list[Coupling]:
     try:
-        return grouping(module, example)
+        return [coupling for coupling in grouping(module, example) if _is_within(module, coupling)]
     except Exception as error:
         # The tracer fails in many ways on networks it does not know; probing then has to do.
         logger.info("tracing of dependencies failed: %s", error)
         refused[""] = f"dependencies could not be traced ({type(error).__name__}: {error}); layers were probed"
         return []
+
+
+def _is_within(module: nn.Module, coupling: Coupling) -> bool:
+    """Whether the layers have all the channels that are counted in them; a tracer may count on where it gets lost."""
+    for member in coupling.members:
+        layer = module.get_submodule(member.path)
+        if isinstance(layer, (nn.Linear, _ConvNd)) and max(member.indices, default=0) >= width(layer, member.role):
+            return False
+    return True
 
 
 def _judge(

@@ -269,6 +269,14 @@ def test_only_the_channels_that_a_padded_shortcut_carries_go() -> None:
     assert (small.a.out_channels, small.c.out_channels, small.f.in_features) == (4, 12, 12)
 
 
+def test_a_grouping_of_channels_that_are_not_there_gives_no_reason() -> None:
+    net, example, _, _ = wiring("channel shuffle")
+    lost = Coupling("a", 1, 16, (Member("a", "out", tuple(range(16)), tuple(range(900, 916))),))
+    found = find_couplings(net, example, lambda module, inputs: [lost])
+    assert "b" in {coupling.name for coupling in found.proven}
+    assert "no channel" not in found.refused["a"]
+
+
 def test_a_lying_grouping_cannot_touch_the_head() -> None:
     net, example, _, _ = wiring("depthwise")
     everything = tuple(range(10))
