@@ -121,7 +121,8 @@ def outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     finally:
         module.train(training)
     if not isinstance(result, torch.Tensor):
-        many = f" of {len(result)}" if isinstance(result, (tuple, list, dict)) else ""
+        many = f" of {len(result)}" if isinstance(result, (tuple, list)) else ""
+        many = f" of {', '.join(map(repr, result))}" if isinstance(result, dict) else many
         raise CompressionError(
             f"the network gives a {type(result).__name__}{many}, and one tensor is expected; "
             "wrap it in a module that gives what the task scores"

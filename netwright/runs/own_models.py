@@ -151,7 +151,7 @@ def _not_plain(build: str, what: str, path: str) -> ConfigurationError:
 
 def _from_collection(collection: str, name: str, outputs: int | None) -> Any:
     package = _package(collection)
-    options = {} if outputs is None else {"num_classes": outputs}
+    options: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
     known = package.models.list_models() if collection == "torchvision" else package.list_models()
     if name not in known:
         near = get_close_matches(name, known, n=3, cutoff=0.6)
@@ -159,7 +159,10 @@ def _from_collection(collection: str, name: str, outputs: int | None) -> Any:
         raise ConfigurationError([Mistake("--model", f"{collection} has no network {name!r}{hint}")])
     try:
         if collection == "torchvision":
-            return package.models.get_model(name, weights=None, **options)
+            builder = package.models.get_model_builder(name)
+            # without it the trained part of networks for segmentation and detection would be downloaded
+            options |= {"weights_backbone": None} if "weights_backbone" in signature(builder).parameters else {}
+            return builder(weights=None, **options)
         return package.create_model(name, pretrained=False, **options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError([Mistake("--model", f"{collection} cannot build {name!r}: {error}")]) from error

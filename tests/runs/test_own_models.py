@@ -109,6 +109,18 @@ def test_a_collections_network_has_as_many_classes_as_the_task(model: str, tmp_p
         built_model(f"{model.partition(':')[0]}:resnet19")
 
 
+def test_no_part_of_a_network_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torchvision")
+
+    def refuse(url: str, *_: object, **__: object) -> None:
+        raise AssertionError(f"{url} was asked for")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", "/nowhere")
+    net = built_model("torchvision:lraspp_mobilenet_v3_large", outputs=2)
+    assert net(torch.zeros(1, 3, 32, 32))["out"].shape == (1, 2, 32, 32)
+
+
 def test_weights_that_no_file_has_are_the_same_again_and_leave_the_callers_chances_alone() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -193,7 +205,7 @@ def _nan() -> nn.Module:
     ("build", "told"),
     [
         ("_pair", "gives a tuple of 2, and one tensor is expected; wrap it"),
-        ("_named", "gives a dict of 1, and one tensor is expected; wrap it"),
+        ("_named", "gives a dict of '[a-z]+', and one tensor is expected; wrap it"),
         ("_few", r"gives outputs \[batch, 5\]; the task expects \[batch, 10\]"),
         ("_class", r"gives outputs \[batch\]; the task expects \[batch, 10\]"),
         ("_rows", r"outputs \[batch, 5, 2\]; the task expects \[batch, 10\], .* end the network with torch.nn.Flatten"),
