@@ -142,15 +142,18 @@ def _check_axes(path: Path, example: np.ndarray, axes: Mapping[int, str]) -> Non
     from netwright.export.onnx_runtime import Session
 
     session = Session(path)
+    for axis, name in axes.items():
+        if isinstance(fixed := session.input_shape[axis], int):
+            raise ExportError(
+                f"the {name} axis came out fixed at {fixed} although it was to be dynamic; a network that makes a "
+                f"number of it, as len(x) does, is to take x.shape[{axis}]"
+            )
     one = np.resize(example, (1, *example.shape[1:])).astype(np.float32, copy=False)
     base = one if 0 in axes else example.astype(np.float32, copy=False)
     session(base)
     for axis, name in axes.items():
         longer = base.shape[axis] + 3
         shape = [longer if i == axis else size for i, size in enumerate(base.shape)]
-        fixed = session.input_shape[axis]
-        if isinstance(fixed, int):
-            raise ExportError(f"the {name} axis came out fixed at {fixed} although it was to be dynamic")
         try:
             found = session(np.resize(base, shape))
         except ExportError as error:

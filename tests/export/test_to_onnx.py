@@ -65,6 +65,24 @@ def test_an_axis_that_comes_out_fixed_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class Classed(nn.Module):
+    """A sequence with a learned step in front, whose number comes from `len` or from the shape."""
+
+    def __init__(self, *, by_len: bool) -> None:
+        super().__init__()
+        self.by_len, self.first, self.head = by_len, nn.Parameter(torch.ones(1, 1, 5)), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = len(x) if self.by_len else x.shape[0]
+        return self.head(torch.cat([self.first.expand(rows, -1, -1), x], 1).mean(1))
+
+
+def test_a_batch_that_a_network_makes_a_number_of_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    export_onnx(Classed(by_len=False), tmp_path / "m.onnx", example=samples(2, 9, 5))
+    with pytest.raises(ExportError, match=r"batch axis came out fixed at 2 .* len\(x\) does, is to take x.shape\[0\]"):
+        export_onnx(Classed(by_len=True), tmp_path / "n.onnx", example=samples(2, 9, 5))
+
+
 def test_a_model_in_training_mode_is_exported_as_in_evaluation_and_stays(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(144, 3)).train()
     before = [p.clone() for p in model.parameters()]
