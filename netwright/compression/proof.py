@@ -224,4 +224,6 @@ def _reason(error: Exception) -> str:
         return "its starting state has a fixed size; leave zeros out, or make them from a number called hidden_size"
     if lines and (shape := re.match(r"shape '(.+)' is invalid for input of size", lines[0])):
         return f"channels are put into a fixed shape, {shape[1]}, as heads of attention are"
+    if lines and lines[0].startswith("split_with_sizes expects"):
+        return "channels are split into parts of fixed sizes"
     return lines[0] if lines else type(error).__name__

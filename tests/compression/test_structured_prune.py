@@ -277,6 +277,11 @@ def test_a_grouping_of_channels_that_are_not_there_gives_no_reason() -> None:
     assert "no channel" not in found.refused["a"]
 
 
+def test_a_split_into_fixed_sizes_is_said() -> None:
+    net, example, _, _ = wiring("split in unequal parts")
+    assert "split into parts of fixed sizes" in find_couplings(net, example, dependency_groups).refused["a"]
+
+
 def test_a_lying_grouping_cannot_touch_the_head() -> None:
     net, example, _, _ = wiring("depthwise")
     everything = tuple(range(10))
