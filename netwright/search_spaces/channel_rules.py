@@ -20,6 +20,7 @@ from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.conv_transpose2d import ConvTranspose2d
 from netwright.search_spaces.operations.drop_path import DropPath
 from netwright.search_spaces.operations.dropout import Dropout
+from netwright.search_spaces.operations.each import Each
 from netwright.search_spaces.operations.feature_map import FeatureMap
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.global_pool import GlobalPool
@@ -228,6 +229,14 @@ def _torch_call(step: Step) -> Flow:
     return Flow(whole[0], weights)
 
 
+def _each(step: Step) -> Flow:
+    """What the operation does to the channels of one part."""
+    operation = step.operation
+    assert isinstance(operation, Each)
+    node = replace(step.node, operation=operation.operation, shape=step.node.shape[1:])
+    return rule_of(node.operation)(replace(step, node=node, shapes=operation.of_one(step.shapes)))
+
+
 def _pad2d(step: Step) -> Flow:
     operation = step.operation
     assert isinstance(operation, Pad2d)
@@ -250,6 +259,7 @@ RULES: dict[type[Operation], Rule] = {
     ConvTranspose2d: _conv_transpose2d,
     DropPath: _same,
     Dropout: _same,
+    Each: _each,
     FeatureMap: _same,
     Flatten: _flatten,
     GlobalPool: _same,

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from netwright.core.shapes import Shape
 from netwright.search_spaces.graph import INPUT, LayerGraph, Node, node_shapes
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.each import Each
 
 FIXED = ""
 """The group of channels that stay as they are."""
@@ -151,11 +152,18 @@ def map_channels(graph: LayerGraph) -> ChannelMap:
 
     couplings = Couplings()
     channels: dict[str, Channels] = {INPUT: fixed(graph.input_shape)}
+    axes: dict[str, int] = {INPUT: channel_axis(graph.input_shape)}
     flows: dict[str, Flow] = {}
     for node, shapes in node_shapes(graph):
-        reads = [channels[name] for name in node.inputs]
+        reads = []
+        for name, shape in zip(node.inputs, shapes, strict=True):
+            axis = _axis_in(node.operation, shape)
+            if axes[name] != axis:  # one reads parts of samples, the other made whole ones
+                couplings.fix(channels[name])
+            reads.append(channels[name] if axes[name] == axis else (Segment(FIXED, shape[axis]),))
         flows[node.name] = rule_of(node.operation)(Step(node, shapes, reads, couplings))
         channels[node.name] = flows[node.name].out
+        axes[node.name] = _axis_in(node.operation, node.shape)
     couplings.fix(channels[graph.output])
     return ChannelMap({name: _settled(flow, couplings) for name, flow in flows.items()}, couplings.groups())
 
@@ -182,6 +190,11 @@ def fixed(shape: Shape) -> Channels:
 def channel_axis(shape: Shape) -> int:
     """Where the channels are: first in (channels, height, width), last in (time, features)."""
     return 1 if len(shape) == 2 else 0
+
+
+def _axis_in(operation: Operation, shape: Shape) -> int:
+    """Where an operation has the channels of what it reads or gives: those of parts are after the axis of the parts."""
+    return 1 + channel_axis(shape[1:]) if isinstance(operation, Each) else channel_axis(shape)
 
 
 def count(channels: Channels, kept: Mapping[str, int]) -> int:

@@ -315,7 +315,10 @@ def _hashes(
     shapes: Sequence[Shape], kept: Sequence[Kept], pattern: Pattern
 ) -> tuple[dict[int, str], dict[str, int], list[Tie]]:
     """A hash of every tensor, how often each weighted one is made, and the layers that share weights."""
-    hashes = {n: f"input {n} {_text(shapes[n])}" for n in pattern if n != ZERO}
+    # an input that nobody reads does not count: a block of the second input alone is one with a block of one input
+    read_here = {n for entry in kept for n in entry.read} if len(pattern) > 1 else {0}
+    live = [n for n in dict.fromkeys(pattern) if n in read_here]
+    hashes = {n: f"input {live.index(n) if n in live else n} {_text(shapes[n])}" for n in pattern if n != ZERO}
     terms: dict[int, list[str]] = {}
     weighted: dict[str, int] = {}
     ties: list[Tie] = []
@@ -380,9 +383,9 @@ def _wire(entry: Kept, hashes: Mapping[int, str]) -> Wire:
 
 def _groups(ties: Sequence[Tie]) -> list[str]:
     """Which hashes share one place, in an order of its own."""
-    shared: dict[str, set[str]] = defaultdict(set)
+    shared: dict[str, list[str]] = defaultdict(list)
     for tie in ties:
-        shared[tie.place].add(tie.key)
+        shared[tie.place].append(tie.key)
     return sorted("=".join(sorted(keys)) for keys in shared.values() if len(keys) > 1)
 
 

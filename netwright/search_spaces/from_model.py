@@ -18,7 +18,7 @@ LOGGER = logging.getLogger(__name__)
 
 def space_from_model(
     model: nn.Module,
-    example: torch.Tensor,
+    example: torch.Tensor | Sequence[torch.Tensor],
     *,
     widths: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
     round_to: int = 8,
@@ -26,8 +26,9 @@ def space_from_model(
 ) -> FromModel:
     """The widths and depths of a network as a search space whose architectures inherit its weights.
 
-    `model` is a torch module of one input and one result whose steps do not depend on the values of tensors,
-    `example` a batch of its inputs, (batch, *shape). Neither is changed. The space decides and counts without torch;
+    `model` is a torch module of one result whose steps do not depend on the values of tensors, `example` a batch of
+    its inputs, (batch, *shape), or a tuple with a batch of each input: then the space's networks take one tensor, which
+    `join_inputs` makes of several. Neither is changed. The space decides and counts without torch;
     its networks are plain torch modules. It goes into files with `save`, see `FromModel`. A warning says when nothing
     of the network can be varied.
 
@@ -49,3 +50,15 @@ def space_from_model(
             "does not treat each by itself"
         )
     return space
+
+
+def join_inputs(*inputs: torch.Tensor) -> torch.Tensor:
+    """Batches of several inputs as the one tensor that networks of a space made from such an example take.
+
+    (batch, ...) each; along the channels where all other axes are alike, else the values of one after those of another.
+
+    >>> smaller(join_inputs(images, columns))                            # doctest: +SKIP
+    """
+    from netwright.search_spaces.model_inputs import joined_inputs
+
+    return joined_inputs(inputs)

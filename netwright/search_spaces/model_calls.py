@@ -190,7 +190,8 @@ def _stochastic_depth(call: Call) -> Operation:
 
 
 Reader: TypeAlias = Callable[[Call], Operation | None]
-RESHAPING = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "flatten")
+SHAPED_AS = ("view_as", "reshape_as")
+RESHAPING = ("view", "reshape", "squeeze", "unsqueeze", "unflatten", "flatten", *SHAPED_AS)
 UNCHANGED = ("contiguous", "clone", "detach", "to", "float", "type", "type_as", "cpu", "requires_grad")
 """They compute nothing where shape and type stay."""
 FUNCTIONS: Mapping[str, str] = {str(name): str(name) for name in ACTIVATIONS.values()}
@@ -198,7 +199,7 @@ CALLS: Mapping[str, Reader] = {
     **dict.fromkeys(("add", "iadd"), _add),
     **dict.fromkeys(("mul", "imul", "multiply"), _multiply),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
-    **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "unflatten"), _reshape),
+    **dict.fromkeys(("view", "reshape", "squeeze", "unsqueeze", "unflatten", *SHAPED_AS), _reshape),
     **dict.fromkeys(("dropout", "dropout2d"), lambda call: dropout(call.get(1, "p", 0.5))),
     "flatten": _flatten,
     "mean": lambda call: _reduce(call, "average", "mean"),

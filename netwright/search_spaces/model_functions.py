@@ -6,7 +6,7 @@ import json
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import fx
@@ -16,10 +16,12 @@ from netwright.core.shapes import Shape
 from netwright.search_spaces.channels import channel_axis
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_layers import UnreadableError, expect
+from netwright.search_spaces.model_parts import Sized
 from netwright.search_spaces.model_tracing import BATCH
 from netwright.search_spaces.operations.torch_call import OPERATORS, TorchCall, resolved
 from netwright.search_spaces.products import product_counter
 
+Item: TypeAlias = int | Literal["all"] | None
 PER_SAMPLE = "per_sample"
 """Set on a constant of one row that the network repeats for each sample."""
 
@@ -33,11 +35,16 @@ SAMPLES = Samples()
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """What a function gives that gives several tensors; each is taken by calling it for that one."""
+    """What a function gives that gives several tensors; each is taken by calling it for that one.
+
+    Where calling costs something they are made once, as `beside`: one beside the other, so many of them.
+    """
 
     function: str
     arguments: Sequence[Any]
     named: Mapping[str, Any]
+    beside: Tensor | None = None
+    count: int = 1
 
     def taken(self, name: str, index: Any) -> int:
         """Which one an index or a name such as `values` takes."""
@@ -73,7 +80,7 @@ def function_name(node: fx.Node) -> str:
     raise UnreadableError(f"expected a function of torch, came {name} of {getattr(target, '__module__', None)}")
 
 
-def written(function: str, arguments: Any, named: Any, after: Shape, *, item: int | None = None) -> Written:
+def written(function: str, arguments: Any, named: Any, after: Shape, *, item: Item = None) -> Written:
     """The operation that a call of a function is."""
     tensors: list[Tensor] = []
     weights: list[torch.Tensor] = []
@@ -108,6 +115,8 @@ def _said(value: Any, tensors: list[Tensor], weights: list[torch.Tensor]) -> Any
         return {"repeated" if getattr(value, PER_SAMPLE, False) else "weight": len(weights) - 1}
     if isinstance(value, Samples):
         return {"batch": 1}
+    if isinstance(value, Sized):
+        raise UnreadableError(value.text)
     if isinstance(value, slice):
         return {"slice": [_said(part, tensors, weights) for part in (value.start, value.stop, value.step)]}
     if value is ...:

@@ -12,13 +12,14 @@ from netwright.core.shapes import Shape
 from netwright.search_spaces.graph import INPUT, Tensor
 from netwright.search_spaces.model_layers import expect
 from netwright.search_spaces.model_tracing import BATCH
+from netwright.search_spaces.outline import RESERVED
 
 CLOSE = 1e-5
 
 
-def shape_of(result: torch.Tensor) -> Shape:
-    """The shape of one sample."""
-    batched = result.dim() > 0 and len(result) == BATCH
+def shape_of(result: torch.Tensor, parts: int = 1) -> Shape:
+    """The shape of one sample, or of one of so many parts of it."""
+    batched = result.dim() > 0 and len(result) in (BATCH, BATCH * parts)
     expect(batched, "a result whose first axis is that of the samples: what joins or moves it cannot be searched")
     return tuple(result.shape[1:])
 
@@ -66,7 +67,7 @@ def place_of(path: str) -> str:
     """Where a module lives in the graph: its path, of which no first part is taken by torch or the input."""
     if not path:
         return ""
-    first, *rest = path.split(".")
+    first, *rest = (f"{part}_" if part in RESERVED else part for part in path.split("."))
     if first == INPUT or hasattr(fx.GraphModule, first):
         first += "_"
     return "/".join([first, *rest])

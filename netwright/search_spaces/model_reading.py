@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from netwright.core.errors import CheckpointError, SpaceError
 from netwright.core.shapes import Shape
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.graph import LayerGraph
+from netwright.search_spaces.model_inputs import check_inputs
 from netwright.search_spaces.model_nodes import close
 from netwright.search_spaces.model_steps import Reading
 from netwright.search_spaces.model_tracing import BATCH, Traced
@@ -36,16 +37,14 @@ class ReadModel:
     state: Mapping[str, torch.Tensor]
 
 
-def read_model(model: nn.Module, example: torch.Tensor) -> ReadModel:
-    """The network as a layer graph; `example` is a batch of inputs, of which the first few are used.
+def read_model(model: nn.Module, example: torch.Tensor | Sequence[torch.Tensor]) -> ReadModel:
+    """The network as a layer graph; `example` is a batch of inputs, or one of each input; the first few are used.
 
     Raises SpaceError that names the layer which cannot be read, or does not compute the same.
     """
     if not isinstance(model, nn.Module):
         raise SpaceError(f"the model must be a torch module, came {model!r:.80}")
-    if not isinstance(example, torch.Tensor) or example.dim() < 2 or not len(example):
-        raise SpaceError(f"the example must be a tensor with a batch of inputs, came {example!r:.80}")
-    traced = Traced(model, example)
+    traced = Traced(model, check_inputs(example))
     for node in reversed(traced.graph.nodes):
         # `x, (h, c) = lstm(x)` takes apart what nobody reads
         if node.target is operator.getitem and not node.users:
@@ -110,7 +109,8 @@ def _usual_shapes(model: nn.Module) -> list[Shape]:
 
 def _prove(read: ReadModel, reading: Reading, traced: Traced) -> None:
     """Raise SpaceError at the first step whose result differs from the user's network's, for either batch."""
-    result: Any = next(node for node in traced.graph.nodes if node.op == "output").args[0]
+    result = reading.result
+    assert result is not None
     if all(_same(read.graph, read.state, traced, result, inputs) for inputs in traced.batches):
         return
     for node, tensor in reading.steps:

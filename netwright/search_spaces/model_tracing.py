@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -18,12 +18,16 @@ from torch import fx, nn
 
 from netwright.core.errors import NetwrightError, SpaceError
 from netwright.search_spaces.model_calls import CALLS
+from netwright.search_spaces.model_inputs import Apart, joined_inputs
 from netwright.search_spaces.model_layers import UnreadableError, layer_operation
 from netwright.search_spaces.plain_weights import plain_weights
 
 BATCH = 3
 """A batch of its own size tells it from the axes of a sample."""
 OTHER_BATCH = 5
+INPUTS = "inputs"
+FILLED = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+"""Functions that give constants, of which a network may write parts."""
 VALUES = ("item", "tolist", "numpy", "equal", "allclose", "is_nonzero")
 WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.Conv1d)
 """Layers that are read as they are, or not at all; others of torch that have no operation are looked into."""
@@ -32,18 +36,17 @@ WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.Tra
 class Traced:
     """The steps of a network, with what each gave: once for a batch of 3 and once for another of 5."""
 
-    def __init__(self, model: nn.Module, example: torch.Tensor) -> None:
+    def __init__(self, model: nn.Module, example: Sequence[torch.Tensor]) -> None:
         self.root = copied(model)
         untouched = copy.deepcopy(self.root)  # some networks keep what they computed
-        example = example.detach().cpu()
-        example = example.float() if example.is_floating_point() else example
-        repeated = example.repeat(BATCH, *[1] * (example.dim() - 1))
-        self.inputs = repeated[:BATCH]
-        first = _followed(self.root, self.inputs)
+        repeated = [_repeated(x.detach().cpu()) for x in example]
+        apart = Apart.of(repeated)
+        self.inputs = joined_inputs([x[:BATCH] for x in repeated])
+        first = _followed(self.root, self.inputs, apart)
         # other values and another number of samples: what differs besides is decided by the values
-        other = repeated[torch.arange(OTHER_BATCH) % BATCH].flip(-1)
+        other = joined_inputs([x[torch.arange(OTHER_BATCH) % BATCH].flip(-1) for x in repeated])
         self.batches = (self.inputs, other)
-        second = _followed(untouched, other)
+        second = _followed(untouched, other, apart)
         self.graph, self._run = first.graph, first.run
         self.results = {**first.results, **second.results}
         self.others = self._paired(first, second)
@@ -65,8 +68,14 @@ class Traced:
         return dict(pairs)
 
 
-def _followed(root: nn.Module, inputs: torch.Tensor) -> _Tracer:
-    tracer = _Tracer(inputs)
+def _repeated(inputs: torch.Tensor) -> torch.Tensor:
+    """At least as many samples as are looked at, numbers in single precision."""
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
+    return inputs.repeat(BATCH, *[1] * (inputs.dim() - 1))
+
+
+def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart) -> _Tracer:
+    tracer = _Tracer(inputs, apart)
     try:
         with torch.no_grad():
             tracer.trace(root)
@@ -130,8 +139,9 @@ class _Proxy(fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, inputs: torch.Tensor) -> None:
+    def __init__(self, inputs: torch.Tensor, apart: Apart) -> None:
         super().__init__()
+        self._apart = apart
         self.proxy_buffer_attributes = True
         self.values: dict[fx.Node, Any] = {}
         self.results: dict[fx.Node, Any] = {}
@@ -163,16 +173,18 @@ class _Tracer(fx.Tracer):
 
     def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None) -> Any:
         del is_module, concrete_args
-        first, *others = list(inspect.signature(root_fn).parameters.values())[1:]
+        parameters = list(inspect.signature(root_fn).parameters.values())[1:]
+        given = len(self._apart.shapes)
         starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        needed = [p.name for p in others if p.default is p.empty and p.kind not in starred]
+        needed = [p.name for p in parameters[given:] if p.default is p.empty and p.kind not in starred]
         if needed:
             raise SpaceError(
-                f"the network cannot be read: expected a forward of one input, came one that also needs {needed[0]!r}; "
-                "join the inputs in one tensor and take it apart in forward"
+                f"the network cannot be read: its forward also needs {needed[0]!r}; expected an example of each input, "
+                f"came {given}: give a tuple"
             )
-        root = self.root
-        return lambda x: root_fn(root, x), [self.create_proxy("placeholder", first.name, (), {})]
+        root, apart = self.root, self._apart
+        name = parameters[0].name if given == 1 else INPUTS
+        return lambda x: root_fn(root, *apart.taken(x)), [self.create_proxy("placeholder", name, (), {})]
 
     def create_node(self, kind: str, *more: Any, **others: Any) -> fx.Node:
         node = super().create_node(kind, *more, **others)
@@ -187,8 +199,9 @@ class _Tracer(fx.Tracer):
             return target(*args, **kwargs)  # its author keeps it from being looked into
         proxy = super().create_proxy(kind, target, args, kwargs, *more, **others)
         value = self.run(proxy.node, self.values)
-        if not _holds_tensor(value):
-            if str(getattr(target, "__name__", target)) in VALUES:
+        name = str(getattr(target, "__name__", target))
+        if not _holds_tensor(value) or name in FILLED:
+            if name in VALUES:
                 raise fx.proxy.TraceError("a number is taken from a tensor")
             self.graph.erase_node(proxy.node)
             return value

@@ -8,6 +8,7 @@ from functools import lru_cache
 from netwright.search_spaces.channels import ChannelMap, Flow, count
 from netwright.search_spaces.graph import INPUT, GraphBuilder, LayerGraph, Tensor
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.each import Each
 from netwright.search_spaces.residual import Block
 
 
@@ -39,6 +40,8 @@ def add_narrowed(
 
 def narrowed(operation: Operation, flow: Flow, kept: Mapping[str, int]) -> Operation:
     """The operation with as many channels as are kept."""
+    if isinstance(operation, Each):
+        return operation.with_step(narrowed(operation.operation, flow, kept))
     channels = flow.counted or flow.out
     width = count(channels, kept)
     if width == count(channels, {}):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from keyword import kwlist
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Operation
 
 FLOAT_BYTES = 4
+RESERVED = frozenset(kwlist)
+"""Words that cannot be part of a path in the Python code of a built network."""
 
 
 class Layer(NamedTuple):
@@ -99,6 +102,8 @@ class Outline:
         for item in self.items:
             own = item.name or name_of(item.operation).rpartition(":")[2].lower()  # type: ignore[union-attr]  # calls have names
             path = "/".join([*item.scopes, own])
+            if not RESERVED.isdisjoint(path.split("/")):
+                path = "/".join(f"{part}_" if part in RESERVED else part for part in path.split("/"))
             number = 2
             free = path
             while free in taken:

@@ -200,3 +200,38 @@ def test_renaming_and_reordering_a_drawn_network_keeps_its_identity():
                 node["inputs"].reverse()
         data["output"] = names[data["output"]]
         assert identity(LayerGraph.from_json(data)) == identity(graph)
+
+
+def test_layers_of_one_weight_that_read_the_same_are_told_from_layers_of_their_own():
+    tied = lambda b: b.add(Add(), *[b.add(CONV, b.input, name=n, weights="/shared") for n in ("one", "two")])  # noqa: E731
+    apart = lambda b: b.add(Add(), *[b.add(CONV, b.input, name=n) for n in ("one", "two")])  # noqa: E731
+    assert not same(tied, apart)
+
+
+def second_alone(net: GraphBuilder, left: Tensor, right: Tensor, *, swapped: bool) -> Tensor:
+    """A block of two inputs that reads one of them."""
+    return net.chain(left if swapped else right, CONV, Activation())
+
+
+def test_the_place_of_the_only_input_that_a_block_reads_does_not_matter():
+    def one(b: GraphBuilder, *, swapped: bool) -> Tensor:
+        x, pool = b.input, b.add(POOL, b.input)
+        return b.use(second_alone, *((pool, x) if swapped else (x, pool)), swapped=swapped)
+
+    keys = []
+    for swapped in (False, True):
+        builder = GraphBuilder((4, 8, 8))
+        keys.append(digest_of(builder.outline(one(builder, swapped=swapped))).key)
+    assert keys[0] == keys[1]
+
+
+def test_words_of_python_may_name_layers_and_blocks():
+    from netwright.search_spaces.compiler import compile_graph
+
+    def named(b: GraphBuilder) -> Tensor:
+        with b.scope("class"):
+            x = b.add(CONV, b.input, name="in")
+        return b.use(second_alone, x, x, name="lambda", swapped=False)
+
+    model = compile_graph(net(named))
+    assert [name for name, _ in model.named_parameters()] == ["class_.in_.weight", "lambda_.conv2d.weight"]

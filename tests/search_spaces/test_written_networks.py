@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from netwright.core.errors import ShapeError, SpaceError
-from netwright.search_spaces.from_model import space_from_model
+from netwright.search_spaces.from_model import join_inputs, space_from_model
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.operations.torch_call import TorchCall
 from netwright.search_spaces.spaces.from_model import FromModel
 from tests.search_spaces.user_networks import largest, outputs, same
-from tests.search_spaces.written_networks import READ, REFUSED, Embed, Normed
+from tests.search_spaces.written_networks import READ, REFUSED, Embed, NamedResult, Normed, PictureAndWords, TwoInputs
 
 
 def _made(kind: type[nn.Module]) -> nn.Module:
@@ -43,7 +43,9 @@ def test_a_network_becomes_a_space_of_trainable_parts(name, tmp_path):
     assert all(p.grad is not None for p in part.parameters())
 
 
-@pytest.mark.parametrize("name", ["sensor", "conv_lstm", "bilstm_state", "tcn", "text_cnn", "grouped", "shuffle"])
+@pytest.mark.parametrize(
+    "name", ["sensor", "conv_lstm", "bilstm_state", "tcn", "text_cnn", "grouped", "shuffle", "time_distributed"]
+)
 def test_a_narrower_network_computes_what_the_whole_one_does_without_the_removed_channels(name):
     kind, shape, _, _ = READ[name]
     inputs = _inputs(shape)
@@ -90,6 +92,35 @@ def test_whole_numbers_may_be_the_input():
     decisions = {"width/lstm": 0.5}
     assert sum(p.numel() for p in space.inherit(decisions).parameters()) == space.cost(decisions, space.shapes).params
     same(outputs(space.inherit(largest(space)), inputs), outputs(model, inputs))
+
+
+@pytest.mark.parametrize("name", ["alike", "different"])
+def test_several_inputs_are_taken_as_one(name, tmp_path):
+    words = torch.randint(0, 50, (4, 7), generator=torch.Generator().manual_seed(0))
+    inputs = {"alike": (_inputs((8,)), _inputs((8,))), "different": (_inputs((3, 9, 8)), words, _inputs((5,)))}[name]
+    model = _made(TwoInputs if name == "alike" else PictureAndWords).eval()
+    saved = space_from_model(model, inputs).save(tmp_path)
+    x = join_inputs(*inputs)
+    assert x.shape[1:] == saved.shapes.input
+    same(outputs(saved.inherit(largest(saved)), x), model(*inputs).detach())
+    decisions = saved.sample(random.Random(1))
+    part = saved.inherit(decisions)
+    assert sum(p.numel() for p in part.parameters()) == saved.cost(decisions, saved.shapes).params
+    assert outputs(part, x[:1]).shape == (1, *saved.shapes.output_shape)
+
+
+def test_one_result_under_a_name_is_the_result():
+    model, inputs = _made(NamedResult), _inputs((8,))
+    space = space_from_model(model, inputs)
+    same(outputs(space.inherit(largest(space)), inputs), model(inputs)["out"].detach())
+
+
+@pytest.mark.parametrize(
+    "example", [(), (torch.rand(4, 8), torch.rand(3, 8)), (torch.rand(4, 8), 3), "x", torch.rand(4)]
+)
+def test_an_example_that_is_none_is_refused(example):
+    with pytest.raises(SpaceError, match=r"as many samples each|must be a tensor with a batch of inputs"):
+        space_from_model(_made(TwoInputs), example)
 
 
 @pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel, nn.Module.half, nn.Module.double])

@@ -380,6 +380,19 @@ class TwoInputs(nn.Module):
         return self.a(x) + self.b(y)
 
 
+class PictureAndWords(nn.Module):
+    """an image, words and a row of a table"""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.words, self.table = nn.Embedding(50, 8), nn.Linear(5, 16)
+        self.head = nn.Linear(40, 3)
+
+    def forward(self, image, words, row):
+        return self.head(torch.cat([self.body(image), self.words(words).mean(1), F.relu(self.table(row))], 1))
+
+
 class TwoOutputs(nn.Module):
     def __init__(self):
         super().__init__()
@@ -388,6 +401,13 @@ class TwoOutputs(nn.Module):
     def forward(self, x):
         x = F.relu(self.b(x))
         return self.h1(x), self.h2(x)
+
+
+class NamedResult(TwoOutputs):
+    """one of two heads, under a name, as segmentation networks give it"""
+
+    def forward(self, x):
+        return {"out": self.h1(F.relu(self.b(x))), "aux": None}
 
 
 class DataDependent(nn.Module):
@@ -521,6 +541,36 @@ class Selective(nn.Module):
         return self.fc(self.cell(x.mean((2, 3))))
 
 
+class Windows(nn.Module):
+    """attention within windows of an image, as in Swin: windows become samples, the mask is written in forward"""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(16, 48), nn.Linear(16, 16)
+        self.table = nn.Parameter(torch.randn(9, 2))
+        self.register_buffer("index", torch.arange(16 * 16).remainder(9).view(16, 16))
+        self.norm = nn.BatchNorm1d(16)
+        self.neurons = nn.Sequential(nn.Linear(16, 32), nn.GELU(), nn.Linear(32, 16))
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        x = torch.roll(x.permute(0, 2, 3, 1), (-2, -2), (1, 2))
+        mask = x.new_zeros((h, w))
+        mask[-2:, :] = 1
+        mask = mask.view(2, 4, 2, 4).transpose(1, 2).reshape(4, 16)
+        mask = (mask.unsqueeze(1) - mask.unsqueeze(2)).masked_fill(mask.unsqueeze(1) != 0, -100.0)
+        x = x.view(b, 2, 4, 2, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+        q, k, v = self.qkv(x).reshape(x.size(0), 16, 3, 2, 8).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-2, -1) + self.table[self.index].permute(2, 0, 1).unsqueeze(0)
+        scores = (scores.view(b, 4, 2, 16, 16) + mask.unsqueeze(1).unsqueeze(0)).view(-1, 2, 16, 16)
+        x = self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, 16, c))
+        x = x.view(b, 2, 2, 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h * w, c)
+        x = self.norm(x.flatten(0, 1)).reshape_as(x)
+        x = x + self.neurons(x)
+        return self.head(x.mean(1))
+
+
 READ = {
     "normalised": (Normalised, (3, 32, 32), 2, 0),
     "sensor": (Sensor, (6, 128), 3, 0),
@@ -541,12 +591,17 @@ READ = {
     "preact": (PreAct, (3, 16, 16), 1, 1),
     "residual1d": (Residual1d, (12, 100), 4, 2),
     "selective": (Selective, (3, 16, 16), 1, 0),
+    "time_distributed": (TimeDistributed, (5, 1, 12, 12), 2, 0),
+    "cells": (Cells, (7, 6), 0, 0),
+    "windows": (Windows, (16, 8, 8), 1, 1),
 }
 """The network, the shape of an input, and of its space the groups of channels and the runs of blocks."""
 REFUSED = {
-    "two_inputs": (TwoInputs, (8,), "a forward of one input, came one that also needs 'y'; join the inputs"),
-    "two_outputs": (TwoOutputs, (8,), "the result of forward cannot be read: expected one tensor, came 2"),
+    "two_inputs": (
+        TwoInputs,
+        (8,),
+        "its forward also needs 'y'; expected an example of each input, came 1",
+    ),
+    "two_outputs": (TwoOutputs, (8,), r"expected one tensor, came 2, of the layer 'h1' \(Linear\) and the layer 'h2' "),
     "data_dependent": (DataDependent, (8,), "decides by the values of tensors; expected steps that are the same"),
-    "cells": (Cells, (7, 6), "weights that one step alone reads; nn.LSTM goes through all steps by itself"),
-    "time_distributed": (TimeDistributed, (5, 1, 12, 12), "'view' of forward .* do not depend on the number of sampl"),
 }

@@ -6,7 +6,7 @@ import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -51,7 +51,9 @@ class TorchCall(Operation):
     constants: tuple[int, ...] = Field(default=(), description="numbers of the weights that are not trained")
     channel_wise: bool = Field(default=False, description="whether every channel is treated by itself")
     weight_axes: tuple[int | None, ...] = Field(default=(), description="the axis of each weight that is the channels'")
-    item: int | None = Field(default=None, description="which one is taken where the function gives several")
+    item: int | Literal["all"] | None = Field(
+        default=None, description="which one is taken where the function gives several; all: one beside the other"
+    )
     macs_as_read: int = Field(default=0, ge=0, description="multiply-accumulates of one sample")
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -98,6 +100,10 @@ class TorchCall(Operation):
             found = graph.call_method(called, positional, named)
         else:
             found = graph.call_function(function, positional, named)
+        if self.item == "all":
+            import torch
+
+            return graph.call_function(torch.cat, (found, -1))
         return found if self.item is None else graph.call_function(operator.getitem, (found, self.item))
 
     def run(self, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
@@ -106,6 +112,10 @@ class TorchCall(Operation):
         repeated = [w.expand(batch, *w.shape[1:]) if len(w.shape) and len(w) == 1 else w for w in weights]
         positional, named = self._filled(inputs, weights, repeated, batch)
         found = resolved(self.function)(*positional, **named)
+        if self.item == "all":
+            import torch
+
+            return torch.cat(tuple(found), -1)
         return found if self.item is None else found[self.item]
 
     def label(self) -> str:
