@@ -62,6 +62,14 @@ def rows_by_part(split: AnyArray | None, *, rows: int, path: Path) -> dict[str, 
     return {part: np.flatnonzero(parts == part) for part in PARTS if part in parts}
 
 
+def groups_of(cells: AnyArray, *, name: str, path: Path) -> AnyArray:
+    """The cells of a column that says which rows belong together; raises DataError for an empty one."""
+    empty = np.flatnonzero(cells == "")
+    if len(empty):
+        raise DataError(f"{path}, row {empty[0] + 2}: the column {name!r} is empty; give every row a group")
+    return cells
+
+
 def numbers(texts: AnyArray, *, name: str, path: Path) -> AnyArray:
     """A column's texts as float64; raises DataError that names the row and the text at fault."""
     found = np.empty(len(texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class Arrays:
     Inputs are images [N, channels, height, width], sequences [N, time, features] or rows [N, values]; targets are class
     numbers [N] from 0, or what the task's kind of target takes. A missing `validation` or `test` part is split off
     `train`. `classes` names the classes; left empty, they are called by their number. `reading` holds what the task's
-    reader made numbers of raw inputs by, such as a vocabulary, as plain JSON.
+    reader made numbers of raw inputs by, such as a vocabulary, as plain JSON. `groups` [N] tells what training samples
+    belong together, such as those of one speaker: parts that are split off hold whole groups.
     """
 
     train: Pair
@@ -35,6 +36,7 @@ class Arrays:
     test: Pair | None = None
     classes: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    groups: AnyArray | None = None
 
     def parts(self) -> dict[str, Pair]:
         """The parts that are there, by name."""
@@ -51,13 +53,7 @@ class Arrays:
 
     def _with(self, change: Callable[[Pair], Pair]) -> Arrays:
         done = {name: change(pair) for name, pair in self.parts().items()}
-        return Arrays(
-            train=done["train"],
-            validation=done.get("validation"),
-            test=done.get("test"),
-            classes=self.classes,
-            reading=self.reading,
-        )
+        return replace(self, train=done["train"], validation=done.get("validation"), test=done.get("test"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

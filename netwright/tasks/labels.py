@@ -37,7 +37,7 @@ def numbered(arrays: Arrays, *, where: str) -> Arrays:
         return found.reshape(texts.shape)
 
     changed = arrays.with_targets(made)
-    return Arrays(train=changed.train, validation=changed.validation, test=changed.test, classes=names)
+    return replace(changed, classes=names)
 
 
 def _named(arrays: Arrays) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 INPUTS = ("x", "inputs", "images", "data", "samples", "features", "input", "image", "arr_0")
 TARGETS = ("y", "targets", "labels", "target", "label", "arr_1")
+GROUPS = ("groups", "groups_train", "train_groups", "group")
 CLASSES = ("class_names", "classes")
 SHOWN = 8
 EXPECTED = "expected x_train and y_train (x_test and y_test if there are any), or inputs and targets"
@@ -33,7 +34,7 @@ def read_arrays(path: Path) -> Arrays:
 
     A part is an input array and a target array, named like `x_train`/`y_train`, `train_images`/
     `train_labels`, `inputs_test`/`targets_test`, or without a part: `inputs`/`targets`. Upper or lower
-    case does not matter. `class_names` is optional.
+    case does not matter. `class_names` is optional, and so are `groups` of the training samples.
     """
     stored = read_stored(path)
     by_name = {key.lower(): key for key in stored}
@@ -45,7 +46,8 @@ def read_arrays(path: Path) -> Arrays:
         raise DataError(f"{path} has no training data: {EXPECTED}; it has {listed(stored)}")
     names = next((stored[by_name[name]] for name in CLASSES if name in by_name), None)
     classes = () if names is None else tuple(str(name) for name in names.ravel())
-    return Arrays(train=train, validation=parts["validation"], test=parts["test"], classes=classes)
+    groups = next((stored[by_name[name]] for name in GROUPS if name in by_name), None)
+    return Arrays(train=train, validation=parts["validation"], test=parts["test"], classes=classes, groups=groups)
 
 
 def write_arrays(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.tasks.columns import rows_by_part
+from netwright.tasks.columns import groups_of, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Split
 from netwright.tasks.readers import tables as reader
 from netwright.tasks.readers.tables import MISSING
@@ -34,16 +34,18 @@ def read_table(
     ignore: Sequence[str],
     split: str,
     made: Callable[[Cells], AnyArray],
-    parted: Callable[[Mapping[str, Split]], Mapping[str, Split]],
+    parted: Callable[[Mapping[str, Split], AnyArray | None], Mapping[str, Split]],
+    group: str = "",
 ) -> Arrays:
     """All parts of a table, and how its rows are read: by the training rows alone.
 
     The last column is the target unless `targets` are named. `made` turns the target columns into an array, `parted`
-    splits off the parts that are missing. Raises DataError that names the column, or the row and the text, at fault.
+    splits off the parts that are missing, with the training rows' cells of the column `group` if one is named. Raises
+    DataError that names the column, or the row and the text, at fault.
     """
     column = read_rows(path)
     names = list(column)
-    given = [*targets, *ignore, *([split] if split else [])]
+    given = [*targets, *ignore, *filter(None, (split, group))]
     check_names(path, given, names)
     wanted = list(targets) or [name for name in names if name not in given][-1:]
     left_out = [name for name in row_names(column) if name not in (*wanted, *given)]
@@ -53,7 +55,8 @@ def read_table(
     rows = rows_by_part(column[split] if split else None, rows=len(column[wanted[0]]), path=path)
     found = made({name: column[name] for name in wanted})
     raw = np.stack([column[name].astype(object) for name in inputs], axis=1)
-    splits = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()})
+    groups = groups_of(column[group], name=group, path=path)[rows["train"]] if group else None
+    splits = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()}, groups)
     columns = _columns(splits["train"].inputs, inputs, path)
     _check_numbers(raw, columns, path)
     reading: dict[str, Any] = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}

@@ -41,6 +41,11 @@ class Regression(ArraysTask):
     )
     ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+    group: str = Field(
+        default="",
+        description="name of a column that says which rows belong together, such as those of one patient: parts that "
+        "are split off have whole groups",
+    )
     judged_by: Literal["rmse", "mae", "r2", "nmse_db"] = Field(
         default="rmse", description="the score that models are judged by; nmse_db is error power over power in dB"
     )
@@ -86,12 +91,13 @@ class Regression(ArraysTask):
                 split=self.split,
                 made=lambda columns: numbers(self.path, columns),
                 parted=self._parted,
+                group=self.group,
             )
-        if self.columns or self.ignore or self.split:
+        if self.columns or self.ignore or self.split or self.group:
             raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
         return read_arrays(self.path).with_inputs(self._arranged)
 
-    def _parted(self, splits: Mapping[str, Split]) -> Mapping[str, Split]:
+    def _parted(self, splits: Mapping[str, Split], groups: AnyArray | None) -> Mapping[str, Split]:
         return with_all_parts(
             splits,
             self.targets(),
@@ -99,6 +105,7 @@ class Regression(ArraysTask):
             fractions={"validation": self.validation_fraction, "test": self.test_fraction},
             seed=self.split_seed,
             where=self.where(),
+            groups=groups,
         )
 
     def _arranged(self, inputs: AnyArray) -> AnyArray:

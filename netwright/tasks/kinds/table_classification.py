@@ -35,6 +35,11 @@ class TableClassification(ClassesTask, ArraysTask):
     label: str = Field(default="", description="name of the table's column of classes; default: the last column")
     ignore: tuple[str, ...] = Field(default=(), description="names of columns that are no inputs, as an id")
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+    group: str = Field(
+        default="",
+        description="name of a column that says which rows belong together, such as those of one patient: parts that "
+        "are split off have whole groups",
+    )
 
     @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
@@ -59,14 +64,14 @@ class TableClassification(ClassesTask, ArraysTask):
             raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
         if is_table(self.path):
             return self._table()
-        if self.label or self.ignore or self.split:
+        if self.label or self.ignore or self.split or self.group:
             raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
         return numbered(read_arrays(self.path), where=self.where())
 
     def _table(self) -> Arrays:
         classes: tuple[str, ...] = ()
 
-        def parted(given: Mapping[str, Split]) -> Mapping[str, Split]:
+        def parted(given: Mapping[str, Split], groups: AnyArray | None) -> Mapping[str, Split]:
             nonlocal classes
             pairs: dict[str, Pair] = {part: (one.inputs, one.targets) for part, one in given.items()}
             texts = Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
@@ -80,6 +85,7 @@ class TableClassification(ClassesTask, ArraysTask):
                 fractions={"validation": self.validation_fraction, "test": self.test_fraction},
                 seed=self.split_seed,
                 where=self.where(),
+                groups=groups,
             )
 
         found = read_table(
@@ -89,6 +95,7 @@ class TableClassification(ClassesTask, ArraysTask):
             split=self.split,
             made=self._labels,
             parted=parted,
+            group=self.group,
         )
         return Arrays(
             train=found.train, validation=found.validation, test=found.test, classes=classes, reading=found.reading

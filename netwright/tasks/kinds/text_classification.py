@@ -14,7 +14,7 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.shapes import Shapes
-from netwright.tasks.columns import read_columns, rows_by_part
+from netwright.tasks.columns import groups_of, read_columns, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Preprocessing, Split
 from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays
@@ -41,6 +41,11 @@ class TextClassification(ClassesTask, StoredTask):
     text: str = Field(default="text", description="name of the table's column of texts")
     label: str = Field(default="label", description="name of the table's column of classes")
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+    group: str = Field(
+        default="",
+        description="name of a column that says which rows belong together, such as those of one patient: parts that "
+        "are split off have whole groups",
+    )
     unit: Literal["words", "characters"] = Field(default="words", description="what a text is cut into")
     vocabulary: int = Field(default=20000, ge=1, description="most words known, the most frequent ones")
     least: int = Field(default=2, ge=1, description="how often a word must be in the training texts to be known")
@@ -97,6 +102,7 @@ class TextClassification(ClassesTask, StoredTask):
             fractions={"validation": self.validation_fraction, "test": self.test_fraction},
             seed=self.split_seed,
             where=self.where(),
+            groups=stored.groups,
         )
         reading = self._reading(splits["train"].inputs)
         train, validation, test = (
@@ -109,7 +115,8 @@ class TextClassification(ClassesTask, StoredTask):
         """Texts [N] and labels [N] as they are in the file."""
         if self.path.suffix.lower() == ".npz":
             return read_arrays(self.path)
-        found = read_columns(self.path, {"text": self.text, "label": self.label, "split": self.split})
+        wanted = {"text": self.text, "label": self.label, "split": self.split, "group": self.group}
+        found = read_columns(self.path, wanted)
         empty = np.flatnonzero(found["label"] == "")
         if len(empty):
             raise DataError(
@@ -117,7 +124,8 @@ class TextClassification(ClassesTask, StoredTask):
             )
         rows = rows_by_part(found.get("split"), rows=len(found["text"]), path=self.path)
         parts = {part: (found["text"][chosen], found["label"][chosen]) for part, chosen in rows.items()}
-        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"))
+        groups = groups_of(found["group"], name=self.group, path=self.path)[rows["train"]] if self.group else None
+        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"), groups=groups)
 
     def _checked(self, inputs: AnyArray, targets: AnyArray, *, part: str) -> Split:
         where = f"{self.path}: the {part} part"
