@@ -181,9 +181,10 @@ class _Gatherer:
     def gather(self, trials: Sequence[Trial]) -> list[Evidence]:
         seen = self._raw
         # an id is as good as the trial here: every trial in the memo is kept alive by it
-        raw = {id(t): seen.get(id(t)) or self._read(t) for t in trials if t.state in TELLING}
-        self._raw = raw
-        found = list(raw.values())
+        telling = [t for t in trials if t.state in TELLING]
+        places = list(map(id, telling))
+        found = [seen.get(place) or self._read(trial) for place, trial in zip(places, telling, strict=True)]
+        self._raw = dict(zip(places, found, strict=True))
         if all(one.evidence is not None for one in found):
             return [one.evidence for one in found if one.evidence is not None]
         worst = self._worst(found)

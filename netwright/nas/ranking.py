@@ -20,6 +20,8 @@ def ranking(population: Sequence[Evidence], *, most: int | None = None) -> list[
     """
     feasible = [e for e in population if e.violation == 0]
     broken = sorted((e for e in population if e.violation > 0), key=lambda e: (e.violation, -e.trial.number))
+    if feasible and len(feasible[0].losses) == 1:  # fronts of equals, in which all are equally crowded
+        return (sorted(feasible, key=lambda e: (e.losses, -e.trial.number)) + broken)[:most]
     ordered: list[Evidence] = []
     for front in _each_front([e.losses for e in feasible]):
         crowding = crowding_distances([feasible[index].losses for index in front])

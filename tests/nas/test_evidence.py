@@ -51,6 +51,15 @@ def test_kept_bounds_come_first_then_little_broken_ones():
 
 
 @steady
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=15), st.integers(1, 15))
+def test_of_one_objective_the_best_comes_first_and_of_equals_the_newer(values, most):
+    trials = [done(number, {"a": number}, {"quality": float(value)}) for number, value in enumerate(values)]
+    order = sorted(range(len(values)), key=lambda number: (-values[number], -number))
+    assert numbers(trials, [QUALITY]) == order
+    assert [e.trial.number for e in ranking(gather(trials, [QUALITY]), most=most)] == order[:most]
+
+
+@steady
 @given(points)
 def test_fronts_are_layers_of_domination(losses):
     layers = fronts(losses)
