@@ -39,8 +39,10 @@ from netwright.core.plugins import build, load, names
 from netwright.core.shapes import Shapes
 from netwright.export.onnx_runtime import Session
 from netwright.export.to_onnx import export_onnx
+from netwright.search_spaces.packed_graph import layout_of
 from netwright.search_spaces.space import SearchSpace
-from netwright.tasks.data import Arrays
+from netwright.tasks.data import AnyArray, Arrays, Preprocessing
+from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.settings import Training
 from netwright.tasks.targets import ClassNumbers, Targets
 from netwright.tasks.task import Task
@@ -68,21 +70,41 @@ class AnyInput(ClassNumbers):
 
 
 class Noise(Task):
-    """Random inputs of a shape, and a loss that any network has."""
+    """Random inputs of a shape, or words below `tokens`, or random graphs; and a loss that any network has."""
 
     shape: tuple[int, ...]
     results: tuple[int, ...]
+    tokens: int = 0
+    graphs: bool = False
 
     def targets(self) -> Targets:
         return AnyInput()
 
+    def preprocess(self, inputs: AnyArray) -> Preprocessing:
+        return Preprocessing.of(inputs).without()
+
     def load(self) -> Arrays:
-        random = np.random.default_rng(0)
-        inputs = random.standard_normal((160, *self.shape)).astype(np.float32)
-        return Arrays(train=(inputs, np.arange(160) % max(2, self.results[0] if len(self.results) == 1 else 2)))
+        classes = max(2, self.results[0] if len(self.results) == 1 else 2)
+        return Arrays(train=(self.inputs(160, seed=0), np.arange(160) % classes))
+
+    def inputs(self, count: int, *, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Samples [count, *shape]."""
+        random = np.random.default_rng(seed)
+        if self.tokens:
+            return random.integers(self.tokens, size=(count, *self.shape)).astype(np.float32)
+        if self.graphs:
+            return np.stack([self._graph(random) for _ in range(count)])
+        return random.standard_normal((count, *self.shape)).astype(np.float32)
+
+    def _graph(self, random: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
+        layout = layout_of(self.shape, edges=0)
+        nodes = int(random.integers(layout.nodes // 2, layout.nodes + 1))
+        joined = np.triu(random.random((nodes, nodes)) < 2 / nodes, 1)
+        features = random.standard_normal((nodes, layout.features))
+        return pack_graph(features, joined | joined.T, size=layout.nodes)
 
     def shapes(self) -> Shapes:
-        return Shapes(self.shape, self.results[0] if len(self.results) == 1 else self.results)
+        return Shapes(self.shape, self.results[0] if len(self.results) == 1 else self.results, tokens=self.tokens)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
         del targets, label_smoothing
@@ -104,7 +126,7 @@ def measure(folder: Path) -> list[dict[str, Any]]:
         found: dict[str, list[Finding]] = {}
         for number, (net, shapes) in enumerate(networks(space, NETWORKS)):
             for name in names("pass"):
-                finding = audit(name, net, shapes, folder / f"{space}-{number}-{name}")
+                finding = audit(name, net, shapes, folder / f"{space}-{number}-{name}", graphs=space == "graph")
                 found.setdefault(name, []).append(finding)
         rows += [_row(space, name, findings) for name, findings in found.items()]
     return rows + [_total(name, [row for row in rows if row["pass"] == name]) for name in names("pass")]
@@ -128,13 +150,13 @@ def networks(name: str, count: int) -> Iterator[tuple[nn.Module, Shapes]]:
         yield net, shapes
 
 
-def audit(name: str, net: nn.Module, shapes: Shapes, folder: Path) -> Finding:
+def audit(name: str, net: nn.Module, shapes: Shapes, folder: Path, *, graphs: bool = False) -> Finding:
     """Runs a pass on a network and tells what came of it."""
     one = build("pass", {"kind": name, **SETTINGS.get(name, {})})
     assert isinstance(one, Pass)
     if name == "low_rank":
         net = of_low_rank(net)
-    task = Noise(shape=shapes.input, results=shapes.output_shape)
+    task = Noise(shape=shapes.input, results=shapes.output_shape, tokens=shapes.tokens, graphs=graphs)
     training = Training(epochs=1, samples=64)
     context = make_context(task, net, workspace=folder, training=training).without_training()
     model = Model(net)
@@ -254,8 +276,8 @@ def _file_differs(path: Path, module: nn.Module, context: Context, bound: float)
 
 def _fresh(context: Context, seed: int) -> torch.Tensor:
     """Inputs that no pass has seen, like those of the task."""
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn((6, *context.example.shape[1:]), generator=draw)
+    assert isinstance(context.task, Noise)
+    return torch.from_numpy(context.task.inputs(6, seed=seed))
 
 
 def _count(module: nn.Module) -> int:
