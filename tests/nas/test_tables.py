@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,19 @@ def test_nas_bench_201_as_it_was_published(data_folder: Path, monkeypatch: pytes
     row = scale.table.row(scale.table.space.from_genotype(CELL))
     assert row is not None
     assert scale.table.value(row, "c10_test_200") == published[CELL]
+
+
+def test_a_search_that_paid_for_all_has_a_share_of_one_and_no_more() -> None:
+    """Volumes of one front differ in their last digit with the order of its points."""
+    rng = random.Random(0)
+    columns = {
+        "a": [rng.gauss(-120.0, 15.0) for _ in range(256)],
+        "b": [1e12 * rng.randint(1, 24) + 1e10 * rng.random() for _ in range(256)],
+        "c": [float(rng.randint(5, 9)) for _ in range(256)],
+    }
+    scale = Scale(BenchmarkTable("letters", Letters(), letters_table().rows, columns), goals("max:a", "min:b", "min:c"))
+    for _ in range(5):
+        shares = course(paying(*rng.sample(range(256), 256)), scale, length=256).hypervolume
+        assert shares is not None
+        assert shares.max() <= 1.0
+        assert shares[-1] == pytest.approx(1.0)

@@ -78,7 +78,7 @@ class Scale:
 
     def share(self, chosen: Array) -> float:
         """The hypervolume of rows with these reported losses, as a share of the table's; 1 where that is 0."""
-        return self._volume(chosen) / self.hypervolume if self.hypervolume else 1.0
+        return min(self._volume(chosen) / self.hypervolume, 1.0) if self.hypervolume else 1.0
 
     def _volume(self, losses: Array) -> float:
         return volume(losses, [o.loss(v) for o, v in zip(self.goals.reported, self.reference, strict=True)])
