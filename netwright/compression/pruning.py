@@ -47,10 +47,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The network after one step, and in a sentence what was done."""
+    """The network after one step, in a sentence what was done, and the couplings that others left no proof for."""
 
     module: nn.Module
     summary: str
+    left: tuple[str, ...] = ()
 
 
 def find_couplings(
@@ -115,7 +116,6 @@ def prune_once(
         guilty = _first_unproven(prover, usable, cuts)
         if guilty is None:
             break
-        logger.warning("the channels of %s are left alone: removed with others they cannot be proven", guilty)
         usable = [coupling for coupling in usable if coupling.name != guilty]
     small = remove(module, [cut for some in cuts.values() for cut in some])
     after = profile(small, example)
@@ -123,7 +123,8 @@ def prune_once(
         f"{len(cuts)} of {len(couplings)} sets of channels made narrower, "
         f"{after.macs / max(start.macs, 1):.0%} of the multiply-accumulates left"
     )
-    return Pruned(small, summary + _missed(small, after.macs, settings, start, last=step == settings.steps))
+    left = tuple(coupling.name for coupling in couplings if coupling not in usable)
+    return Pruned(small, summary + _missed(small, after.macs, settings, start, last=step == settings.steps), left)
 
 
 def start_of(module: nn.Module, couplings: Sequence[Coupling], settings: PruningSettings, context: Context) -> Start:

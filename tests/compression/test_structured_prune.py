@@ -19,7 +19,7 @@ from netwright.compression.model import Model
 from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
 from netwright.compression.patch import apply_patch, difference
 from netwright.compression.proof import Prover, outputs, refutation, relative_difference
-from netwright.compression.pruning import doomed_channels, find_couplings, start_of
+from netwright.compression.pruning import doomed_channels, find_couplings, prune_once, start_of
 from netwright.compression.store import model_identity
 from netwright.compression.surgery import Cut, remove, silence
 from netwright.core.errors import CompressionError, ConfigurationError
@@ -280,6 +280,20 @@ def test_a_grouping_of_channels_that_are_not_there_gives_no_reason() -> None:
 def test_a_split_into_fixed_sizes_is_said() -> None:
     net, example, _, _ = wiring("split in unequal parts")
     assert "split into parts of fixed sizes" in find_couplings(net, example, dependency_groups).refused["a"]
+
+
+def test_channels_that_others_leave_no_proof_for_stay_and_are_named(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    settings = StructuredPrune(ratio=0.5, epochs=0)
+    found = find_couplings(net, context.example_tensor(), dependency_groups)
+    (one,) = (coupling for coupling in found.proven if coupling.name == "one")
+    forgetful = dataclasses.replace(one, members=tuple(m for m in one.members if m.path != "two"))
+    couplings = [forgetful, *(coupling for coupling in found.proven if coupling.name != "one")]
+    start = start_of(net, couplings, settings, context)
+    pruned = prune_once(net, couplings, settings, context, step=1, start=start)
+    assert pruned.left == ("one",)
+    assert pruned.module.one.out_channels == net.one.out_channels
+    assert pruned.module.two.out_channels < net.two.out_channels
 
 
 def test_a_lying_grouping_cannot_touch_the_head() -> None:

@@ -143,6 +143,8 @@ class StructuredPrune(Pass):
             start = start or start_of(module, found.proven, self, context)
             module = self._regularised(model.with_module(module), found.proven, context, step=step, start=start)
             result = prune_once(module, found.proven, self, context, step=step, start=start)
+            together = "its channels may go alone, but together with those of other layers that is not proven"
+            notes.update({name: Note("structured_prune", name, "left alone", together) for name in result.left})
             module = context.fine_tune(
                 result.module,
                 purpose=f"structured_prune {step}/{self.steps}",
