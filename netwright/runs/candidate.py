@@ -143,4 +143,4 @@ class Candidate:
 
     @cached_property
     def _session(self) -> Session:
-        return OnnxSession(self._file, threads=self.job.threads)
+        return OnnxSession(self._file, threads=self.specification.search.latency.threads)

@@ -112,6 +112,15 @@ class RunFolder:
             raise RunError(f"{self.specification} is damaged: {', '.join(missing)} missing; restore it from a copy")
         return specification
 
+    def read_environment(self) -> dict[str, Any]:
+        """Where the run comes from, as it was when it began."""
+        try:
+            data = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.environment} is damaged ({type(error).__name__}); restore it from a copy") from None
+        assert isinstance(data, dict)
+        return data
+
     def lock(self) -> RunLock:
         """The right to write to this run; raises RunError when somebody has it."""
         return RunLock(self)

@@ -144,7 +144,7 @@ def _contents(
         measurements=deployable.measurements,
         provenance={
             "netwright": version("netwright"),
-            "environment": json.loads(run.folder.environment.read_text(encoding="utf-8")),
+            "environment": run.folder.read_environment(),
             "task": task.model_dump(mode="json"),
             "trained": deployable.trained,
             "test": dict(test),

@@ -9,12 +9,15 @@ from typing import Any
 
 from netwright.core.errors import CheckpointError
 from netwright.core.files import content_hash, write_atomic
+from netwright.core.identity import identity_of
+from netwright.core.plugins import build
 from netwright.core.records import Trial, TrialState
 from netwright.evaluation.latency import LatencyProtocol
+from netwright.evaluation.machine import this_machine
 from netwright.nas.promotion import is_paused
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.executor import checkpoint_of
-from netwright.runs.view import RunView, open_run
+from netwright.runs.view import RunView, is_foreign, open_run
 from netwright.tasks.settings import Training
 
 BEFORE = -1
@@ -24,8 +27,9 @@ BEFORE = -1
 def measured_before(specification: Mapping[str, Any], *, data: str, runs: tuple[Path, ...]) -> dict[str, Known]:
     """Finished trials of other runs by architecture, of those runs alone that measured in the same way.
 
-    The same way means equal data, training settings, repeats, seed, device and latency protocol. A trial that was
-    trained in full is known whatever its run's rungs were; one paused at a rung only where the rungs are the same.
+    The same way means equal data, settings of task and training, repeats, seed, device and latency protocol, and for
+    a latency this machine's CPU. A trial that was trained in full is known whatever its run's rungs were; one paused
+    at a rung only where the rungs are the same.
     Raises RunError for a path that is no run.
     """
     wanted, rungs = way_of(specification, data=data), _rungs(specification)
@@ -36,7 +40,7 @@ def measured_before(specification: Mapping[str, Any], *, data: str, runs: tuple[
         if way_of(view.specification, data=str(view.environment.get("data"))) != wanted:
             continue
         same = _rungs(view.specification) == rungs
-        for trial in view.trials:
+        for trial in filter(_timed_here, view.trials):
             if trial.state is TrialState.DONE:
                 done.setdefault(trial.identity, Known(view, trial, same_rungs=same))
             elif same and is_paused(trial):
@@ -92,7 +96,22 @@ def way_of(specification: Mapping[str, Any], *, data: str) -> str:
     training = {**Training().model_dump(mode="json"), **search["training"]}
     latency = {**LatencyProtocol.screening().model_dump(mode="json"), **search["latency"]}
     parts = {"data": data, "training": training, "latency": latency, "repeats": search.get("repeats", 1)}
+    parts["task"] = _task_settings(specification["task"])
     return content_hash({**parts, "seed": specification["seed"], "device": specification.get("device")})
+
+
+def _task_settings(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a task is set to, apart from where its data lie; one that is not imported yet counts as it is written."""
+    if is_foreign(task):
+        return task
+    return {name: value for name, value in identity_of(build("task", task)).items() if not isinstance(value, Path)}
+
+
+def _timed_here(trial: Trial) -> bool:
+    """Whether every latency of a trial was measured on a CPU like this one."""
+    here = this_machine()
+    timed = [found.protocol for found in trial.measurements.values() if "isa" in found.protocol]
+    return all((one["cpu"], tuple(one["isa"])) == (here.cpu, here.isa) for one in timed)
 
 
 def _rungs(specification: Mapping[str, Any]) -> tuple[str, list[float]] | None:

@@ -62,7 +62,10 @@ def create_run(specification: RunSpecification, path: Path | None = None) -> Run
 
 @contextmanager
 def writing(path: Path, *, specification: RunSpecification | None = None) -> Iterator[OpenRun]:
-    """Open a run for writing: its lock is held and its record is ours until the block ends."""
+    """Open a run for writing: its lock is held and its record is ours until the block ends.
+
+    Raises RunError when somebody else writes to it, or when the data are others than those it began with.
+    """
     folder = RunFolder.open(path)
     with folder.lock():
         record = StudyRecord(folder.database)
@@ -71,9 +74,20 @@ def writing(path: Path, *, specification: RunSpecification | None = None) -> Ite
             stored = specification or RunSpecification.parse(
                 folder.read_specification(), source=str(folder.specification)
             )
+            _check_data(folder, stored)
             yield OpenRun(folder, stored, record)
         finally:
             record.close()
+
+
+def _check_data(folder: RunFolder, specification: RunSpecification) -> None:
+    """Raise RunError when the data changed since the run began: its figures could not be compared any more."""
+    began = folder.read_environment().get("data")
+    if began is not None and began != specification.task.data().fingerprint:
+        raise RunError(
+            f"{folder.path} began with other data than there are now in {specification.task.where()}; "
+            "put those back, or begin a new run"
+        )
 
 
 RESUMABLE = (

@@ -89,6 +89,12 @@ class Search(Settings):
         """Workers may run in another folder than the one the recipe was read in."""
         return None if path is None else path.absolute()
 
+    @field_validator("reuse")
+    @classmethod
+    def _found_again(cls, runs: tuple[Path, ...]) -> tuple[Path, ...]:
+        """The search may go on in another folder than the one it began in."""
+        return tuple(path.absolute() for path in runs)
+
     @model_validator(mode="after")
     def _fits_fidelity(self) -> Self:
         """The last rung says the epochs, and rungs take the stopper's place, unless both are given."""

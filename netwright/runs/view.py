@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +73,7 @@ class Graphs(Mapping[int, Mapping[str, Any]]):
         self, specification: Mapping[str, Any], shapes: Shapes | None, trials: Sequence[Trial], *, trust: bool
     ) -> None:
         self._specification = specification
-        self._shapes = shapes if trust or not _is_foreign(specification["space"]) else None
+        self._shapes = shapes if trust or not is_foreign(specification["space"]) else None
         self._decisions = {trial.number: trial.decisions for trial in trials}
 
     def __getitem__(self, number: int) -> Mapping[str, Any]:
@@ -96,9 +95,9 @@ class Graphs(Mapping[int, Mapping[str, Any]]):
         return len(self._decisions) if self._shapes else 0
 
 
-def _is_foreign(space: Mapping[str, Any] | None) -> bool:
-    """Whether building a space would import code that this process has not imported yet."""
-    kind = str(space["kind"]) if space else ""
+def is_foreign(spec: Mapping[str, Any] | None) -> bool:
+    """Whether building a space or a task would import code that this process has not imported yet."""
+    kind = str(spec["kind"]) if spec else ""
     return ":" in kind and kind.partition(":")[0] not in sys.modules
 
 
@@ -147,7 +146,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         parity=record.fact("parity") or (),
         test=record.fact("test"),
         without_network=record.fact("without_network"),
-        environment=_environment(folder),
+        environment=folder.read_environment(),
         events=record.all_events(),
         bundle=folder.bundle if folder.bundle.is_dir() else None,
         report=folder.report if folder.report.exists() else None,
@@ -171,15 +170,6 @@ def _state(folder: RunFolder, recorded: str) -> str:
 
 def _units(trials: Sequence[Trial]) -> dict[str, str]:
     return {name: found.unit for trial in trials for name, found in trial.measurements.items()}
-
-
-def _environment(folder: RunFolder) -> dict[str, Any]:
-    try:
-        data = json.loads(folder.environment.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{folder.environment} is damaged ({type(error).__name__}); restore it from a copy") from None
-    assert isinstance(data, dict)
-    return data
 
 
 def trial_named(view: RunView, name: str) -> Trial:
