@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RealValues(Targets):
-    """One or more real values per sample, [N] or [N, values]; networks learn them standardised, unless told not to."""
+    """One or more real values per sample, [N] or [N, values]; networks learn them standardised, unless told not to.
+
+    `columns` names the values where a table does.
+    """
 
     standardise: bool = True
+    columns: tuple[str, ...] = ()
 
     input_axes: ClassVar[tuple[int, ...]] = (2, 3, 4)
     inputs_wanted: ClassVar[str] = (
@@ -57,7 +61,8 @@ class RealValues(Targets):
         return "always answering the mean of the training targets", outputs
 
     def gives(self, output: int | Shape) -> str:
-        return f"gives {output} value{'s' if output != 1 else ''}"
+        named = f": {', '.join(self.columns)}" if self.columns else ""
+        return f"gives {output} value{'s' if output != 1 else ''}{named}"
 
     def loss(
         self,

@@ -37,3 +37,17 @@ def test_sounds_become_the_sequences_of_a_task(tmp_path: Path, monkeypatch: pyte
     assert task.shapes().input == (64, 32)
     loudest = data.train.inputs[:, :15].mean(axis=1).argmax(axis=1)
     assert [int(band) for band in loudest] == [11 if target == 0 else 2 for target in data.train.targets]
+
+
+def test_a_text_becomes_the_steps_of_a_language_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("to be, or not to be: that is the question\n" * 60, encoding="utf-8")
+    section = PAGE.split("### The next sign of a text\n")[1].split("\nHow much worse")[0]
+    exec(re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0], {})  # the page's own program
+    task = build("task", yaml.safe_load(re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)[0])["task"])
+    assert isinstance(task, Task)
+    data = task.data()
+    assert "".join(data.classes[n] for n in data.train.targets[0]).startswith("o be, or not")
+    assert "".join(data.classes[n] for n in data.train.inputs[0].argmax(axis=1)).startswith("to be, or not")
+    assert task.shapes().output == (64, len(data.classes))
+    assert data.preprocessing(data.train.inputs).max() == 1

@@ -289,3 +289,10 @@ def test_each_labels_share_is_what_labels_of_steps_are_compared_with(tmp_path: P
     share, there = (train.sum(axis=0) + 0.5) / (len(train) + 1), validation.mean(axis=0)
     nll = -(there * np.log(share) + (1 - there) * np.log(1 - share)).sum()
     assert told[1]["nll"] == pytest.approx(nll, rel=1e-5)
+
+
+def test_who_runs_a_model_is_told_of_tiles_and_of_the_values_that_come_out(tmp_path: Path) -> None:
+    assert Segmentation(path=tmp_path, tile=64).prepared() == "images are cut into tiles of 64x64 pixels"
+    assert ImageToImage(path=tmp_path).prepared() == ""
+    assert Regression(path=tmp_path, columns=("price", "rent")).targets().gives(2) == "gives 2 values: price, rent"
+    assert Regression(path=tmp_path).targets().gives(1) == "gives 1 value"

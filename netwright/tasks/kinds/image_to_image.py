@@ -57,6 +57,9 @@ class ImageToImage(ArraysTask):
     def cut(self, split: Split) -> Split:
         return split if self.tile is None else tiled(split, self.tile, where=self.where())
 
+    def prepared(self) -> str:
+        return "" if self.tile is None else f"images are cut into tiles of {self.tile}x{self.tile} pixels"
+
     def load(self) -> Arrays:
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")

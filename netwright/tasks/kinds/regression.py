@@ -71,7 +71,7 @@ class Regression(ArraysTask):
         return told(self.data().reading)
 
     def targets(self) -> Targets:
-        return RealValues(standardise=self.standardise)
+        return RealValues(standardise=self.standardise, columns=self.columns)
 
     def primary(self) -> Objective:
         return Objective(metric=self.judged_by, direction="maximize" if self.judged_by == "r2" else "minimize")
