@@ -28,4 +28,7 @@ def plain_weights(module: nn.Module) -> nn.Module:
             if isinstance(hook, (WeightNorm, SpectralNorm, BasePruningMethod)):
                 hook.remove(layer)
                 del layer._forward_pre_hooks[key]
+        for key, loading in list(layer._load_state_dict_pre_hooks.items()):
+            if loading.__module__.startswith("torch.nn.utils."):  # reads names that are gone, and cannot be pickled
+                del layer._load_state_dict_pre_hooks[key]
     return module
