@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from netwright.search_spaces.cost import cost
 from netwright.search_spaces.model_source import Source
 from netwright.search_spaces.spaces.from_model import FromModel
 
@@ -30,7 +31,7 @@ def space_from_model(
     its inputs, (batch, *shape), or a tuple with a batch of each input: then the space's networks take one tensor, which
     `join_inputs` makes of several. Neither is changed. The space decides and counts without torch;
     its networks are plain torch modules. It goes into files with `save`, see `FromModel`. A warning says when nothing
-    of the network can be varied.
+    of the network can be varied, or when weights that it shares are not.
 
     Raises SpaceError that names the layer or the step which cannot be read.
 
@@ -44,6 +45,14 @@ def space_from_model(
     read = read_model(model, example)
     space = FromModel(model=read.graph.to_json(), widths=tuple(widths), round_to=round_to, depths=depths)
     space = space.with_source(Source(read.graph, state=read.state))
+    has, own = cost(read.graph).params, sum(weight.numel() for weight in model.parameters())
+    if has > own:
+        LOGGER.warning(
+            "the whole network of this space has %s parameters, yours %s: weights that several of its steps read "
+            "become weights of each of them, which are trained apart",
+            f"{has:,}",
+            f"{own:,}",
+        )
     if not space.groups and not space.runs:
         LOGGER.warning(
             "nothing of this network can be varied: it has no residual blocks, and what reads its layers' channels "

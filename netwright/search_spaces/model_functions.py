@@ -26,6 +26,10 @@ PER_SAMPLE = "per_sample"
 """Set on a constant of one row that the network repeats for each sample."""
 
 
+MADE_BY = "made_by"
+"""Set on what `forward` makes of parameters: the function, its arguments and named ones."""
+
+
 class Samples:
     """Stands for the number of samples in a batch, where a size is written in an argument."""
 
@@ -109,10 +113,7 @@ def _said(value: Any, tensors: list[Tensor], weights: list[torch.Tensor]) -> Any
             tensors.append(value)
         return {"input": tensors.index(value)}
     if isinstance(value, torch.Tensor):
-        if value.dim() == 0 and not isinstance(value, torch.nn.Parameter):
-            return value.item()
-        weights.append(value)
-        return {"repeated" if getattr(value, PER_SAMPLE, False) else "weight": len(weights) - 1}
+        return _said_constant(value, tensors, weights)
     if isinstance(value, Samples):
         return {"batch": 1}
     if isinstance(value, Sized):
@@ -129,6 +130,17 @@ def _said(value: Any, tensors: list[Tensor], weights: list[torch.Tensor]) -> Any
         return [_said(part, tensors, weights) for part in value]
     expect(value is None or isinstance(value, (bool, int, float, str)), f"plain arguments, came {value!r:.60}")
     return value
+
+
+def _said_constant(value: torch.Tensor, tensors: list[Tensor], weights: list[torch.Tensor]) -> Any:
+    """A tensor that does not depend on the input: a number, what is made of weights, or one of the weights."""
+    if value.dim() == 0 and not isinstance(value, torch.nn.Parameter):
+        return value.item()
+    if hasattr(value, MADE_BY):
+        function, *given = getattr(value, MADE_BY)
+        return {"call": [function, *(_said(part, tensors, weights) for part in given)]}
+    weights.append(value)
+    return {"repeated" if getattr(value, PER_SAMPLE, False) else "weight": len(weights) - 1}
 
 
 def _with_macs(operation: TorchCall, weights: Sequence[torch.Tensor]) -> TorchCall:

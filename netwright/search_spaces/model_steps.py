@@ -14,7 +14,16 @@ from netwright.core.shapes import Shape
 from netwright.search_spaces.graph import LayerGraph, Tensor
 from netwright.search_spaces.model_attention import attention, transformer, with_parameter
 from netwright.search_spaces.model_calls import RESHAPING, SHAPED_AS, UNCHANGED, Call, axes_of, call_operation
-from netwright.search_spaces.model_functions import PER_SAMPLE, SAMPLES, Item, Several, Written, function_name, written
+from netwright.search_spaces.model_functions import (
+    MADE_BY,
+    PER_SAMPLE,
+    SAMPLES,
+    Item,
+    Several,
+    Written,
+    function_name,
+    written,
+)
 from netwright.search_spaces.model_layers import UnreadableError, expect, layer_operation
 from netwright.search_spaces.model_layouts import (
     LAID,
@@ -182,11 +191,20 @@ class Reading:
         learned = learned or (node.op == "get_attr" and isinstance(value, nn.Parameter))
         if learned:
             value = nn.Parameter(value.detach(), requires_grad=False)
+            self._note_origin(node, value, repeated=repeated)
         elif repeated:
             value = value.clone()
         if repeated:
             setattr(value, PER_SAMPLE, True)
         return value
+
+    def _note_origin(self, node: fx.Node, value: torch.Tensor, *, repeated: bool) -> None:
+        """Note on what is made of parameters how it is, so that those are trained and not what is made of them."""
+        if node.op == "get_attr" or repeated:
+            return
+        given = list(self._given(node, node.args, "args")), dict(self._given(node, node.kwargs, "kwargs"))
+        if not any(isinstance(part, (Sized, type(SAMPLES))) for part in [*flat(given[0]), *flat(given[1])]):
+            setattr(value, MADE_BY, (function_name(node), *given))
 
     def _taken(self, node: fx.Node, arguments: Any) -> Any:
         """A part of what several results were given by, or None."""

@@ -86,6 +86,30 @@ def test_a_network_of_which_nothing_can_be_varied_is_warned_of(caplog):
     assert "nothing of this network can be varied" in caplog.text
 
 
+def test_weights_that_are_not_shared_any_more_are_warned_of(caplog):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Linear(12, 24, bias=False)
+
+        def forward(self, x):
+            return nn.functional.linear(torch.relu(self.encoder(x)), self.encoder.weight.t())
+
+    space_from_model(_made(Tied), _inputs((12,)))
+    assert "has 576 parameters, yours 288: weights that several of its steps read" in caplog.text
+
+
+def test_what_forward_makes_of_parameters_trains_the_parameters(caplog):
+    kind, shape, _, _ = READ["windows"]
+    model, inputs = _made(kind), _inputs(shape)
+    space = space_from_model(model, inputs)
+    assert space.cost(largest(space), space.shapes).params == sum(p.numel() for p in model.parameters())
+    part = space.inherit(largest(space)).train()
+    part(inputs).sum().backward()
+    assert {tuple(p.shape) for p in part.parameters() if p.grad is not None} >= {(9, 2)}
+    assert not caplog.text
+
+
 def test_whole_numbers_may_be_the_input():
     model, inputs = _made(Embed), torch.randint(0, 100, (4, 12), generator=torch.Generator().manual_seed(0))
     space = space_from_model(model, inputs)

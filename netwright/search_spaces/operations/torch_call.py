@@ -17,8 +17,8 @@ from netwright.search_spaces.operation import Family, Operation
 if TYPE_CHECKING:
     from torch import fx, nn
 
-INPUT, WEIGHT, REPEATED, BATCH, SLICE, TYPE, ELLIPSIS = (
-    "input", "weight", "repeated", "batch", "slice", "dtype", "ellipsis",
+INPUT, WEIGHT, REPEATED, BATCH, SLICE, TYPE, ELLIPSIS, CALL = (
+    "input", "weight", "repeated", "batch", "slice", "dtype", "ellipsis", "call",
 )  # fmt: skip
 """What a mapping of one key stands for among the arguments."""
 OPERATORS = (
@@ -43,7 +43,8 @@ class TorchCall(Operation):
     arguments: str = Field(
         default='[[{"input": 0}], {}]',
         description='JSON of [positional, named]; {"input": 0} is the first input, {"weight": 0} the first weight, '
-        '{"repeated": 0} that weight for each sample, {"batch": 1} the number of samples, {"slice": [0, 9, 2]} a slice',
+        '{"repeated": 0} that weight for each sample, {"batch": 1} the number of samples, '
+        '{"slice": [0, 9, 2]} a slice, {"call": ["torch.exp", [...], {}]} what a function makes of weights',
     )
     before: tuple[Shape, ...] = Field(description="shapes of the inputs, per sample")
     after: Shape = Field(description="shape of the result, per sample")
@@ -93,13 +94,16 @@ class TorchCall(Operation):
         for weight, shape in zip(weights, self.weights, strict=True) if f'"{REPEATED}"' in self.arguments else ():
             one = bool(shape) and shape[0] == 1
             repeated.append(graph.call_method("expand", (weight, batch, *[-1] * (len(shape) - 1))) if one else weight)
-        positional, named = self._filled(inputs, weights, repeated, batch)
-        kind, _, called = self.function.partition(".")
-        function = resolved(self.function)
-        if kind == "method":
-            found = graph.call_method(called, positional, named)
-        else:
-            found = graph.call_function(function, positional, named)
+
+        def called(function: str, positional: Any, named: Any) -> fx.Node:
+            kind, _, method = function.partition(".")
+            of_torch = resolved(function)
+            if kind == "method":
+                return graph.call_method(method, positional, named)
+            return graph.call_function(of_torch, positional, named)
+
+        positional, named = self._filled(inputs, weights, repeated, batch, called)
+        found = called(self.function, positional, named)
         if self.item == "all":
             import torch
 
@@ -110,8 +114,12 @@ class TorchCall(Operation):
         """What the function gives for tensors, (batch, *shape)."""
         batch = len(inputs[0])
         repeated = [w.expand(batch, *w.shape[1:]) if len(w.shape) and len(w) == 1 else w for w in weights]
-        positional, named = self._filled(inputs, weights, repeated, batch)
-        found = resolved(self.function)(*positional, **named)
+
+        def called(function: str, positional: Any, named: Any) -> Any:
+            return resolved(function)(*positional, **named)
+
+        positional, named = self._filled(inputs, weights, repeated, batch, called)
+        found = called(self.function, positional, named)
         if self.item == "all":
             import torch
 
@@ -122,10 +130,10 @@ class TorchCall(Operation):
         return self.function.partition(".")[2].strip("_").replace("_", " ")
 
     def _filled(
-        self, inputs: Sequence[Any], weights: Sequence[Any], repeated: Sequence[Any], batch: Any
+        self, inputs: Sequence[Any], weights: Sequence[Any], repeated: Sequence[Any], batch: Any, called: Any
     ) -> tuple[tuple[Any, ...], Any]:
         positional, named = json.loads(self.arguments)
-        given = {INPUT: inputs, WEIGHT: weights, REPEATED: repeated, BATCH: batch}
+        given = {INPUT: inputs, WEIGHT: weights, REPEATED: repeated, BATCH: batch, CALL: called}
         return _filled(positional, given), {key: _filled(value, given) for key, value in named.items()}
 
     def _channels(self, shapes: Sequence[Shape]) -> int | None:
@@ -195,6 +203,10 @@ def _filled(value: Any, given: Mapping[str, Any]) -> Any:
         return given[kind][content]
     if kind == BATCH:
         return given[BATCH]
+    if kind == CALL:
+        function, positional, named = content
+        given_names = {key: _filled(item, given) for key, item in named.items()}
+        return given[CALL](function, _filled(positional, given), given_names)
     if kind == SLICE:
         return slice(*(_filled(item, given) for item in content))
     if kind == ELLIPSIS:
