@@ -21,7 +21,7 @@ from netwright.core.files import canonical_json, content_hash
 from netwright.core.identity import default_values, identity_of
 from netwright.core.plugins import name_of
 from netwright.core.seeds import derive_seed
-from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, save_state
+from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, put_into, save_state
 from netwright.tasks.memory_layout import fastest_layout, laid_out
 from netwright.tasks.normalise import Normalise
 from netwright.tasks.optimizer import optimizer_of, restore_optimizer
@@ -241,7 +241,7 @@ class _Trainer:
         defaults = _facts(Training()) | _facts_of_task(self.task, defaults=True)
         state = load_state(path, identity=self.identity, defaults=defaults, older=self._older_identity())
         self.identity = dict(state.identity)
-        self.model.load_state_dict(state.model)
+        put_into(self.model, state.model)
         restore_optimizer(self.optimizer, state.optimizer)
         for number, hook in enumerate(self.hooks):
             own = {k.removeprefix(f"{number}."): t for k, t in state.hooks.items() if k.startswith(f"{number}.")}
