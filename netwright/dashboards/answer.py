@@ -52,7 +52,8 @@ def _compressed(view: RunView) -> Answer:
         command = ""
     else:
         command = _resume(view) if _is_whole(view) else f"netwright export {shlex.quote(str(view.path))}"
-    return {"text": f"{_whose(view)}, {made}.", "proof": _proof(view, file), "file": file, "command": command}
+    proof, handed = _proof(view, file), _archive(view, kept[-1]) or file
+    return {"text": f"{_whose(view)}, {made}.", "proof": proof, "file": handed, "command": command}
 
 
 def _is_whole(view: RunView) -> bool:
@@ -85,6 +86,14 @@ def _file(view: RunView, stage: Any) -> str:
             if (view.bundle / name).is_file():
                 return str(view.bundle / name)
     return str(view.path / stage["file"]) if stage.get("file") else ""
+
+
+def _archive(view: RunView, stage: Any) -> str:
+    """The archive that the stage's size is of, in the bundle where there is one; nothing where no pass made any."""
+    if not stage.get("archive"):
+        return ""
+    inside = next(view.bundle.glob("*.nwz"), None) if view.bundle is not None else None
+    return str(inside or view.path / stage["archive"])
 
 
 def _proof(view: RunView, file: str) -> str:

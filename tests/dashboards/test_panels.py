@@ -243,6 +243,16 @@ def test_answer_names_the_model_its_passes_its_proof_and_its_file(tmp_path: Path
     assert (found["file"], found["command"]) == (str(tmp_path / "model.int8.onnx"), "")
 
 
+def test_answer_names_the_archive_whose_size_is_told_where_the_file_was_coded(tmp_path: Path) -> None:
+    for name in ("model.int8.onnx", "model.nwz"):
+        (tmp_path / name).write_bytes(b"x")
+    stages = [*full_run().stages[:-1], {**full_run().stages[-1], "archive": "models/coded.nwz", "kept": True}]
+    view = replace(full_run(), stages=stages, bundle=tmp_path)
+    assert answer(view)["file"] == str(tmp_path / "model.nwz")
+    assert answer(view)["proof"] == answer(replace(full_run(), bundle=tmp_path))["proof"]
+    assert answer(replace(view, bundle=None))["file"] == str(view.path / "models" / "coded.nwz")
+
+
 def test_answer_of_a_network_that_no_pass_was_to_change_does_not_speak_of_passes_rolled_back() -> None:
     view = full_run()
     assert answer(replace(view, stages=view.stages[:1]))["text"].endswith("not made smaller: no pass was asked for.")
