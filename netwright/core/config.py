@@ -121,8 +121,11 @@ def parse_yaml(text: str, *, source: str) -> object:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigurationError([Mistake(where, error.problem or str(error))], source=source) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        # of a date that there is none, a number that is none, or a key that is a list, the parser says no place
         raise ConfigurationError([Mistake("", str(error))], source=source) from None
+    except RecursionError:
+        raise ConfigurationError([Mistake("", "is nested too deeply")], source=source) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

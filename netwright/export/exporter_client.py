@@ -56,6 +56,12 @@ class Exporter:
                 answer = read_frame(process.stdout)
             except BrokenPipeError:
                 answer = None
+            except BaseException:
+                # a job cut short, as by Ctrl-C: its answer must not be taken for that of the next one
+                process.kill()
+                process.wait()
+                self._process = None
+                raise
             if answer is None:
                 status = process.wait()
                 self._process = None

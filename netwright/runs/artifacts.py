@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netwright.core.errors import CheckpointError
-from netwright.core.files import write_atomic
+from netwright.core.files import file_hash, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,10 +22,10 @@ class Artifacts:
     run: Path
 
     def put(self, content: bytes) -> str:
-        """Keep some bytes; returns their SHA-256."""
+        """Keep some bytes, in the place of a damaged object of theirs; returns their SHA-256."""
         digest = sha256(content).hexdigest()
         path = self.path(digest)
-        if not path.exists():
+        if not path.exists() or file_hash(path) != digest:
             write_atomic(path, content)
         return digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,8 @@ import numpy as np
 from torch import nn
 
 from netwright.core.cost import Cost
-from netwright.core.plugins import build
+from netwright.core.errors import DataError
+from netwright.core.plugins import build, name_of
 from netwright.core.records import Measurement
 from netwright.core.seeds import derive_seed
 from netwright.evaluation.metric import Metric
@@ -98,8 +100,18 @@ class Candidate:
         return Measurement.from_json(known) if known is not None and known["value"] is not None else None
 
     def _tried(self, metric: Metric) -> Measurement:
-        """A measurement; one that the machine disturbed is taken again, a few times at most."""
+        """A measurement; one that the machine disturbed is taken again, a few times at most.
+
+        Raises DataError for one that cannot be recorded.
+        """
         measured = metric.measure(self.subject)
+        try:
+            json.dumps(measured.to_json(), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            what = f"the metric {name_of(metric)} gives what cannot be recorded ({error})"
+            raise DataError(
+                f"{what}; use Python's own finite numbers and texts in value, spread and protocol"
+            ) from None
         for _ in range(TRIES - 1):
             if measured.value is not None or metric.cost != "measured":
                 break

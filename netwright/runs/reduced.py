@@ -16,7 +16,7 @@ from netwright.core.records import Objective
 from netwright.core.seeds import generator
 from netwright.runs.specification import RunSpecification
 from netwright.search_spaces.graph import INPUT, LayerGraph
-from netwright.tasks.data import AnyArray, HeldOut, Preprocessing, Split, TaskData
+from netwright.tasks.data import AnyArray, HeldOut, Split, TaskData
 from netwright.tasks.settings import Training
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
@@ -179,7 +179,7 @@ def _smaller(settings: str, share: float, of: _ByJson) -> TaskData:
         validation=validation,
         calibration=calibration,
         test=HeldOut(Split(data.train.inputs[:0], data.train.targets[:0])),
-        preprocessing=Preprocessing.of(train.inputs),
+        preprocessing=of.task.preprocess(train.inputs),
         fingerprint=f"{data.fingerprint} at {share:g} of its sides",
     )
 

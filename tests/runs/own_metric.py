@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from netwright.core.records import Direction, Measurement
 from netwright.evaluation.metric import Metric, MetricCost
 from netwright.evaluation.subject import Subject
@@ -30,3 +32,15 @@ class Megabytes(Metric):
 
     def measure(self, subject: Subject) -> Measurement:
         return self.record(subject.file().stat().st_size / 1e6)
+
+
+class Unrecordable(Metric):
+    """A value of numpy's, which is no number of JSON."""
+
+    unit: ClassVar[str] = ""
+    direction: ClassVar[Direction] = "minimize"
+    cost: ClassVar[MetricCost] = "measured"
+
+    def measure(self, subject: Subject) -> Measurement:
+        del subject
+        return Measurement(metric="tests.runs.own_metric:Unrecordable", value=np.float32(1.5))
