@@ -48,6 +48,7 @@ def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener
     if recipe.solve is not None:
         strategy_of(recipe)
     run.record.set_fact("state", "compressing")
+    run.record.set_fact("compressed", None)
     run.record.clear_stages()
     bench = open_workbench(run, winner, recipe=recipe, listener=listener)
     result = solve(run, bench, recipe) if recipe.open else bench.run(recipe)

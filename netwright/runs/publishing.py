@@ -93,10 +93,16 @@ def publish(
 
     `onnx` makes the whole bundle; any other format makes its file, the preprocessing, and the proof that the file,
     if it can be run, computes what the network does on the validation split. Raises
-    RunError when the trial has no weights and ParityError when an export does not compute the same.
+    RunError when the trial has no weights or the compression was cut short, and ParityError when an export does not
+    compute the same.
     """
     file_format = build("format", format_name)
     assert isinstance(file_format, Format)
+    if name == "best" and run.record.fact("state") == "compressing" and not run.record.fact("compressed"):
+        raise RunError(
+            f"the compression of {run.folder.path} did not come to an end; give the same command again, "
+            "or name a trial with --trial"
+        )
     deployable = _compressed(run) if name == "best" and run.record.fact("compressed") else _trial(run, name)
     folder = out or _default_folder(run, deployable, file_format)
     if file_format.suffix != ".onnx":
