@@ -110,6 +110,8 @@ def _read_until(descriptor: int, *, seconds: float) -> bytes | None:
 
 def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     """The job's result; any exception becomes its last line, for the one who asked."""
+    from netwright.export.weight_folding import fold_weights
+
     try:
         sys.path[:] = job["sys_path"]
         if job["main"]:
@@ -119,6 +121,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         model, example = pickle.loads(body)  # noqa: S301 -- made by the process that started this one
         axes = {int(axis): name for axis, name in job["axes"].items()}
         program = _export_quickly(model, example, axes)
+        fold_weights(program.model)
         _save(program, Path(job["path"]))
     except BaseException as error:
         return {"error": _told(error, name=job["name"])}
