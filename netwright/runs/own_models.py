@@ -9,7 +9,7 @@ import importlib
 import pickle
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, signature
 from pathlib import Path
@@ -57,7 +57,7 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
         )
     made = _uncompiled(made, build)
     if weights is not None:
-        load_state(made, _with_tied(read_state(weights), made), source=str(weights))
+        load_state(made, _with_tied(read_state(weights, own=made.state_dict()), made), source=str(weights))
     return plain_weights(made.eval()).float()
 
 
@@ -66,20 +66,20 @@ def is_from_collection(build: str) -> bool:
     return build.partition(":")[0] in COLLECTIONS
 
 
-def read_state(path: Path) -> Mapping[str, Tensor]:
+def read_state(path: Path, *, own: Container[str] = ()) -> Mapping[str, Tensor]:
     """The tensors of a safetensors file, or of a file of `torch.save` that holds nothing but tensors.
 
     A state dict that lies under "state_dict" or "model", as in many checkpoints, is found there; the prefixes of
-    `DataParallel` and `torch.compile` are taken off. Raises CheckpointError when the file cannot be read or would run a
-    program.
+    `DataParallel` and `torch.compile` are taken off, unless the network's `own` names have them. Raises
+    CheckpointError when the file cannot be read or would run a program.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
     if path.suffix == ".safetensors" or not _is_torch_file(content):
-        return _without_prefix(weights_from(content, source=str(path)))
-    return _without_prefix(_plain_state(_unpickled(path), path))
+        return _without_prefix(weights_from(content, source=str(path)), own)
+    return _without_prefix(_plain_state(_unpickled(path), path), own)
 
 
 def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
@@ -215,8 +215,8 @@ def _plain_state(found: object, path: Path) -> Mapping[str, Tensor]:
     return {str(name): tensor for name, tensor in found.items()}
 
 
-def _without_prefix(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _without_prefix(state: Mapping[str, Tensor], own: Container[str]) -> Mapping[str, Tensor]:
     for prefix in _PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
+        if state and all(name.startswith(prefix) and name not in own for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state

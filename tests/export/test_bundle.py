@@ -18,6 +18,7 @@ from netwright.export.coding.archive import write_archive
 from netwright.export.integer_weights import store_integers
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import check_parity
+from netwright.export.quantization import quantize_dynamic
 from netwright.export.quantization_static import quantize_static
 from netwright.tasks.data import Preprocessing
 
@@ -101,6 +102,25 @@ def test_the_loader_can_be_imported(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     expected = Session(folder / "model.onnx")(PREPROCESSING(np.zeros((5, 1, 12, 12), np.uint8))).argmax(axis=1)
     assert json.loads(done.stdout) == expected.tolist()
+
+
+def test_the_loader_rounds_by_one_sample_what_finds_ranges_as_it_runs(contents: BundleContents, tmp_path: Path) -> None:
+    file = tmp_path / "dynamic.onnx"
+    quantize_dynamic(contents.model, file)
+    made = replace(contents, int8=None, compressed=file, default="model.compressed.onnx", parity={})
+    folder = write_bundle(tmp_path / "bundle", made).path
+    np.save(tmp_path / "raw.npy", RAW[:40])
+    code = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True\n"
+        "import numpy as np; from load import Model\n"
+        "print(json.dumps(Model(sys.argv[1]).outputs(np.load(sys.argv[2])).tolist()))"
+    )
+    command = [sys.executable, "-I", "-c", code, str(folder), str(tmp_path / "raw.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    session = Session(file)
+    alone = np.concatenate([session(PREPROCESSING(RAW[i : i + 1])) for i in range(40)])
+    assert np.abs(alone - session(PREPROCESSING(RAW[:40]))).max() > 1e-5
+    np.testing.assert_array_equal(np.array(json.loads(done.stdout), np.float32), alone)
 
 
 def test_the_loader_names_what_it_expected(folder: Path, tmp_path: Path) -> None:

@@ -147,6 +147,18 @@ def test_state_dicts_are_found_in_torch_files(wrap, prefix: str, tmp_path: Path)
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 
 
+def test_a_prefix_that_is_the_networks_own_stays(tmp_path: Path) -> None:
+    torch.save(_wrapped().state_dict(), tmp_path / "w.pt")
+    found = built_model(f"{__name__}:_wrapped", weights=tmp_path / "w.pt")
+    assert list(found.state_dict()) == ["module.weight", "module.bias"]
+
+
+def _wrapped() -> nn.Module:
+    outer = nn.Module()
+    outer.module = nn.Linear(3, 2)
+    return outer
+
+
 def _needs(width: int, *, depth: int) -> nn.Module:
     return nn.Linear(width, depth)
 

@@ -45,6 +45,8 @@ class Model:
         model = unpacked(folder / self.file) if self.file.endswith(".nwz") else (folder / self.file).read_bytes()
         if only_stores_integers(model):
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        self.samples = 1 if b"DynamicQuantize" in model else 256
+        """Of one call: a file that finds ranges as it runs rounds a sample by the others of its call."""
         self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def preprocess(self, inputs: np.ndarray) -> np.ndarray:
@@ -64,7 +66,7 @@ class Model:
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
         """The network's outputs [N, ...] for raw inputs."""
         batch = self.preprocess(inputs)
-        parts = [batch[start : start + 256] for start in range(0, len(batch), 256)]
+        parts = [batch[start : start + self.samples] for start in range(0, len(batch), self.samples)]
         return np.concatenate([self.session.run(["output"], {"input": part})[0] for part in parts])
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
