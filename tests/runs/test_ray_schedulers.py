@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from netwright.core.errors import RunError
 from netwright.core.records import TrialState
 from netwright.runs.search import create_run, search
 
@@ -30,3 +31,9 @@ def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_pat
         assert (trial.state is TrialState.DONE) == (trial.fidelity == 4)
     best = max(trials, key=lambda trial: trial.value("accuracy") or 0)
     assert best.state is TrialState.DONE
+
+
+def test_a_cluster_that_is_not_there_is_told(tiny_with, run_path: Path) -> None:
+    create_run(tiny_with("search.executor={kind: ray_tune, workers: 2, address: nowhere}"), run_path)
+    with pytest.raises(RunError, match=r"no Ray cluster at nowhere could be joined: .*; `executor: processes` needs"):
+        search(run_path)

@@ -18,6 +18,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 from ray.tune.search import Searcher
 
+from netwright.core.errors import RunError
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost, stopped_early
 
 logger = logging.getLogger(__name__)
@@ -91,10 +92,13 @@ class RayTune(Executor):
             "logging_level": logging.ERROR,
             "runtime_env": {"env_vars": environment},
         }
-        if self.address is None:
-            ray.init(address="local", num_cpus=self.workers * self.threads, **common)
-        else:
-            ray.init(address=self.address, **common)
+        cores = {"num_cpus": self.workers * self.threads} if self.address is None else {}
+        try:
+            ray.init(address=self.address or "local", **cores, **common)
+        except Exception as error:  # Ray raises plain exceptions of many kinds
+            where = f"no Ray cluster at {self.address} could be joined" if self.address else "Ray did not start"
+            told = str(error).rstrip(".")
+            raise RunError(f"{where}: {told}; `executor: processes` needs no Ray") from error
         try:
             yield
         finally:
