@@ -37,7 +37,7 @@ def test_a_forecast_is_searched_trained_and_bundled_without_a_compression(tmp_pa
     assert f"Test standardised_mse {tested['standardised_mse']:.4g} (mae {tested['mae']:.4g}, " in result["summary"]
     task = Forecasting.parse(settings)
     (words, naive) = task.naive(task.test_split()) or ("", {})
-    said = f"Without a network, {words}: {naive['standardised_mse']:.4g} on the same samples."
+    said = f"Without a network, {words}: {naive['standardised_mse']:.4g} on the same samples; the network is no better."
     assert said in result["summary"]
     assert words == "repeating the last row"
     card = json.loads((Path(result["bundle"]) / "card.json").read_text(encoding="utf-8"))

@@ -178,6 +178,6 @@ def test_a_network_for_texts_is_handed_over(tmp_path: Path) -> None:
             [sys.executable, *arguments], cwd=tmp_path / "bundle", capture_output=True, text=True, check=False
         )
         assert expected in done.stdout, done.stderr
-    assert "Takes texts, which `load.py` makes [N, 5, 1] of, and tells 2 classes" in (
+    assert "Takes texts, which `load.py` makes [N, 4, 1] of, and tells 2 classes" in (
         tmp_path / "bundle" / "README.md"
     ).read_text(encoding="utf-8")
