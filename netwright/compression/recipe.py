@@ -145,7 +145,7 @@ def order_mistakes(passes: Sequence[Pass]) -> list[Mistake]:
         if one.stage == "file":
             if file_pass == name:
                 mistakes.append(Mistake(f"passes.{number}", f"{name} can be there once; the file is already done"))
-            elif file_pass and not one.last:
+            elif file_pass and not one.last and not end:
                 reason = f"{name} makes a file of the network, and {file_pass} before it has made one"
                 mistakes.append(Mistake(f"passes.{number}", f"{reason}; give one of the two"))
             file_pass = name

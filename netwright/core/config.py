@@ -30,6 +30,9 @@ class Settings(BaseModel):
             raise ConfigurationError(mistakes_of(error, cls), source=source) from None
 
 
+_LISTS = frozenset({"tuple_type", "list_type"})
+
+
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
     """Pydantic's errors in our words."""
     found: list[Mistake] = []
@@ -53,6 +56,8 @@ def _words(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"unknown field{suggestion(name, _fields_at(model, detail['loc'][:-1]))}"
     if detail["type"] == "missing":
         return "is missing"
+    if detail["type"] in _LISTS:
+        return f"expected a list, such as [a, b], came {detail['input']!r:.100}"
     message = detail["msg"].removeprefix("Value error, ")
     came = detail["input"]
     if isinstance(came, (str, int, float, bool, type(None))):

@@ -487,6 +487,12 @@ def test_a_noisy_latency_counts_as_its_slow_end_against_a_goal() -> None:
     assert (unknown.value, unknown.met) == (None, False)
 
 
+def test_what_follows_the_last_pass_is_one_mistake() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Recipe.parse({"passes": ["entropy_code", "quantize"]})
+    assert [one.what for one in caught.value.mistakes] == ["nothing can follow entropy_code; put quantize before it"]
+
+
 def test_two_passes_that_make_a_file_are_an_illegal_order() -> None:
     with pytest.raises(ConfigurationError, match="quantize_weights makes a file of the network, and quantize before"):
         Recipe.parse({"passes": ["quantize", "quantize_weights"]})

@@ -29,6 +29,12 @@ def test_all_mistakes_come_at_once_with_suggestions() -> None:
     assert "came 'wide'" in text
 
 
+@pytest.mark.parametrize("given", ["8", {"a": 8}])
+def test_what_is_no_list_is_told_in_words(given: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"inner\.widths: expected a list, such as \[a, b\], came .*8"):
+        Outer.parse({"name": "x", "inner": {"widths": given}})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
