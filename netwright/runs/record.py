@@ -115,7 +115,9 @@ class StudyRecord:
 
     @contextmanager
     def _writing(self) -> Iterator[sql.Connection]:
+        """A transaction that nobody else writes beside, from its first read on."""
         with undisturbed(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     def take_over(self) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import threading
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy as sql
 
 from netwright.core.errors import RunError
 from netwright.core.records import Trial, TrialState
@@ -84,3 +86,26 @@ def test_a_read_only_folder_shows_the_last_changes_of_a_killed_driver(tmp_path: 
         reader.close()
     finally:
         subprocess.run(["umount", "-l", str(moved)], check=True)
+
+
+def test_a_driver_that_wakes_up_in_the_middle_of_a_write_is_not_passed_by(tmp_path: Path) -> None:
+    old, new = StudyRecord(tmp_path / "study.db"), StudyRecord(tmp_path / "study.db")
+    old.take_over()
+    taking = threading.Thread(target=new.take_over)
+    passed: list[bool] = []
+
+    def after_the_epoch_was_read(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("SELECT") and not passed:
+            taking.start()
+            taking.join(0.5)
+            passed.append(not taking.is_alive())
+
+    sql.event.listen(old._engine, "after_cursor_execute", after_the_epoch_was_read)
+    old.note("written in time")
+    taking.join()
+    assert passed == [False]
+    with pytest.raises(RunError, match="another driver has taken over"):
+        old.note("too late")
+    assert [event["name"] for event in new.all_events()] == ["written in time"]
+    for record in (old, new):
+        record.close()
