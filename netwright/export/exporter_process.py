@@ -10,6 +10,7 @@ both with their length in 8 bytes before them. Frames on stdout: one answer as J
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import pickle
@@ -122,6 +123,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         axes = {int(axis): name for axis, name in job["axes"].items()}
         program = _export_quickly(model, example, axes)
         fold_weights(program.model)
+        _name_recurrent(program.model.graph)
         _save(program, Path(job["path"]))
     except BaseException as error:
         return {"error": _told(error, name=job["name"])}
@@ -158,6 +160,21 @@ def _export(model: Any, example: Any, axes: Mapping[int, str]) -> Any:
         optimize=True,
         verbose=False,
     )
+
+
+def _name_recurrent(graph: Any) -> None:
+    """Call recurrent nodes by the path of their layer, `lstm`, or `lstm.l0` and on where it has several.
+
+    Others are known by the names of their weights, of which the exporter leaves none here.
+    """
+    layers: dict[str, list[Any]] = {}
+    for node in graph:
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+        if node.op_type in {"LSTM", "GRU", "RNN"} and len(scopes) > 1 and scopes[-2]:
+            layers.setdefault(scopes[-2], []).append(node)
+    for path, nodes in layers.items():
+        for number, node in enumerate(nodes):
+            node.name = path if len(nodes) == 1 else f"{path}.l{number}"
 
 
 def _save(program: Any, path: Path) -> None:

@@ -167,9 +167,10 @@ def excluded_nodes(path: Path, names: Sequence[str]) -> list[str]:
     rows = costs(path)
     found: list[str] = []
     for name in names:
-        hits = [r.name for r in rows if r.name == name or any(w.startswith(f"{name}.") for w in r.weights)]
+        inside = f"{name}."
+        hits = [r.name for r in rows if r.name == name or any(n.startswith(inside) for n in (r.name, *r.weights))]
         if not hits:
-            layers = sorted({w.rpartition(".")[0] for r in rows for w in r.weights if "." in w})
+            layers = sorted({layer_of(row) for row in rows if row.params})
             raise ExportError(f"no layer to exclude is called {name!r}{suggestion(name, layers)}")
         found += hits
     return found
