@@ -103,7 +103,8 @@ def test_the_plan_counts_them(context_of) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrap", "named"), [(lambda x: (x, x), "tuple of 2"), (lambda x: {"logits": x}, "dict of 'logits'"), (list, "list of 16")]
+    ("wrap", "named"),
+    [(lambda x: (x, x), "tuple of 2"), (lambda x: {"logits": x}, "dict of 'logits'"), (list, "list of 16")],
 )
 def test_a_network_with_more_than_one_result_is_refused(wrap, named: str, context_of, tmp_path) -> None:
     net, context = context_of("mlp")
