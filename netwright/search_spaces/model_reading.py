@@ -64,8 +64,11 @@ def made_by(function: Any, path: str, weights: Mapping[str, torch.Tensor] | None
         raise SpaceError(f"model: {path!r} must make a torch.nn.Module, came a {type(model).__name__}")
     if weights is None:
         return model
+    named = model.state_dict()
+    named.clear()  # the versions stay, for which some networks ask
+    named.update(weights)
     try:
-        missing, surplus = model.load_state_dict(dict(weights), strict=False)
+        missing, surplus = model.load_state_dict(named, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"the weights do not fit the network that {path!r} makes: {error}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

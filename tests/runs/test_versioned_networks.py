@@ -14,6 +14,7 @@ from netwright.compression.patch import difference, load_compressed, save_weight
 from netwright.core.plugins import build
 from netwright.runs.artifacts import load_state
 from netwright.runs.own_models import read_state
+from netwright.search_spaces.model_reading import made_by
 from netwright.tasks.settings import Training
 from netwright.tasks.training import fit
 
@@ -38,6 +39,11 @@ def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
     net, other = Versioned(), Versioned()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     assert _equal(load_state(other, read_state(tmp_path / "w.safetensors"), source="w"), net)
+
+
+def test_a_space_is_made_of_it_with_weights() -> None:
+    net = Versioned()
+    assert _equal(made_by(Versioned, "own:Versioned", dict(net.state_dict())), net)
 
 
 def test_the_compressed_network_is_loaded(tmp_path: Path) -> None:
