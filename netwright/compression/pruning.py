@@ -275,7 +275,7 @@ def _grouped(module: nn.Module, example: torch.Tensor, grouping: Grouping, refus
     except Exception as error:
         # The tracer fails in many ways on networks it does not know; probing then has to do.
         logger.info("tracing of dependencies failed: %s", error)
-        refused[""] = f"dependencies could not be traced ({type(error).__name__}: {error}); layers were probed"
+        refused[""] = "its channels were found by trying each, as Torch-Pruning cannot follow this network"
         return []
 
 

@@ -249,7 +249,7 @@ def test_tracing_failure_falls_back_to_probing() -> None:
 
     found = find_couplings(net, example, broken)
     assert [c.name for c in found.proven] == ["a"]
-    assert "IndexError" in found.refused[""]
+    assert "cannot follow this network" in found.refused[""]
 
 
 def test_probing_joins_layers_whose_channels_meet() -> None:
