@@ -91,7 +91,8 @@ def _frame(path: Path) -> pandas.DataFrame:
         raise DataError(f"{path} {what}; give the path of a .csv, .tsv, .jsonl, .parquet or .npz file")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pandas.read_parquet(path)
+            # else whole numbers beside empty cells become 3.0
+            return pandas.read_parquet(path, dtype_backend="numpy_nullable")
         if path.suffix.lower() in JSON:
             text = path.read_text(encoding="utf-8-sig")
             lines = [] if path.suffix.lower() == ".json" else [line for line in text.splitlines() if line.strip()]

@@ -34,19 +34,21 @@ def read_table(
     ignore: Sequence[str],
     split: str,
     made: Callable[[Cells], AnyArray],
-    parted: Callable[[Mapping[str, Split], AnyArray | None], Mapping[str, Split]],
+    parted: Callable[[Mapping[str, Split], AnyArray | None], tuple[Mapping[str, Split], tuple[str, ...]]],
     group: str = "",
+    categories: Sequence[str] = (),
 ) -> Arrays:
     """All parts of a table, and how its rows are read: by the training rows alone.
 
-    The last column is the target unless `targets` are named. `made` turns the target columns into an array, `parted`
-    splits off the parts that are missing, with the training rows' cells of the column `group` if one is named. Raises
-    DataError that names the column, or the row and the text, at fault.
+    The last column is the target unless `targets` are named; `categories` are columns of numbers that are read as
+    texts. `made` turns the target columns into an array, `parted` splits off the parts that are missing, with the
+    training rows' cells of the column `group` if one is named, and names the classes. Raises DataError that names the
+    column, or the row and the text, at fault.
     """
     column = read_rows(path)
     names = list(column)
     given = [*targets, *ignore, *filter(None, (split, group))]
-    check_names(path, given, names)
+    check_names(path, [*given, *categories], names)
     wanted = list(targets) or [name for name in names if name not in given][-1:]
     left_out = [name for name in row_names(column) if name not in (*wanted, *given)]
     inputs = [name for name in names if name not in (*wanted, *given, *left_out)]
@@ -56,13 +58,15 @@ def read_table(
     found = made({name: column[name] for name in wanted})
     raw = np.stack([column[name].astype(object) for name in inputs], axis=1)
     groups = groups_of(column[group], name=group, path=path)[rows["train"]] if group else None
-    splits = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()}, groups)
-    columns = _columns(splits["train"].inputs, inputs, path)
+    splits, classes = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()}, groups)
+    columns = _columns(splits["train"].inputs, inputs, categories, path)
     _check_numbers(raw, columns, path)
     reading: dict[str, Any] = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}
     reading |= {"row_names": True} if left_out else {}
     pairs = {part: (reader.read(one.inputs, reading), one.targets) for part, one in splits.items()}
-    return Arrays(train=pairs["train"], validation=pairs["validation"], test=pairs["test"], reading=reading)
+    return Arrays(
+        train=pairs["train"], validation=pairs["validation"], test=pairs["test"], classes=classes, reading=reading
+    )
 
 
 def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,7 +79,7 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         line
         for line, there in (
-            (f"columns of texts became an input for each of their values: {', '.join(texts)}", texts),
+            (f"columns of categories became an input for each of their values: {', '.join(texts)}", texts),
             (f"empty training cells were filled with their column's mean: {', '.join(empty)}", empty),
             (f"columns of one value, from which nothing is learnt: {', '.join(constant)}", constant),
             ("the first column has no name and names the rows, so it is no input", reading.get("row_names")),
@@ -89,39 +93,55 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _columns(rows: AnyArray, names: Sequence[str], path: Path) -> list[dict[str, Any]]:
+def _columns(rows: AnyArray, names: Sequence[str], categories: Sequence[str], path: Path) -> list[dict[str, Any]]:
     """What each column of the training rows holds, as plain JSON."""
-    found, strange = [], []
+    found, strange, empty = [], [], []
     for name, cells in zip(names, rows.T, strict=True):
         known = [cell for cell in cells.tolist() if cell.lower() not in MISSING]
+        texts = name in categories or not all(map(is_number, known))
         if not known:
-            raise DataError(f"{path}: the column {name!r} is empty in all training rows; name it under `ignore`")
-        values = sorted(set(known))
-        if all(map(is_number, values)):
-            numbers = np.array(known, np.float64)
-            facts: dict[str, Any] = {"name": name, "mean": float(numbers.mean()), "empty": len(cells) - len(known)}
-            alike = len(values) < len(cells) or len(cells) < ROWS_OF_NUMBERS or bool((numbers % 1).any())
-            found.append(facts | ({"constant": True} if len(values) == 1 else {}) | ({} if alike else {"differ": True}))
-        elif sum(map(is_number, known)) > len(known) / 2:
+            empty.append(repr(name))
+        elif not texts:
+            found.append({"name": name} | _numbers(known, rows=len(cells)))
+        elif name not in categories and sum(map(is_number, known)) > len(known) / 2:
             row = next(cell for cell in known if not is_number(cell))
             raise DataError(
                 f"{path}, column {name!r}: {row!r} is no number, most others are; mend it, leave the cell empty, or "
-                "name the column under `ignore`"
+                "name the column under `ignore`, or under `categories` if its numbers name some"
             )
-        elif len(values) > max(FEWEST_VALUES, min(MOST_VALUES, len(known) // 4)):
-            often = _frequent(known)
-            if often:
-                found.append({"name": name, "values": often, "of": len(values)})
-                continue
-            strange.append(f"{name!r} ({len(values)} different texts, such as {values[0]!r})")
+        elif values := _values(known := [reader.category(cell) for cell in known]):
+            found.append({"name": name} | values)
         else:
-            found.append({"name": name, "values": values} | ({"constant": True} if len(values) == 1 else {}))
+            strange.append(f"{name!r} ({len(set(known))} different texts, such as {min(known)!r})")
+    if empty:
+        is_are = "column {} is" if len(empty) == 1 else "columns {} are"
+        raise DataError(
+            f"{path}: the {is_are.format(', '.join(empty))} empty in all training rows; name "
+            f"{'it' if len(empty) == 1 else 'them'} under `ignore`"
+        )
     if strange:
         raise DataError(
             f"{path}: from texts that hardly repeat nothing is learnt: {', '.join(strange)}; name them under `ignore`, "
             "and write dates and amounts as plain numbers"
         )
     return found
+
+
+def _numbers(known: Sequence[str], *, rows: int) -> dict[str, Any]:
+    """The facts of a column of numbers: the mean, and what is to be told."""
+    values, numbers = len(set(known)), np.array(known, np.float64)
+    alike = values < rows or rows < ROWS_OF_NUMBERS or bool((numbers % 1).any())
+    facts: dict[str, Any] = {"mean": float(numbers.mean()), "empty": rows - len(known)}
+    return facts | ({"constant": True} if values == 1 else {}) | ({} if alike else {"differ": True})
+
+
+def _values(known: Sequence[str]) -> dict[str, Any]:
+    """The categories of a column that are worth an input each; nothing where they hardly repeat."""
+    values = sorted(set(known))
+    if len(values) <= max(FEWEST_VALUES, min(MOST_VALUES, len(known) // 4)):
+        return {"values": values} | ({"constant": True} if len(values) == 1 else {})
+    often = _frequent(known)
+    return {"values": often, "of": len(values)} if often else {}
 
 
 def _count(column: Mapping[str, Any]) -> str:

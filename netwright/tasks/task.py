@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shapes
 from netwright.tasks.data import AnyArray, Arrays, FloatArray, Preprocessing, Split, TaskData
 from netwright.tasks.readers import arrays
-from netwright.tasks.splitting import prepared
+from netwright.tasks.splitting import prepared, with_all_parts
 from netwright.tasks.targets import ClassNumbers, Targets
 
 if TYPE_CHECKING:
@@ -102,6 +103,20 @@ class Task(Plugin):
         """Settings for a tiny instance, for the conformance tests; files it needs are written to `folder`."""
         del folder
         return {}
+
+    def split_off(
+        self, splits: Mapping[str, Split], *, names: tuple[str, ...] = (), groups: AnyArray | None = None
+    ) -> dict[str, Split]:
+        """All parts, the missing ones taken off `train`: for a task that learns from that part while it loads."""
+        return with_all_parts(
+            splits,
+            self.targets(),
+            names=names,
+            fractions={"validation": self.validation_fraction, "test": self.test_fraction},
+            seed=self.split_seed,
+            where=self.where(),
+            groups=groups,
+        )
 
     def data(self) -> TaskData:
         """The data, checked and split; loaded once per process for equal settings. Raises DataError.

@@ -42,7 +42,7 @@ def test_texts_become_inputs_and_empty_numbers_the_mean_of_the_training_rows(tmp
     assert data.train.inputs[1].tolist() == [1.5, 1, 0, 1]
     assert data.train.inputs[2].tolist() == [2.5, 0, 0, 1]
     assert task.remarks() == (
-        "columns of texts became an input for each of their values: colour (2)",
+        "columns of categories became an input for each of their values: colour (2)",
         "empty training cells were filled with their column's mean: age (5)",
         "columns of one value, from which nothing is learnt: one",
     )

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from netwright.core.errors import DataError
 from netwright.core.records import Objective
-from netwright.tasks.data import AnyArray, Arrays, Preprocessing, Split
+from netwright.tasks.data import AnyArray, Arrays, Preprocessing
 from netwright.tasks.images import channels_first
-from netwright.tasks.npz_file import read_arrays
-from netwright.tasks.paths import DataPath
-from netwright.tasks.readers import arrays, tables
 from netwright.tasks.real_targets import RealValues
-from netwright.tasks.splitting import with_all_parts
-from netwright.tasks.stored import ArraysTask
-from netwright.tasks.table import is_table, numbers
-from netwright.tasks.tabular import read_table, told
+from netwright.tasks.table import numbers
+from netwright.tasks.table_task import TableTask
 from netwright.tasks.targets import Targets
 
 
-class Regression(ArraysTask):
+class Regression(TableTask):
     """Predict one or more real values from a table or an .npz file; errors are in the units of the data.
 
     A .csv, .tsv or .parquet table has a first row of names; every column that is not a target is an input, and one of
@@ -35,16 +28,8 @@ class Regression(ArraysTask):
     standardised by the training samples; rmse, mae, R² and nmse_db are of the values themselves.
     """
 
-    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file")
     columns: tuple[str, ...] = Field(
         default=(), description="names of the target columns of a table; default: the last column"
-    )
-    ignore: tuple[str, ...] = Field(default=(), description="names of columns of a table that are no inputs, as an id")
-    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
-    group: str = Field(
-        default="",
-        description="name of a column that says which rows belong together, such as those of one patient: parts that "
-        "are split off have whole groups",
     )
     judged_by: Literal["rmse", "mae", "r2", "nmse_db"] = Field(
         default="rmse", description="the score that models are judged by; nmse_db is error power over power in dB"
@@ -64,12 +49,6 @@ class Regression(ArraysTask):
         np.savetxt(path, table, delimiter=",", header="a,b,c,price,wave", comments="")
         return {"path": str(path), "columns": ["price", "wave"]}
 
-    def reader(self) -> ModuleType:
-        return tables if is_table(self.path) else arrays
-
-    def remarks(self) -> tuple[str, ...]:
-        return told(self.data().reading)
-
     def targets(self) -> Targets:
         return RealValues(standardise=self.standardise, columns=self.columns)
 
@@ -80,33 +59,14 @@ class Regression(ArraysTask):
         found = Preprocessing.of(inputs)
         return found if self.standardise else found.without()
 
-    def load(self) -> Arrays:
-        if not self.path.is_file():
-            raise DataError(f"{self.path} does not exist; give the path of a table or an .npz file")
-        if is_table(self.path):
-            return read_table(
-                self.path,
-                targets=self.columns,
-                ignore=self.ignore,
-                split=self.split,
-                made=lambda columns: numbers(self.path, columns),
-                parted=self._parted,
-                group=self.group,
-            )
-        if self.columns or self.ignore or self.split or self.group:
-            raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
-        return read_arrays(self.path).with_inputs(self._arranged)
+    def wanted(self) -> tuple[str, ...]:
+        return self.columns
 
-    def _parted(self, splits: Mapping[str, Split], groups: AnyArray | None) -> Mapping[str, Split]:
-        return with_all_parts(
-            splits,
-            self.targets(),
-            names=(),
-            fractions={"validation": self.validation_fraction, "test": self.test_fraction},
-            seed=self.split_seed,
-            where=self.where(),
-            groups=groups,
-        )
+    def made(self, columns: Mapping[str, AnyArray]) -> AnyArray:
+        return numbers(self.path, columns)
+
+    def arranged(self, found: Arrays) -> Arrays:
+        return found.with_inputs(self._arranged)
 
     def _arranged(self, inputs: AnyArray) -> AnyArray:
         if inputs.ndim == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,12 @@ from pydantic import Field
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair, Split
 from netwright.tasks.labels import numbered
-from netwright.tasks.npz_file import read_arrays
-from netwright.tasks.paths import DataPath
-from netwright.tasks.readers import arrays, tables
 from netwright.tasks.readers.tables import MISSING
-from netwright.tasks.splitting import with_all_parts
-from netwright.tasks.stored import ArraysTask, ClassesTask
-from netwright.tasks.table import is_table
-from netwright.tasks.tabular import read_table, told
+from netwright.tasks.stored import ClassesTask
+from netwright.tasks.table_task import TableTask
 
 
-class TableClassification(ClassesTask, ArraysTask):
+class TableClassification(ClassesTask, TableTask):
     """Classify the rows of a .csv, .tsv or .parquet table, or rows of numbers from an .npz file.
 
     A table has a first row of names; every column but the label is an input. A column of texts becomes an input for
@@ -31,15 +25,7 @@ class TableClassification(ClassesTask, ArraysTask):
     file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; inputs are [N, values].
     """
 
-    path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file")
     label: str = Field(default="", description="name of the table's column of classes; default: the last column")
-    ignore: tuple[str, ...] = Field(default=(), description="names of columns that are no inputs, as an id")
-    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
-    group: str = Field(
-        default="",
-        description="name of a column that says which rows belong together, such as those of one patient: parts that "
-        "are split off have whole groups",
-    )
 
     @classmethod
     def example_settings(cls, folder: Path) -> dict[str, Any]:
@@ -53,55 +39,23 @@ class TableClassification(ClassesTask, ArraysTask):
         path.write_text("\n".join(lines), encoding="utf-8")
         return {"path": str(path), "ignore": ["id"]}
 
-    def reader(self) -> ModuleType:
-        return tables if is_table(self.path) else arrays
+    def wanted(self) -> tuple[str, ...]:
+        return (self.label,) if self.label else ()
 
-    def remarks(self) -> tuple[str, ...]:
-        return told(self.data().reading)
+    def parted(
+        self, given: Mapping[str, Split], groups: AnyArray | None
+    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
+        pairs: dict[str, Pair] = {part: (one.inputs, one.targets) for part, one in given.items()}
+        texts = Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
+        made = numbered(texts, where=self.where())
+        found = {part: Split(*pair) for part, pair in made.parts().items()}
+        classes = self.targets().names(found, made.classes, self.where())
+        return self.split_off(found, names=classes, groups=groups), classes
 
-    def load(self) -> Arrays:
-        if not self.path.is_file():
-            raise DataError(f"{self.path} does not exist; give the path of a .csv table or an .npz file")
-        if is_table(self.path):
-            return self._table()
-        if self.label or self.ignore or self.split or self.group:
-            raise DataError(f"{self.path}: columns are named for a table; an .npz file has none")
-        return numbered(read_arrays(self.path), where=self.where())
+    def arranged(self, found: Arrays) -> Arrays:
+        return numbered(found, where=self.where())
 
-    def _table(self) -> Arrays:
-        classes: tuple[str, ...] = ()
-
-        def parted(given: Mapping[str, Split], groups: AnyArray | None) -> Mapping[str, Split]:
-            nonlocal classes
-            pairs: dict[str, Pair] = {part: (one.inputs, one.targets) for part, one in given.items()}
-            texts = Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
-            made = numbered(texts, where=self.where())
-            found = {part: Split(*pair) for part, pair in made.parts().items()}
-            classes = self.targets().names(found, made.classes, self.where())
-            return with_all_parts(
-                found,
-                self.targets(),
-                names=classes,
-                fractions={"validation": self.validation_fraction, "test": self.test_fraction},
-                seed=self.split_seed,
-                where=self.where(),
-                groups=groups,
-            )
-
-        found = read_table(
-            self.path,
-            targets=[self.label] if self.label else [],
-            ignore=self.ignore,
-            split=self.split,
-            made=self._labels,
-            parted=parted,
-            group=self.group,
-        )
-        return Arrays(
-            train=found.train, validation=found.validation, test=found.test, classes=classes, reading=found.reading
-        )
-
-    def _labels(self, columns: Mapping[str, AnyArray]) -> AnyArray:
+    def made(self, columns: Mapping[str, AnyArray]) -> AnyArray:
         ((name, cells),) = columns.items()
         many = len(np.unique(cells))
         if many > 20 and many > len(cells) / 4:

@@ -20,7 +20,6 @@ from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import texts as reader
-from netwright.tasks.splitting import with_all_parts
 from netwright.tasks.stored import ClassesTask, StoredTask
 
 LONGEST = 256
@@ -95,15 +94,8 @@ class TextClassification(ClassesTask, StoredTask):
     def load(self) -> Arrays:
         stored = numbered(self._stored(), where=self.where())
         given = {name: self._checked(*pair, part=name) for name, pair in stored.parts().items()}
-        splits = with_all_parts(
-            given,
-            self.targets(),
-            names=self.targets().names(given, stored.classes, self.where()),
-            fractions={"validation": self.validation_fraction, "test": self.test_fraction},
-            seed=self.split_seed,
-            where=self.where(),
-            groups=stored.groups,
-        )
+        names = self.targets().names(given, stored.classes, self.where())
+        splits = self.split_off(given, names=names, groups=stored.groups)
         reading = self._reading(splits["train"].inputs)
         train, validation, test = (
             (reader.read(splits[name].inputs, reading), splits[name].targets)

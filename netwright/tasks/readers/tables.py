@@ -1,4 +1,4 @@
-"""Reading rows of a table: numbers as they are, texts as one input for each of a column's values."""
+"""Reading rows of a table: numbers as they are, categories as one input for each of a column's values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     """Rows [N, columns] as numbers [N, inputs] in float32; rows that are so already are given out as they are.
 
     `settings["columns"]` tells the columns: one of numbers has a `mean`, which stands in for an empty cell; one of
-    texts has `values`, each an input that is 1 where the cell says so. A text never seen in training is 0 in all.
+    categories has `values`, each an input that is 1 where the cell says so. One never seen in training is 0 in all.
     """
     columns = settings["columns"]
     names = ", ".join(column["name"] for column in columns)
@@ -36,11 +36,16 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
             place = {value: number for number, value in enumerate(column["values"])}
             # a last input takes the texts that are none of the values, and is left out
             found = np.zeros((len(cells), len(place) + 1), np.float32)
-            found[np.arange(len(cells)), [place.get(cell, len(place)) for cell in cells]] = 1
+            found[np.arange(len(cells)), [place.get(category(cell), len(place)) for cell in cells]] = 1
             parts.append(found[:, :-1])
         else:
             parts.append(np.array([[number(cell, column)] for cell in cells], np.float32).reshape(-1, 1))
     return np.concatenate(parts, axis=1)
+
+
+def category(cell: str) -> str:
+    """A cell of a column of categories; a whole number is the same however a program writes it, 3 or 3.0."""
+    return cell[:-2] if cell.endswith(".0") and cell[:-2].lstrip("-").isdigit() else cell
 
 
 def number(cell: str, column: Mapping[str, Any]) -> float:
