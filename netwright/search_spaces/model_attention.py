@@ -1,4 +1,4 @@
-"""Transformer layers of torch, and what is written around them, as operations."""
+"""Attention of torch, and what is written around it, as operations."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from netwright.search_spaces.graph import Tensor
-from netwright.search_spaces.model_layers import dropout, expect, layer_operation
+from netwright.search_spaces.model_layers import expect
 from netwright.search_spaces.operation import Operation
-from netwright.search_spaces.operations.activation import Activation
-from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.class_token import ClassToken
 from netwright.search_spaces.operations.layer_norm import LayerNorm
 from netwright.search_spaces.operations.linear import Linear
@@ -65,26 +62,6 @@ def _weighted(name: str, given: Mapping[str, Any], state: State) -> tuple[Operat
     return (LayerNorm(epsilon=given.get("eps", 1e-5)), x, state) if last_alone else None
 
 
-def transformer(module: nn.Module, path: str, x: Tensor, put: Put) -> Tensor:
-    """The operations of a TransformerEncoder or of one of its layers."""
-    if isinstance(module, nn.TransformerEncoder):
-        for number, layer in enumerate(module.layers):
-            x = transformer(layer, f"{path}/layers/{number}", x, put)
-        return x if module.norm is None else _put_layer(module.norm, f"{path}/norm", x, put)
-    assert isinstance(module, nn.TransformerEncoderLayer)
-    if module.norm_first:
-        x = put(f"{path}/add1", Add(), [x, _attended(module, path, _normed(module, 1, path, x, put), put)], {})
-        return put(f"{path}/add2", Add(), [x, _neurons(module, path, _normed(module, 2, path, x, put), put)], {})
-    x = put(f"{path}/add1", Add(), [x, _attended(module, path, x, put)], {})
-    x = _normed(module, 1, path, x, put)
-    x = put(f"{path}/add2", Add(), [x, _neurons(module, path, x, put)], {})
-    return _normed(module, 2, path, x, put)
-
-
-def _normed(layer: nn.TransformerEncoderLayer, number: int, path: str, x: Tensor, put: Put) -> Tensor:
-    return _put_layer(layer.get_submodule(f"norm{number}"), f"{path}/norm{number}", x, put)
-
-
 def attention(
     layer: nn.MultiheadAttention, path: str, arguments: Sequence[Any], named: Mapping[str, Any], put: Put
 ) -> Tensor:
@@ -96,10 +73,6 @@ def attention(
     masks = [name for name in ("key_padding_mask", "attn_mask") if given.get(name) is not None]
     expect(not masks and not given.get("is_causal"), "attention without masks")
     assert isinstance(x, Tensor)
-    return _attention(layer, path, x, put)
-
-
-def _attention(layer: nn.MultiheadAttention, path: str, x: Tensor, put: Put) -> Tensor:
     expect(layer.batch_first, "attention with batch_first=True")
     plain = layer.in_proj_bias is not None and layer.bias_k is None and not layer.add_zero_attn
     expect(plain and layer.in_proj_weight is not None, "attention with biases, of values as wide as its keys")
@@ -110,26 +83,3 @@ def _attention(layer: nn.MultiheadAttention, path: str, x: Tensor, put: Put) -> 
         "out.bias": layer.out_proj.bias,
     }
     return put(path, SelfAttention(width=layer.embed_dim, heads=layer.num_heads), [x], state)
-
-
-def _attended(layer: nn.TransformerEncoderLayer, path: str, x: Tensor, put: Put) -> Tensor:
-    y = _attention(layer.self_attn, f"{path}/self_attn", x, put)
-    return _put_layer(layer.dropout1, f"{path}/dropout1", y, put)
-
-
-def _neurons(layer: nn.TransformerEncoderLayer, path: str, x: Tensor, put: Put) -> Tensor:
-    kinds = {functional.relu: "relu", functional.gelu: "gelu"}
-    activation: Any = layer.activation
-    known = activation in kinds or isinstance(activation, (nn.ReLU, nn.GELU))
-    expect(known, f"a transformer layer with relu or gelu, came {activation}")
-    function = kinds.get(activation, "relu" if isinstance(activation, nn.ReLU) else "gelu")
-    x = _put_layer(layer.linear1, f"{path}/linear1", x, put)
-    x = put(f"{path}/activation", Activation(function=function), [x], {})
-    x = put(f"{path}/dropout", dropout(layer.dropout.p), [x], {})
-    x = _put_layer(layer.linear2, f"{path}/linear2", x, put)
-    return _put_layer(layer.dropout2, f"{path}/dropout2", x, put)
-
-
-def _put_layer(module: nn.Module, path: str, x: Tensor, put: Put) -> Tensor:
-    operation = layer_operation(module)
-    return x if operation is None else put(path, operation, [x], module.state_dict())

@@ -7,7 +7,7 @@ are here the sequence of their places. So widths of such networks are searched a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -100,6 +100,12 @@ class TimeFirst:
 
 Laid: TypeAlias = Signal | Grid | TimeFirst
 LAID = (Signal, Grid, TimeFirst)
+SUMMED: Mapping[type[Laid], tuple[list[int], tuple[int, ...]]] = {
+    Signal: ([2], (2, 3)),
+    Grid: ([1, 2], (1,)),
+    TimeFirst: ([0], (1,)),
+}
+"""The axes of time or places, counted with the batch: in the network, and of the tensor."""
 
 
 def tensor_of(value: Any) -> Any:
@@ -143,14 +149,11 @@ def flat_places(value: Tensor, after: Shape) -> bool:
     return len(value.shape) == 3 and len(after) == 2 and after[0] == value.shape[0]
 
 
-def in_two_dimensions(name: str, arguments: Sequence[Any], named: dict[str, Any]) -> tuple[str, list[Any], Any] | None:
-    """A one-dimensional function of a signal as that of an image; None when it is none."""
+def in_two_dimensions(name: str, arguments: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings of a one-dimensional function of a signal for that of an image; None when it is none."""
     parameters = ONE_DIMENSIONAL.get(name)
-    if parameters is None:
-        return None
-    given = dict(zip(parameters, arguments[1:], strict=False)) | named
-    changed = {key: _sides(key, value) for key, value in given.items()}
-    return f"{name[:-2]}2d", [arguments[0]], changed
+    given = dict(zip(parameters or (), arguments[1:], strict=False)) | dict(named)
+    return None if parameters is None else {key: _sides(key, value) for key, value in given.items()}
 
 
 def _sides(name: str, value: Any) -> Any:

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from netwright.search_spaces.graph import Tensor
+from netwright.search_spaces.model_attention import Put
 from netwright.search_spaces.model_layers import dropout, expect
+from netwright.search_spaces.model_layouts import tensor_of
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.columns import Columns
 from netwright.search_spaces.operations.recurrent import Recurrent
@@ -18,7 +20,6 @@ from netwright.search_spaces.operations.summary import Summary
 
 Cell: TypeAlias = Literal["rnn", "lstm", "gru"]
 RECURRENT: Mapping[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
-Layers: TypeAlias = list[tuple[str, Operation, dict[str, torch.Tensor]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +47,6 @@ class LayersRead:
     hidden: Hidden
     cells: bool
 
-    @classmethod
-    def of(cls, module: nn.Module, layers: Layers, tensors: Sequence[Tensor]) -> LayersRead:
-        """The result of the module's layers, each of which gave a tensor."""
-        assert isinstance(module, nn.RNNBase)
-        recurrent = [
-            t for (_, operation, _), t in zip(layers, tensors, strict=True) if isinstance(operation, Recurrent)
-        ]
-        hidden = Hidden(tuple(recurrent), 2 if module.bidirectional else 1)
-        return cls(tensors[-1], hidden, isinstance(module, nn.LSTM))
-
 
 @dataclass(frozen=True, slots=True)
 class States:
@@ -82,8 +73,8 @@ PARTLY = (LayersRead, Hidden, States, Unread, Pair)
 """Results of which a part is a tensor of the network."""
 
 
-def recurrent_layers(module: nn.Module, arguments: Any, named: Mapping[str, Any]) -> Layers:
-    """The layers of a recurrent module with their weights, dropout between them."""
+def recurrent(module: nn.Module, path: str, arguments: Any, named: Mapping[str, Any], put: Put) -> LayersRead:
+    """The layers of a recurrent module, dropout between them, of a sequence or of one with the time first."""
     assert isinstance(module, nn.RNNBase)
     in_order = module.batch_first == isinstance(arguments[0], Tensor)
     expect(in_order, "a recurrent layer with batch_first=True, or one that reads (time, samples, features)")
@@ -92,20 +83,21 @@ def recurrent_layers(module: nn.Module, arguments: Any, named: Mapping[str, Any]
     expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
     starts = [*arguments[1:], *named.values()]
     expect(all(_is_zero(start) for start in starts), "a recurrent layer that starts from zeros")
-    layers: Layers = []
+    last = module.num_layers - 1
+    operation = Recurrent(cell=RECURRENT[type(module)], width=module.hidden_size, bidirectional=module.bidirectional)
+    x, sequences = tensor_of(arguments[0]), []
     for number in range(module.num_layers):
-        operation = Recurrent(
-            cell=RECURRENT[type(module)], width=module.hidden_size, bidirectional=module.bidirectional
-        )
         state = {
             name.replace(f"_l{number}", "_l0"): weight
             for name, weight in module.state_dict().items()
             if name.removesuffix("_reverse").endswith(f"_l{number}")
         }
-        layers.append((f"layer{number}", operation, state))
-        if module.dropout and number < module.num_layers - 1:
-            layers.append((f"dropout{number}", dropout(module.dropout), {}))
-    return layers
+        x = put(f"{path}/layer{number}" if last else path, operation, [x], state)
+        sequences.append(x)
+        if module.dropout and number < last:
+            x = put(f"{path}/dropout{number}", dropout(module.dropout), [x], {})
+    hidden = Hidden(tuple(sequences), 2 if module.bidirectional else 1)
+    return LayersRead(x, hidden, isinstance(module, nn.LSTM))
 
 
 def taken(name: str, arguments: Sequence[Any]) -> Any:

@@ -29,7 +29,7 @@ INPUTS = "inputs"
 FILLED = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
 """Functions that give constants, of which a network may write parts."""
 VALUES = ("item", "tolist", "numpy", "equal", "allclose", "is_nonzero")
-WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.Conv1d)
+WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.Conv1d)
 """Layers that are read as they are, or not at all; others of torch that have no operation are looked into."""
 
 
