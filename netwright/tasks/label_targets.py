@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.core.records import Objective
+from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shape
 from netwright.tasks.answers import masks as mask_answers
 from netwright.tasks.answers import several as several_answers
@@ -100,6 +100,7 @@ class StepClasses(Targets):
     inputs_wanted: ClassVar[str] = "sequences [N, time, features]"
     answers: ClassVar[ModuleType] = step_answers
     primary: ClassVar[Objective] = Objective(metric="step_accuracy", direction="maximize")
+    others: ClassVar[Mapping[str, Direction]] = {"step_error": "minimize", "nll": "minimize"}
     aligned: ClassVar[bool] = True
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
@@ -156,6 +157,7 @@ class StepLabels(Targets):
     inputs_wanted: ClassVar[str] = "sequences [N, time, features]"
     answers: ClassVar[ModuleType] = several_answers
     primary: ClassVar[Objective] = Objective(metric="nll", direction="minimize")
+    others: ClassVar[Mapping[str, Direction]] = {"step_f1": "maximize"}
     aligned: ClassVar[bool] = True
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.core.records import Objective
+from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shape
 from netwright.tasks.answers import forecasts as forecast_answers
 from netwright.tasks.answers import images as image_answers
@@ -38,6 +38,7 @@ class RealValues(Targets):
     )
     answers: ClassVar[ModuleType] = value_answers
     primary: ClassVar[Objective] = Objective(metric="rmse", direction="minimize")
+    others: ClassVar[Mapping[str, Direction]] = {"mae": "minimize", "r2": "maximize", "nmse_db": "minimize"}
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
         if targets.ndim not in (1, 2) or targets.size == 0:
@@ -97,6 +98,7 @@ class Forecasts(RealValues):
     input_axes: ClassVar[tuple[int, ...]] = (3,)
     answers: ClassVar[ModuleType] = forecast_answers
     primary: ClassVar[Objective] = Objective(metric="standardised_mse", direction="minimize")
+    others: ClassVar[Mapping[str, Direction]] = {"rmse": "minimize", "mae": "minimize"}
 
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
         found = Preprocessing.of(self.training()[1])

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Pair
 from netwright.tasks.npz_file import write_arrays
@@ -24,17 +25,34 @@ class StoredTask(Task):
         return str(self.path)
 
 
-class ClassesTask(Task):
+class JudgedTask(Task):
+    """A task that may be set to be judged by another score of its targets than their first."""
+
+    judged_by: str | None = Field(default=None, description="the score that models are judged by")
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        kind = self.targets()
+        known = [kind.primary.metric, *kind.others]
+        if self.judged_by not in (None, *known):
+            why = f"targets of this kind have no score {self.judged_by!r}; give one of {', '.join(known)}"
+            raise ConfigurationError([Mistake("judged_by", why)])
+        return self
+
+    def primary(self) -> Objective:
+        if self.primary_metric or self.judged_by in (None, self.targets().primary.metric):
+            return super().primary()
+        return Objective(metric=str(self.judged_by), direction=self.targets().others[str(self.judged_by)])
+
+
+class ClassesTask(JudgedTask):
     """A task whose targets are classes, which may be of unequal size."""
 
-    judged_by: Literal["accuracy", "balanced_accuracy"] = Field(
+    judged_by: Literal["accuracy", "balanced_accuracy"] | None = Field(
         default="accuracy",
         description="the score that models are judged by; balanced_accuracy is the mean over the classes of the share "
         "of each that is found",
     )
-
-    def primary(self) -> Objective:
-        return super().primary() if self.primary_metric else Objective(metric=self.judged_by, direction="maximize")
 
 
 class ArraysTask(StoredTask):

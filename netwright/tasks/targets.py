@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.core.records import Objective
+from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shape
 from netwright.tasks.answers import classes as class_answers
 from netwright.tasks.data import AnyArray, IntArray, Preprocessing, Split
@@ -28,7 +28,8 @@ class Targets:
     """The base of every kind of target.
 
     `input_axes` are the numbers of axes that a batch of inputs may have, `answers` the module that tells what
-    outputs mean and how good they are, `primary` the score that a model is judged by. With `aligned`, targets lie
+    outputs mean and how good they are, `primary` the score that a model is judged by, `others` those that a task may
+    be set to be judged by, with the direction that is better. With `aligned`, targets lie
     on the input's pixels or steps, so what moves an input must move its target. `needs_settings` says whether loss
     and answers read `settings`, `one_class` whether each target is the number of one class.
     """
@@ -37,6 +38,7 @@ class Targets:
     inputs_wanted: ClassVar[str] = "images [N, channels, height, width] or sequences [N, time, features]"
     answers: ClassVar[ModuleType] = class_answers
     primary: ClassVar[Objective] = Objective(metric="accuracy", direction="maximize")
+    others: ClassVar[Mapping[str, Direction]] = {}
     aligned: ClassVar[bool] = False
     needs_settings: ClassVar[bool] = True
     one_class: ClassVar[bool] = False
@@ -106,6 +108,7 @@ class ClassNumbers(Targets):
     inputs_wanted: ClassVar[str] = (
         "rows of values [N, values], sequences [N, time, features] or images [N, channels, height, width]"
     )
+    others: ClassVar[Mapping[str, Direction]] = {"balanced_accuracy": "maximize"}
     needs_settings: ClassVar[bool] = False
     one_class: ClassVar[bool] = True
 

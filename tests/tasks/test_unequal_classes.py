@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netwright.core.errors import ConfigurationError
 from netwright.core.plugins import build, spec_of
-from netwright.core.records import Objective
+from netwright.core.records import Direction, Objective
 from netwright.tasks.kinds.image_classification import ImageClassification
+from netwright.tasks.kinds.sequence_labelling import SequenceLabelling
 from netwright.tasks.task import Task
 
 
@@ -41,3 +43,21 @@ def test_the_loader_tells_both_scores(tmp_path: Path) -> None:
     outputs, targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 0]], np.array([0, 0, 0, 0, 1])
     found = kind.answers.scores(outputs, targets, {})
     assert kind.answers.summary(found, 5) == "accuracy 0.8 (4 of 5), balanced_accuracy 0.5"
+
+
+@pytest.mark.parametrize(
+    ("several", "score", "direction"),
+    [(False, "nll", "minimize"), (False, "step_error", "minimize"), (True, "step_f1", "maximize")],
+)
+def test_steps_may_be_judged_by_each_of_their_scores(
+    tmp_path: Path, several: bool, score: str, direction: Direction
+) -> None:
+    made = build("task", {"kind": "sequence_labelling", "path": "a.npz", "several": several, "judged_by": score})
+    assert isinstance(made, Task)
+    assert made.primary() == Objective(metric=score, direction=direction)
+
+
+def test_a_score_that_the_targets_do_not_have_is_refused() -> None:
+    said = "judged_by: targets of this kind have no score 'step_f1'; give one of step_accuracy, step_error, nll"
+    with pytest.raises(ConfigurationError, match=said):
+        SequenceLabelling.parse({"path": "a.npz", "judged_by": "step_f1"})

@@ -9,17 +9,16 @@ import numpy as np
 from pydantic import Field
 
 from netwright.core.errors import DataError
-from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import Forecasts
 from netwright.tasks.series import series_of, windows
-from netwright.tasks.stored import StoredTask
+from netwright.tasks.stored import JudgedTask, StoredTask
 from netwright.tasks.table import check_names
 from netwright.tasks.targets import Targets
 
 
-class Forecasting(StoredTask):
+class Forecasting(JudgedTask, StoredTask):
     """Forecast the next rows of a series from a window of past ones; the parts follow each other in time.
 
     A .csv table has a first row of names and a row for every step, the oldest first; columns of texts, such as dates,
@@ -67,9 +66,6 @@ class Forecasting(StoredTask):
 
     def targets(self) -> Targets:
         return Forecasts(rows=self.horizon, training=self._training, relative=self.relative)
-
-    def primary(self) -> Objective:
-        return Objective(metric=self.judged_by, direction="minimize")
 
     def remarks(self) -> tuple[str, ...]:
         return series_of(self.path, ignore=self.ignore).remarks

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Arrays, Preprocessing
 from netwright.tasks.images import channels_first
 from netwright.tasks.real_targets import RealValues
+from netwright.tasks.stored import JudgedTask
 from netwright.tasks.table import numbers
 from netwright.tasks.table_task import TableTask
 from netwright.tasks.targets import Targets
 
 
-class Regression(TableTask):
+class Regression(JudgedTask, TableTask):
     """Predict one or more real values from a table or an .npz file; errors are in the units of the data.
 
     A .csv, .tsv or .parquet table has a first row of names; every column that is not a target is an input, and one of
@@ -51,9 +51,6 @@ class Regression(TableTask):
 
     def targets(self) -> Targets:
         return RealValues(standardise=self.standardise, columns=self.columns)
-
-    def primary(self) -> Objective:
-        return Objective(metric=self.judged_by, direction="maximize" if self.judged_by == "r2" else "minimize")
 
     def preprocess(self, inputs: AnyArray) -> Preprocessing:
         found = Preprocessing.of(inputs)

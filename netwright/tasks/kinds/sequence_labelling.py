@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,11 +13,11 @@ from netwright.tasks.data import AnyArray, Arrays, Preprocessing
 from netwright.tasks.label_targets import StepClasses, StepLabels
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.stored import ArraysTask
+from netwright.tasks.stored import ArraysTask, JudgedTask
 from netwright.tasks.targets import Targets
 
 
-class SequenceLabelling(ArraysTask):
+class SequenceLabelling(JudgedTask, ArraysTask):
     """Tell the class of every step of a sequence, or with `several` which of many labels every step has.
 
     The .npz file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`: inputs
@@ -29,6 +29,11 @@ class SequenceLabelling(ArraysTask):
 
     path: DataPath = Field(description=".npz file with inputs [N, time, features] and a target for every step")
     several: bool = Field(default=False, description="a step may have several labels, or none: [N, time, labels]")
+    judged_by: Literal["step_accuracy", "step_error", "nll", "step_f1"] | None = Field(
+        default=None,
+        description="the score that models are judged by; default: step_accuracy, or nll with `several`, which alone "
+        "has step_f1",
+    )
     standardise: bool = Field(
         default=True, description="bring every feature to mean 0 and deviation 1; false leaves inputs of 0 and 1 alone"
     )
