@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,8 @@ def numbered(arrays: Arrays, *, where: str) -> Arrays:
     """The same data with class numbers for texts, truth values and whole values; others stay as they are.
 
     Texts become the names of the classes: in the order of the given names, or else of the alphabet. So do whole values
-    that do not count from 0, such as -1 and 1, unless names are given. Raises DataError
-    that starts with `where` when a part has a text that is no class of the training part.
+    that do not count from 0, such as -1 and 1, unless names are given. Blanks around texts do not count. Raises
+    DataError that starts with `where` when a text is empty, or no class of the training part.
     """
     train = np.asarray(arrays.train[1])
     if train.dtype.kind not in "US":
@@ -24,11 +25,15 @@ def numbered(arrays: Arrays, *, where: str) -> Arrays:
         if values is None:
             return arrays
         arrays = replace(arrays.with_targets(lambda targets: targets.astype(str)), classes=values)
-    names = arrays.classes or tuple(str(name) for name in np.unique(train.astype(str)))
+    names = tuple(str(name).strip() for name in arrays.classes or np.unique(np.char.strip(train.astype(str))))
     numbers = {name: number for number, name in enumerate(names)}
 
     def made(targets: AnyArray) -> AnyArray:
-        texts = targets.astype(str)
+        texts = np.char.strip(targets.astype(str))
+        if empty := int((texts == "").sum()):
+            raise DataError(
+                f"{where}: {empty} of {texts.size} labels are empty; remove those samples, or give them a class"
+            )
         unknown = sorted(set(texts.ravel().tolist()) - set(names))
         if unknown:
             near = suggestion(unknown[0], names)
@@ -38,6 +43,15 @@ def numbered(arrays: Arrays, *, where: str) -> Arrays:
 
     changed = arrays.with_targets(made)
     return replace(changed, classes=names)
+
+
+def alike(names: Sequence[str]) -> tuple[str, ...]:
+    """A line for whoever brought the data, where names of classes differ by case alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(repr(name))
+    found = ", ".join(" and ".join(group) for group in groups.values() if len(group) > 1)
+    return (f"classes whose names differ by case alone: {found}; write them alike if they are one",) if found else ()
 
 
 def _named(arrays: Arrays) -> tuple[str, ...] | None:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.records import Objective
 from netwright.tasks.data import AnyArray, Pair
+from netwright.tasks.labels import alike
 from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.task import Task
@@ -53,6 +54,9 @@ class ClassesTask(JudgedTask):
         description="the score that models are judged by; balanced_accuracy is the mean over the classes of the share "
         "of each that is found",
     )
+
+    def remarks(self) -> tuple[str, ...]:
+        return (*super().remarks(), *alike(self.data().classes))
 
 
 class ArraysTask(StoredTask):

@@ -112,6 +112,7 @@ def numbered(targets: np.ndarray, classes: list[str]) -> np.ndarray:
         if not np.isin(given, classes).all():
             return targets
         targets = given
+    targets = np.char.strip(targets)
     if unknown := sorted(set(targets.ravel().tolist()) - set(classes)):
         sys.exit(f"{unknown[0]!r} is no class of this model; its classes are {', '.join(classes)}")
     return np.asarray(np.vectorize(classes.index)(targets))

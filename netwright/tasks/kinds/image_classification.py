@@ -71,7 +71,8 @@ class ImageClassification(ClassesTask, ArraysTask):
     def remarks(self) -> tuple[str, ...]:
         others = passed_over(self.path) if self.path.is_dir() else ""
         names = ", ".join(sorted(SUFFIXES))
-        return (f"files passed over, since their names are not those of images ({names}): {others}",) if others else ()
+        said = f"files passed over, since their names are not those of images ({names}): {others}"
+        return (*super().remarks(), *([said] if others else []))
 
     def load(self) -> Arrays:
         if not self.path.exists():

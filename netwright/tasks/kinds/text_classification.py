@@ -74,7 +74,7 @@ class TextClassification(ClassesTask, StoredTask):
         return replace(super().shapes(), tokens=reader.FIRST + len(self.data().reading["vocabulary"]))
 
     def remarks(self) -> tuple[str, ...]:
-        data, said = self.data(), []
+        data, said = self.data(), [*super().remarks()]
         length = data.train.inputs.shape[1]
         full = float((data.train.inputs[:, 0] != reader.PADDING).mean())
         if full > WORTH_TELLING and (self.length or length == LONGEST):
