@@ -12,6 +12,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -162,7 +163,9 @@ def import_dotted(path: str, *, what: str) -> Any:
         hint = "Is it on PYTHONPATH, or in the current folder?" if error.name == module_name.split(".")[0] else ""
         raise ConfigurationError([Mistake(what, f"{path!r} cannot be imported: {error}. {hint}".strip())]) from None
     except AttributeError as error:
-        raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}")]) from None
+        near = get_close_matches(str(error.name), dir(error.obj), n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError([Mistake(what, f"{path!r} was not found: {error}{hint}")]) from None
     except Exception as error:
         text, place = next(iter(str(error).splitlines()), ""), own_place(error)
         at = f" at {place}" if place else ""

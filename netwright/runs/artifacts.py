@@ -83,8 +83,16 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, source: str) ->
         if tensor.shape != own[name].shape:
             came, expected = tuple(tensor.shape), tuple(own[name].shape)
             raise CheckpointError(f"the weights in {source} do not fit: {name!r} is {came}, expected {expected}")
+        if tensor.layout != own[name].layout or tensor.is_meta or _loses(tensor, own[name]):
+            kind = f"{tensor.layout} {tensor.dtype} on {tensor.device}".replace("torch.", "")
+            raise CheckpointError(f"the weights in {source} do not fit: {name!r} is {kind}, plain floats are expected")
     put_into(model, state)
     return model
+
+
+def _loses(tensor: Tensor, own: Tensor) -> bool:
+    """Whether integers, perhaps of a quantized network, or complex numbers would be taken for real ones."""
+    return own.is_floating_point() and not tensor.is_floating_point()
 
 
 def _some(names: Sequence[str], *, shown: int = 3) -> str:

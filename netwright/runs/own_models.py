@@ -5,20 +5,20 @@ Nothing is ever downloaded: weights come from a file, or they are those the buil
 
 from __future__ import annotations
 
+import copy
 import importlib
-import pickle
-import re
 import traceback
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from netwright.core.errors import CheckpointError, ConfigurationError, MissingPackageError, Mistake, NetwrightError
+from netwright.core.errors import ConfigurationError, MissingPackageError, Mistake, NetwrightError
 from netwright.core.plugins import import_dotted
-from netwright.runs.artifacts import load_state, weights_from
+from netwright.runs.artifacts import load_state
+from netwright.runs.own_weights import read_state
 from netwright.search_spaces.plain_weights import plain_weights
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ COLLECTIONS = ("torchvision", "timm")
 
 _ASKED = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 """Kinds of parameters that must be given where they have no default."""
-
-_WRAPPERS = ("state_dict", "model", "model_state_dict")
-_PREFIXES = ("_orig_mod.", "module.")
-"""What `torch.compile` and `DataParallel` put before every name."""
 
 
 def built_model(build: str, *, outputs: int | None = None, weights: Path | None = None) -> nn.Module:
@@ -66,22 +62,6 @@ def is_from_collection(build: str) -> bool:
     return build.partition(":")[0] in COLLECTIONS
 
 
-def read_state(path: Path, *, own: Container[str] = ()) -> Mapping[str, Tensor]:
-    """The tensors of a safetensors file, or of a file of `torch.save` that holds nothing but tensors.
-
-    A state dict that lies under "state_dict" or "model", as in many checkpoints, is found there; the prefixes of
-    `DataParallel` and `torch.compile` are taken off, unless the network's `own` names have them. Raises
-    CheckpointError when the file cannot be read or would run a program.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
-    if path.suffix == ".safetensors" or not _is_torch_file(content):
-        return _without_prefix(weights_from(content, source=str(path)), own)
-    return _without_prefix(_plain_state(_unpickled(path), path), own)
-
-
 def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Tensor]:
     """The state with the second names of tensors that the model shares, of which some files hold one alone."""
     names: dict[tuple[int, tuple[int, ...]], list[str]] = {}
@@ -97,8 +77,13 @@ def _with_tied(state: Mapping[str, Tensor], model: nn.Module) -> Mapping[str, Te
 def _called(build: str) -> Any:
     from torch import nn
 
+    if Path(build).is_file():
+        what = f"{build} is a file; name what builds the network, as package.module:build, and its weights by --weights"
+        raise ConfigurationError([Mistake("--model", what)])
     found = import_dotted(build, what="--model")
-    if isinstance(found, nn.Module) or not callable(found):
+    if isinstance(found, nn.Module):
+        return copy.deepcopy(found)
+    if not callable(found):
         return found
     try:
         needed = [
@@ -179,44 +164,3 @@ def _package(collection: str) -> ModuleType:
             f"{collection} is needed for '{collection}:NAME' and cannot be imported ({error}); "
             f"install one that fits your torch: pip install {collection}"
         ) from None
-
-
-def _is_torch_file(content: bytes) -> bool:
-    """torch writes zip archives, and wrote bare pickles before; safetensors files begin with a length."""
-    return content[:4] == b"PK\x03\x04" or content[:2] in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
-
-
-def _unpickled(path: Path) -> object:
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        held = re.search(r"GLOBAL (\S+)", str(error))
-        what = (
-            f"holds objects of {held.group(1)}, not tensors alone" if held else "is damaged, or holds more than tensors"
-        )
-        raise CheckpointError(
-            f"{path} {what}; load it where you trust it, and save model.state_dict() with torch.save or safetensors"
-        ) from None
-
-
-def _plain_state(found: object, path: Path) -> Mapping[str, Tensor]:
-    import torch
-
-    for name in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
-            found = found[name]
-    if not isinstance(found, Mapping) or not all(isinstance(one, torch.Tensor) for one in found.values()):
-        raise CheckpointError(
-            f"{path} holds no state dict: tensors by name are expected, {type(found).__name__} came; "
-            "save model.state_dict()"
-        )
-    return {str(name): tensor for name, tensor in found.items()}
-
-
-def _without_prefix(state: Mapping[str, Tensor], own: Container[str]) -> Mapping[str, Tensor]:
-    for prefix in _PREFIXES:
-        if state and all(name.startswith(prefix) and name not in own for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state

@@ -19,7 +19,7 @@ from torch.nn.utils import prune
 import netwright as nw
 from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, MissingPackageError
 from netwright.runs.compressing import load_own_model
-from netwright.runs.own_models import built_model, read_state
+from netwright.runs.own_models import built_model
 from tests.runs import own_lstm
 
 LATENCY = "latency: {pairs: 20, seconds: 0.2, warmup_seconds: 0.05}"
@@ -137,28 +137,6 @@ def test_a_missing_collection_is_named_with_its_pip_line(collection: str, monkey
         built_model(f"{collection}:resnet18")
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_state_dicts_are_found_in_torch_files(wrap, prefix: str, tmp_path: Path) -> None:
-    state = nn.Linear(3, 2).state_dict()
-    torch.save(wrap({prefix + name: tensor for name, tensor in state.items()}), tmp_path / "w.pth")
-    found = read_state(tmp_path / "w.pth")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
-
-
-def test_a_prefix_that_is_the_networks_own_stays(tmp_path: Path) -> None:
-    torch.save(_wrapped().state_dict(), tmp_path / "w.pt")
-    found = built_model(f"{__name__}:_wrapped", weights=tmp_path / "w.pt")
-    assert list(found.state_dict()) == ["module.weight", "module.bias"]
-
-
-def _wrapped() -> nn.Module:
-    outer = nn.Module()
-    outer.module = nn.Linear(3, 2)
-    return outer
-
-
 def _needs(width: int, *, depth: int) -> nn.Module:
     return nn.Linear(width, depth)
 
@@ -272,37 +250,6 @@ def test_a_compiled_network_is_the_one_below(tmp_path: Path) -> None:
     assert type(net) is nn.Linear
 
 
-class Program:
-    """Would write a file when unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return Path.touch, (self.path,)
-
-
-def test_a_file_with_a_program_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"w": torch.zeros(2), "x": Program(tmp_path / "ran")}, tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match=r"holds objects of getattr, not tensors alone"):
-        read_state(tmp_path / "w.pt")
-    torch.save(nn.Linear(3, 2), tmp_path / "whole.pt")
-    with pytest.raises(CheckpointError, match=r"holds objects of torch\.nn\.modules\.linear\.Linear, not"):
-        read_state(tmp_path / "whole.pt")
-    assert not (tmp_path / "ran").exists()
-
-
-def test_other_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(CheckpointError, match=r"holds no state dict.*list came"):
-        read_state(tmp_path / "list.pt")
-    (tmp_path / "text.safetensors").write_text("hello, this is no tensor")
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
-        read_state(tmp_path / "text.safetensors")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        read_state(tmp_path / "absent.pt")
-
-
 class Normed(nn.Module):
     """Layers whose weights are computed from other parameters, or are shared."""
 
@@ -336,15 +283,3 @@ def test_weights_become_plain_and_compute_the_same(tmp_path: Path) -> None:
         f"{name}.{kind}" for name in names for kind in ("weight", "bias")
     }
     copy.deepcopy(found)
-
-
-def test_half_precision_and_compiled_names_are_understood(tmp_path: Path) -> None:
-    net = nn.Linear(4, 3).half()
-    torch.save({f"_orig_mod.module.{name}": tensor for name, tensor in net.state_dict().items()}, tmp_path / "w.pt")
-    found = load_own_model(f"{__name__}:half_linear", tmp_path / "w.pt")
-    assert found.weight.dtype == torch.float32
-    assert torch.equal(found.weight, net.weight.float())
-
-
-def half_linear() -> nn.Module:
-    return nn.Linear(4, 3).half()

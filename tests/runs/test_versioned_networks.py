@@ -13,7 +13,7 @@ from torch import nn
 from netwright.compression.patch import difference, load_compressed, save_weights
 from netwright.core.plugins import build
 from netwright.runs.artifacts import load_state
-from netwright.runs.own_models import read_state
+from netwright.runs.own_weights import read_state
 from netwright.search_spaces.model_reading import made_by
 from netwright.tasks.settings import Training
 from netwright.tasks.training import fit
@@ -38,7 +38,7 @@ def _equal(one: nn.Module, other: nn.Module) -> bool:
 def test_weights_of_a_file_are_loaded(tmp_path: Path) -> None:
     net, other = Versioned(), Versioned()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
-    assert _equal(load_state(other, read_state(tmp_path / "w.safetensors"), source="w"), net)
+    assert _equal(load_state(other, read_state(tmp_path / "w.safetensors", own=net.state_dict()), source="w"), net)
 
 
 def test_a_space_is_made_of_it_with_weights() -> None:
