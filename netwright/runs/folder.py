@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,6 +122,14 @@ class RunFolder:
         assert isinstance(data, dict)
         return data
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half written; for the holder of the lock alone."""
+        for left in [*self.path.glob("models/.*"), *self.path.glob(".bundle.*")]:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
     def lock(self) -> RunLock:
         """The right to write to this run; raises RunError when somebody has it."""
         return RunLock(self)
@@ -164,6 +173,7 @@ class RunLock:
         except OSError as error:
             what = f"{self._folder.path} cannot be written: {error.strerror}"
             raise RunError(f"{what}; copy the folder to where you may write, and go on there") from None
+        self._folder.sweep()
         write_atomic(self._holder, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
         return self
 

@@ -213,3 +213,17 @@ def test_the_numbers_of_the_report_come_as_json_and_csv(own: Path, capsys: pytes
     (row,) = csv.DictReader((own / "numbers" / "sensitivity.csv").open())
     assert {name: str(value) for name, value in panels["sensitivity"][0].items()} == row
     assert (row["accuracy"], row["loss"]) == ("0.8", "0.1")
+
+
+def test_what_a_killed_export_left_is_removed_when_the_run_goes_on(own: Path) -> None:
+    from netwright.runs.search import create_run, writing
+    from netwright.runs.specification import load_specification
+
+    folder = create_run(load_specification(own / "pruned.yaml"), own / "run").path
+    for left in ("models/.original.tmp.onnx", ".bundle.7.tmp/model.onnx", ".bundle.7.old/model.onnx"):
+        (folder / left).parent.mkdir(parents=True, exist_ok=True)
+        (folder / left).write_bytes(b"half")
+    (folder / "models" / "original.onnx").write_bytes(b"whole")
+    with writing(folder):
+        assert sorted(path.name for path in (folder / "models").iterdir()) == ["original.onnx"]
+        assert not list(folder.glob(".bundle*"))
