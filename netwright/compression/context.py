@@ -93,8 +93,9 @@ class Context:
         student = copy.deepcopy(module)
         if epochs == 0 or self.dry:
             return student.eval()
-        changes = {"epochs": epochs, "learning_rate": learning_rate}
-        training = self.training.model_copy(update={k: v for k, v in changes.items() if v is not None})
+        training = self.training.lasting(epochs)
+        if learning_rate is not None:
+            training = training.model_copy(update={"learning_rate": learning_rate})
         for parameter in student.parameters():
             parameter.requires_grad_(True)
 

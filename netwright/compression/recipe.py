@@ -44,7 +44,7 @@ from netwright.core.files import content_hash
 from netwright.core.identity import identity_of
 from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event
-from netwright.tasks.settings import Distillation, Training
+from netwright.tasks.settings import Distillation, Training, usual
 
 if TYPE_CHECKING:
     from netwright.compression.context import Context
@@ -69,6 +69,7 @@ __all__ = [
 Measure = Callable[["Model", str, StageRow], StageRow]
 """The row of a model, given its stage's name and the row of the model it was made from (empty for the input)."""
 
+SHORT = Training(epochs=2, learning_rate=1e-3, steps=50)
 VERSION = 2
 
 
@@ -95,9 +96,7 @@ class Recipe(Settings):
         description="how often a pass that broke a bound is tried again, half as strong each time",
     )
     solve: Solve | None = Field(default=None, description="how open fields are searched; needs at least one of them")
-    fine_tune: Training = Field(
-        default=Training(epochs=2, learning_rate=1e-3), description="training of passes that train"
-    )
+    fine_tune: Annotated[Training, usual(SHORT)] = Field(default=SHORT, description="training of passes that train")
     distillation: Distillation = Field(
         default=Distillation(), description="how the input network teaches in fine-tuning"
     )

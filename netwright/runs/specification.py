@@ -22,11 +22,13 @@ from netwright.nas.stoppers.never import Never
 from netwright.nas.strategy import Strategy
 from netwright.runs.executor import Executor
 from netwright.search_spaces.space import SearchSpace
-from netwright.tasks.settings import BALANCED_NEEDS, Training
+from netwright.tasks.settings import BALANCED_NEEDS, Training, usual
 from netwright.tasks.task import Task
 
 SCORE = "score"
 """As an objective: what the task judges models by."""
+BRIEF = Training(epochs=3, steps=100)
+FULL = Training(epochs=12, steps=500)
 
 
 def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
@@ -54,7 +56,7 @@ class Search(Settings):
     stopper: StopperField = Field(
         default="median", validate_default=True, description="when a trial is not worth its epochs"
     )
-    training: Training = Field(default=Training(epochs=3), description="how every candidate is trained")
+    training: Annotated[Training, usual(BRIEF)] = Field(default=BRIEF, description="how every candidate is trained")
     fidelity: Fidelity | None = Field(
         default=None, description="begin every trial short or small and promote the promising; default: train in full"
     )
@@ -131,7 +133,7 @@ class Winner(Settings):
     """Which trial of the front is taken, and how it is trained in full."""
 
     metric: str | None = Field(default=None, description="best value of this wins; default: the first objective")
-    training: Training = Field(default=Training(epochs=12), description="the full training of the winner")
+    training: Annotated[Training, usual(FULL)] = Field(default=FULL, description="the full training of the winner")
     seeds: int = Field(
         default=1, ge=1, description="race the front first: train it with up to so many seeds and take the best mean"
     )

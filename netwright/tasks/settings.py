@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, WrapValidator
 
 from netwright.core.config import Settings
 
@@ -19,7 +20,17 @@ class Training(Settings):
     """How a model is trained."""
 
     epochs: int = Field(default=10, ge=1, description="passes over the training samples")
-    batch_size: int = Field(default=128, ge=2, description="samples per step")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="about so many steps at least: an epoch goes through a small set several times; default: any "
+        "number, where `epochs` is given",
+    )
+    batch_size: int | None = Field(
+        default=None,
+        ge=2,
+        description="samples per step; default: 128, and down to 16 where an epoch would have fewer than 20 steps",
+    )
     learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False, description="highest learning rate")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw, or sgd with Nesterov momentum 0.9")
     weight_decay: float = Field(
@@ -41,6 +52,35 @@ class Training(Settings):
     gradient_clip: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="largest norm of all gradients together; default: any"
     )
+
+    def batch_of(self, samples: int) -> int:
+        """Samples per step, of so many in all."""
+        if self.batch_size is not None:
+            return self.batch_size
+        return next((size for size in (128, 64, 32) if samples >= size * 20), 16)
+
+    def times(self, steps: int) -> int:
+        """How often an epoch goes through the samples, when that takes so many steps."""
+        return max(1, round((self.steps or 1) / (self.epochs * steps)))
+
+    def lasting(self, epochs: int | None) -> Training:
+        """The same for another number of epochs, and then for no least number of steps; None changes nothing."""
+        return self if epochs is None else self.model_copy(update={"epochs": epochs, "steps": None})
+
+
+def usual(training: Training) -> WrapValidator:
+    """What a mapping of settings leaves out is as in `training`; whoever gives `epochs` gives the steps too."""
+
+    def fill(given: Any, parse: ModelWrapValidatorHandler[Training]) -> Training:
+        found = parse(given)
+        if not isinstance(given, Mapping):
+            return found
+        told = found.model_fields_set
+        rest = training.model_fields_set - told - ({"steps"} if "epochs" in told else set())
+        values = {**dict(found), **{name: getattr(training, name) for name in rest}}
+        return Training.model_construct(_fields_set=set(told), **values)
+
+    return WrapValidator(fill)
 
 
 class Distillation(Settings):

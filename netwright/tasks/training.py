@@ -196,7 +196,8 @@ class _Trainer:
 
     def start_hooks(self) -> None:
         """Tell the hooks of the model as it came."""
-        steps = len(self._cut(torch.arange(len(self.targets))))
+        once = len(self._cut(torch.arange(len(self.targets))))
+        steps = once * self.training.times(once)
         for hook in self.hooks:
             hook.start(self.model, epochs=self.training.epochs, steps=steps)
         if own := [parameter for hook in self.hooks for parameter in hook.parameters()]:
@@ -213,7 +214,7 @@ class _Trainer:
             hook.take_back()
 
     def epoch(self, number: int) -> EpochRow:
-        """One pass over the training samples and one look at the validation split."""
+        """All training samples, small sets several times, and one look at the validation split."""
         self.model.train()
         batches = self._batches()
         total, seen = torch.zeros((), dtype=torch.float64, device=self.place), 0
@@ -272,6 +273,10 @@ class _Trainer:
             torch.cuda.set_rng_state(states["cuda"], self.place)
 
     def _batches(self) -> list[torch.Tensor]:
+        first = self._once()
+        return [*first, *(batch for _ in range(1, self.training.times(len(first))) for batch in self._once())]
+
+    def _once(self) -> list[torch.Tensor]:
         order = torch.randperm(len(self.targets), generator=self.order)
         if self.training.balanced:
             order = torch.multinomial(self._shares(), len(self.targets), replacement=True, generator=self.order)
@@ -285,7 +290,7 @@ class _Trainer:
         return torch.reciprocal(counts[of].double())
 
     def _cut(self, order: torch.Tensor) -> list[torch.Tensor]:
-        batches = list(torch.split(order, self.training.batch_size))
+        batches = list(torch.split(order, self.training.batch_of(len(order))))
         # Batch normalisation cannot train on a single sample.
         return batches[:-1] if len(batches) > 1 and len(batches[-1]) == 1 else batches
 
