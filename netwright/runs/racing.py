@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,24 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Racer:
-    """A trial of the front and what its trainings gave: one value per seed for each metric that training decides."""
+    """A trial of the front and what its trainings gave: one value per seed for each metric that training decides.
+
+    A seed that gave none, since its training diverged, has a reason in `failed` instead.
+    """
 
     trial: Trial
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
     dropped_after: int | None = None
 
     def interval(self, objective: Objective) -> Interval:
-        """An objective's mean with its 95 % interval; what training does not change is a point."""
+        """An objective's mean with its 95 % interval; what training does not change is a point.
+
+        A mean of no training at all is nan.
+        """
         values = self.values.get(objective.metric)
         if values is not None:
-            return interval_of_mean(values)
+            return interval_of_mean(values) if values else (math.nan, -math.inf, math.inf)
         value = self.trial.value(objective.metric)
         assert value is not None
         return value, value, value
@@ -49,20 +57,21 @@ class Racer:
         metrics = {}
         for objective in objectives:
             mean, low, high = self.interval(objective)
-            known = math.isfinite(low)
-            shown = {"mean": mean, "low": low if known else None, "high": high if known else None}
+            ends = {"mean": mean, "low": low, "high": high}
+            shown = {name: end if math.isfinite(end) else None for name, end in ends.items()}
             metrics[objective.metric] = {**shown, "values": list(self.values.get(objective.metric, ()))}
-        seeds = max((len(values) for values in self.values.values()), default=0)
+        seeds = len(self.failed) + max((len(values) for values in self.values.values()), default=0)
         facts = {"trial": self.trial.number, "identity": self.trial.identity, "seeds": seeds}
-        return {**facts, "dropped_after": self.dropped_after, "metrics": metrics}
+        failed = [{"seed": seed, "reason": reason} for seed, reason in self.failed.items()]
+        return {**facts, "failed": failed, "dropped_after": self.dropped_after, "metrics": metrics}
 
 
 def raced(run: OpenRun, *, listener: Listener = silent) -> Mapping[str, Any]:
     """The race over the run's front as it is now, from the record where it was run before.
 
     Every trial of the front is trained in full, seed by seed; from the second seed on, one whose interval is
-    dominated by another's drops out. A race that was killed goes on from its checkpoints. Raises RunError when the
-    front is empty.
+    dominated by another's drops out. A seed whose training diverges is left out of its trial's mean. A race that was
+    killed goes on from its checkpoints. Raises RunError when the front is empty, or no training gave a result.
     """
     spec = run.specification
     front = pareto_front(run.record.all_trials(), spec.objectives)
@@ -77,14 +86,15 @@ def raced(run: OpenRun, *, listener: Listener = silent) -> Mapping[str, Any]:
     # a race run before a setting existed was trained with its default
     if stored and {name: stored.get(name) for name in facts} | {"training": _in_full(stored["training"])} == facts:
         return dict(stored)
-    racers = [Racer(trial) for trial in front]
+    trained = [o.metric for o in spec.objectives if _metric(o.metric).cost == "trained"]
+    racers = [Racer(trial, dict.fromkeys(trained, ())) for trial in front]
     for seed in range(spec.winner.seeds):
         text = f"racing {sum(r.dropped_after is None for r in racers)} trials of the front"
         listener(Event("step", {"text": f"{text}: seed {seed + 1} of {spec.winner.seeds}"}))
         racers = [_trained(run, racer, seed) if racer.dropped_after is None else racer for racer in racers]
         racers = dropped(racers, spec.objectives, seeds=seed + 1)
-    result = {**facts, "racers": [racer.to_json(spec.objectives) for racer in racers]}
-    result["winner"] = best_of(racers, spec).trial.number
+    best = best_of(racers, spec)
+    result = {**facts, "racers": [racer.to_json(spec.objectives) for racer in racers], "winner": best.trial.number}
     run.record.set_fact("race", result)
     return result
 
@@ -113,17 +123,31 @@ def dropped(racers: Sequence[Racer], objectives: Sequence[Objective], *, seeds: 
 def best_of(racers: Sequence[Racer], spec: RunSpecification) -> Racer:
     """The racer with the best mean of what the winner is chosen by, of those that stayed and keep all bounds.
 
-    When no mean keeps all bounds, the best of those that stayed.
+    When no mean keeps all bounds, the best of those that stayed. Raises RunError when no training gave a result.
     """
-    stayed = [racer for racer in racers if racer.dropped_after is None]
+    stayed = [racer for racer in racers if racer.dropped_after is None and all(racer.values.values())]
+    if not stayed:
+        first = next(reason for racer in racers for reason in racer.failed.values())
+        raise RunError(f"no training of the race gave a result: {first}")
     within = [r for r in stayed if all(o.satisfied_by(r.interval(o)[0]) for o in spec.objectives)]
     chosen = spec.chosen_by
     return min(within or stayed, key=lambda r: (chosen.loss(r.interval(chosen)[0]), r.trial.number))
 
 
+def lost_seeds(race: Mapping[str, Any]) -> set[int]:
+    """Which of the trainings of a race's winner gave no result, counted from 0."""
+    racer = next(one for one in race["racers"] if one["trial"] == race["winner"])
+    return {one["seed"] for one in racer.get("failed", ())}
+
+
 def winner_seed(spec: RunSpecification, identity: str, repeat: int = 0) -> int:
     """The seed of a full training of an architecture; the first is that of the winner itself."""
     return derive_seed(spec.seed, identity, "winner", *([repeat] if repeat else []))
+
+
+def winner_checkpoint(run: OpenRun, identity: str, repeat: int) -> Path:
+    """Where the full training of an architecture by its seed of that number is kept."""
+    return run.folder.scratch / "winner" / (f"{identity}-{repeat}" if repeat else identity)
 
 
 def _beats(left: Racer, right: Racer, objectives: Sequence[Objective]) -> bool:
@@ -138,28 +162,31 @@ def _losses(interval: Interval, objective: Objective) -> tuple[float, float]:
 
 
 def _trained(run: OpenRun, racer: Racer, repeat: int) -> Racer:
-    """The racer after one more training in full."""
-    from netwright.tasks.training import evaluate, fit
+    """The racer after one more training in full; one that gave nothing is counted with its reason."""
+    from netwright.tasks.training import NotFiniteError, evaluate, fit
 
     spec, identity = run.specification, racer.trial.identity
     seed = winner_seed(spec, identity, repeat)
     model = spec.searched.build(racer.trial.decisions, spec.task.shapes(), seed=seed)
-    name = f"{identity}-{repeat}" if repeat else identity
-    checkpoint = run.folder.scratch / "winner" / name
+    checkpoint = winner_checkpoint(run, identity, repeat)
     device = spec.training_device()
-    fit(model, spec.task, training=spec.winner.training, seed=seed, checkpoint=checkpoint, device=device)
+    try:
+        fit(model, spec.task, training=spec.winner.training, seed=seed, checkpoint=checkpoint, device=device)
+    except NotFiniteError as error:
+        return dataclasses.replace(racer, failed={**racer.failed, repeat: str(error)})
     scores = evaluate(model, spec.task, "validation", device=device)
-    values = dict(racer.values)
-    for objective in spec.objectives:
-        metric = build("metric", objective.metric)
-        assert isinstance(metric, Metric)
-        if metric.cost == "trained":
-            measured = metric.measure(_scored(scores)).value
-            values[objective.metric] = [
-                *values.get(objective.metric, ()),
-                float("nan") if measured is None else measured,
-            ]
+    found = {metric: _metric(metric).measure(_scored(scores)) for metric in racer.values}
+    lost = [f"{metric} has no value: {one.reason}" for metric, one in found.items() if one.value is None]
+    if lost:
+        return dataclasses.replace(racer, failed={**racer.failed, repeat: lost[0]})
+    values = {m: [*racer.values[m], one.value] for m, one in found.items() if one.value is not None}
     return dataclasses.replace(racer, values=values)
+
+
+def _metric(name: str) -> Metric:
+    metric = build("metric", name)
+    assert isinstance(metric, Metric)
+    return metric
 
 
 def _scored(scores: dict[str, float]) -> Subject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Decisions, Trial, TrialState
 from netwright.core.text import readable
 from netwright.runs.artifacts import Artifacts
-from netwright.runs.racing import raced, winner_seed
+from netwright.runs.racing import lost_seeds, raced, winner_checkpoint, winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
 from netwright.tasks.training import FitResult, Training, evaluate, fit
@@ -56,7 +57,8 @@ def choose(run: OpenRun, name: str) -> tuple[Trial, str]:
         return trial, "chosen by its number"
     race = run.record.fact("race")
     if race is not None and run.specification.winner.seeds > 1:
-        return trials[race["winner"]], f"{rule_of(run.specification)}, by the mean over {race['seeds']} seeds"
+        lost = f", {len(lost)} of which failed" if (lost := lost_seeds(race)) else ""
+        return trials[race["winner"]], f"{rule_of(run.specification)}, by the mean over {race['seeds']} seeds{lost}"
     best = best_within_bounds(trials, run.specification.objectives, metric=run.specification.chosen_by.metric)
     if best is None:
         raise RunError(
@@ -74,12 +76,14 @@ def build_trial(specification: RunSpecification, decisions: Decisions, *, seed: 
 def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> Winner:
     """The chosen trial trained in full; weights that were trained before, by the same settings, are taken up.
 
-    An interrupted training goes on from its last epoch. With `winner.seeds` the front is raced first.
+    An interrupted training goes on from its last epoch. With `winner.seeds` the front is raced first; the network is
+    that of the first seed whose training did not fail.
     """
     specification = run.specification
     race = raced(run, listener=listener) if name == "best" and specification.winner.seeds > 1 else None
     trial, rule = choose(run, name)
-    seed = winner_seed(specification, trial.identity)
+    repeat = 0 if race is None else next(n for n in count() if n not in lost_seeds(race))
+    seed = winner_seed(specification, trial.identity, repeat)
     module = build_trial(specification, trial.decisions, seed=seed)
     artifacts = Artifacts(run.folder.path)
     training = specification.winner.training
@@ -87,7 +91,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     if stored and stored["identity"] == trial.identity and Training.parse(stored["training"]) == training:
         return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
     listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full"}))
-    result = _fitted(run, module, trial, seed=seed, listener=listener)
+    result = _fitted(run, module, trial, repeat=repeat, listener=listener)
     facts = {
         "trial": trial.number,
         "identity": trial.identity,
@@ -105,7 +109,7 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     return Winner(module.eval(), facts)
 
 
-def _fitted(run: OpenRun, module: nn.Module, trial: Trial, *, seed: int, listener: Listener) -> FitResult:
+def _fitted(run: OpenRun, module: nn.Module, trial: Trial, *, repeat: int, listener: Listener) -> FitResult:
     specification = run.specification
     told = {"epochs": specification.winner.training.epochs, "score": specification.task.primary().metric}
 
@@ -117,8 +121,8 @@ def _fitted(run: OpenRun, module: nn.Module, trial: Trial, *, seed: int, listene
         module,
         specification.task,
         training=specification.winner.training,
-        seed=seed,
+        seed=winner_seed(specification, trial.identity, repeat),
         on_epoch=on_epoch,
-        checkpoint=run.folder.scratch / "winner" / trial.identity,
+        checkpoint=winner_checkpoint(run, trial.identity, repeat),
         device=specification.training_device(),
     )

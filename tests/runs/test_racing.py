@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from netwright.core.errors import RunError
 from netwright.core.records import Measurement, Objective, Trial, TrialState
 from netwright.runs.folder import RunFolder
 from netwright.runs.noise import interval_of_mean, mean_of
-from netwright.runs.racing import Racer, best_of, dropped, raced
+from netwright.runs.racing import Racer, best_of, dropped, raced, winner_seed
 from netwright.runs.record import StudyRecord
 from netwright.runs.search import create_run, search, writing
+from netwright.runs.specification import load_specification
 from netwright.runs.winner import choose, trained_winner
+from tests.runs.conftest import TINY
 
 ACCURACY = Objective(metric="accuracy", direction="maximize")
 PARAMS = Objective(metric="params", direction="minimize")
@@ -92,3 +96,51 @@ def test_a_bound_is_kept_by_the_mean_where_any_keeps_it(tiny_with) -> None:
     racers = [racer(0, 10, 0.5, 0.6), racer(1, 20, 0.7, 0.8)]
     assert best_of(racers, spec).trial.number == 1
     assert best_of(racers[:1], spec).trial.number == 0
+
+
+DIVERGING = "tests.runs.own_divergence:Diverging"
+
+
+@pytest.fixture
+def searched(tiny_with, run_path: Path) -> Path:
+    """A run whose front is to be raced over four seeds, a third of which diverge."""
+    spec = tiny_with(
+        f"task={{kind: '{DIVERGING}', of: 3, rests: [0]}}",
+        "winner={seeds: 4, training: {epochs: 1, batch_size: 64, learning_rate: 0.01}}",
+        "search.training.epochs=1",
+        "search.trials=6",
+        "search.strategy=random_search",
+        "objectives=[accuracy, params]",
+    )
+    create_run(spec, run_path)
+    search(run_path)
+    return run_path
+
+
+def test_a_seed_that_diverges_leaves_the_race_to_the_others(searched: Path) -> None:
+    with writing(searched) as run:
+        winner = trained_winner(run, "best")
+        assert trained_winner(run, "best").facts == winner.facts
+    race = winner.facts["race"]
+    failed = {entry["trial"]: [one["seed"] for one in entry["failed"]] for entry in race["racers"]}
+    assert all(failed.values())
+    for entry in race["racers"]:
+        assert len(entry["metrics"]["accuracy"]["values"]) == entry["seeds"] - len(entry["failed"])
+        assert all("lower the learning rate" in one["reason"] for one in entry["failed"])
+    mine = failed[race["winner"]]
+    first = next(seed for seed in range(4) if seed not in mine)
+    assert winner.facts["seed"] == winner_seed(run.specification, winner.facts["identity"], first)
+    best = next(entry for entry in race["racers"] if entry["trial"] == race["winner"])
+    assert winner.facts["scores"]["accuracy"] == best["metrics"]["accuracy"]["values"][0]
+    assert winner.facts["rule"].endswith(
+        f"by the mean over 4 seeds, {len(mine)} of which failed" if mine else "4 seeds"
+    )
+
+
+def test_a_race_in_which_all_diverge_says_what_to_do(searched: Path) -> None:
+    edited = [f"task={{kind: '{DIVERGING}', of: 1, rests: [0]}}"]
+    with writing(searched) as run:
+        spec = load_specification(TINY, overrides=[*edited, "winner={seeds: 2, training: {epochs: 1}}"])
+        with pytest.raises(RunError, match=r"no training of the race gave a result: .*lower the learning rate"):
+            raced(dataclasses.replace(run, specification=spec))
+        assert run.record.fact("race") is None

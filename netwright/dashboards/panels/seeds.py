@@ -68,8 +68,10 @@ class Seeds(Panel):
 
 
 def _row(racer: Mapping[str, Any], names: Sequence[str], shares: Collection[str], *, winner: int | None) -> Row:
-    left = racer["dropped_after"]
+    left, failed = racer["dropped_after"], racer.get("failed", ())
     outcome = "winner" if racer["trial"] == winner else "stayed" if left is None else f"dropped out after {left} seeds"
+    if failed:
+        outcome += f"; {len(failed)} of {racer['seeds']} trainings failed: {failed[0]['reason']}"
     row: Row = {"trial": racer["trial"], "outcome": outcome, "seeds": racer["seeds"]}
     for name in names:
         found = racer["metrics"].get(name, {})
