@@ -184,7 +184,7 @@ class Step:
 
 def fixed(shape: Shape) -> Channels:
     """The channels of a value of this shape, all of which stay."""
-    return (Segment(FIXED, shape[channel_axis(shape)]),)
+    return (Segment(FIXED, shape[channel_axis(shape)] if shape else 1),)
 
 
 def channel_axis(shape: Shape) -> int:

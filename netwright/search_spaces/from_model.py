@@ -27,11 +27,11 @@ def space_from_model(
 ) -> FromModel:
     """The widths and depths of a network as a search space whose architectures inherit its weights.
 
-    `model` is a torch module of one result whose steps do not depend on the values of tensors, `example` a batch of
-    its inputs, (batch, *shape), or a tuple with a batch of each input: then the space's networks take one tensor, which
-    `join_inputs` makes of several. Neither is changed. The space decides and counts without torch;
-    its networks are plain torch modules. It goes into files with `save`, see `FromModel`. A warning says when nothing
-    of the network can be varied, or when weights that it shares are not.
+    `model` is a torch module whose steps do not depend on the values of tensors, `example` a batch of its inputs,
+    (batch, *shape), or a tuple with a batch of each input: then the space's networks take one tensor, which
+    `join_inputs` makes of several. Several results they give as one in the same way. Neither is changed. The space
+    decides and counts without torch; its networks are plain torch modules. It goes into files with `save`, see
+    `FromModel`. A warning says when nothing of the network can be varied, or when weights that it shares are not.
 
     Raises SpaceError that names the layer or the step which cannot be read.
 

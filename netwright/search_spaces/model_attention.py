@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_layers import expect
+from netwright.search_spaces.model_layouts import tensor_of
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.class_token import ClassToken
 from netwright.search_spaces.operations.layer_norm import LayerNorm
@@ -62,24 +65,65 @@ def _weighted(name: str, given: Mapping[str, Any], state: State) -> tuple[Operat
     return (LayerNorm(epsilon=given.get("eps", 1e-5)), x, state) if last_alone else None
 
 
-def attention(
-    layer: nn.MultiheadAttention, path: str, arguments: Sequence[Any], named: Mapping[str, Any], put: Put
-) -> Tensor:
-    """What a layer of torch's attention gives when it is called as `layer(x, x, x)`."""
-    given = dict(zip(("query", "key", "value"), arguments, strict=False)) | dict(named)
-    x = given.get("query")
-    alike = isinstance(x, Tensor) and x == given.get("key") == given.get("value")
-    expect(alike and len(arguments) <= 3, "attention of a sequence to itself, called with it three times")
-    masks = [name for name in ("key_padding_mask", "attn_mask") if given.get(name) is not None]
-    expect(not masks and not given.get("is_causal"), "attention without masks")
-    assert isinstance(x, Tensor)
-    expect(layer.batch_first, "attention with batch_first=True")
-    plain = layer.in_proj_bias is not None and layer.bias_k is None and not layer.add_zero_attn
-    expect(plain and layer.in_proj_weight is not None, "attention with biases, of values as wide as its keys")
+def attends_to_itself(layer: nn.MultiheadAttention, arguments: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Whether a call is `layer(x, x, x)` of a layer with torch's settings, which is one operation."""
+    query, key, value = (*arguments, *(named.get(name) for name in ("query", "key", "value")[len(arguments) :]))[:3]
+    masked = len(arguments) > 3 or any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
+    plain = layer.in_proj_weight is not None and layer.in_proj_bias is not None and layer.bias_k is None
+    alone = not layer.add_zero_attn and named.get("need_weights") is not True
+    return query is key is value and not masked and plain and alone
+
+
+def attention(layer: nn.MultiheadAttention, path: str, x: Any, put: Put) -> Tensor:
+    """What a layer of attention gives for a sequence that attends to itself."""
+    in_order = layer.batch_first == isinstance(x, Tensor)
+    expect(in_order, "attention with batch_first=True, or one that reads (time, samples, features)")
     state = {
         "qkv.weight": layer.in_proj_weight,
         "qkv.bias": layer.in_proj_bias,
         "out.weight": layer.out_proj.weight,
         "out.bias": layer.out_proj.bias,
     }
-    return put(path, SelfAttention(width=layer.embed_dim, heads=layer.num_heads), [x], state)
+    return put(path, SelfAttention(width=layer.embed_dim, heads=layer.num_heads), [tensor_of(x)], state)
+
+
+def attended(
+    layer: nn.MultiheadAttention,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    key_padding_mask: torch.Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: torch.Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The same as calling the layer at inference, in functions of torch one by one."""
+    del is_causal  # says only of what form the mask is
+    expect(layer.bias_k is None and not layer.add_zero_attn, "attention without keys and values of its own")
+    width, last = layer.embed_dim, layer.batch_first
+    given = [x if last else x.transpose(0, 1) for x in (query, key, value)]
+    alike = layer.in_proj_weight is not None
+    weights = (
+        [layer.in_proj_weight[i * width : (i + 1) * width] for i in range(3)]
+        if alike
+        else [layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight]
+    )
+    biases = [None if layer.in_proj_bias is None else layer.in_proj_bias[i * width : (i + 1) * width] for i in range(3)]
+    projected = (functional.linear(*each) for each in zip(given, weights, biases, strict=True))
+    q, k, v = (torch.unflatten(x, 2, (layer.num_heads, layer.head_dim)).transpose(1, 2) for x in projected)
+    scores = q @ k.transpose(2, 3) / math.sqrt(layer.head_dim)
+    if attn_mask is not None:
+        mask = attn_mask if attn_mask.dim() == 2 else torch.unflatten(attn_mask, 0, (-1, layer.num_heads))
+        scores = scores + _added(mask)
+    if key_padding_mask is not None:
+        scores = scores + _added(key_padding_mask).unsqueeze(1).unsqueeze(1)
+    shares = scores.softmax(-1)
+    found = functional.linear((shares @ v).transpose(1, 2).flatten(2), layer.out_proj.weight, layer.out_proj.bias)
+    shares = shares.mean(1) if average_attn_weights else shares
+    return found if last else found.transpose(0, 1), shares if need_weights else None
+
+
+def _added(mask: torch.Tensor) -> torch.Tensor:
+    """What a mask adds to the scores: true is left out."""
+    return mask if mask.is_floating_point() else torch.where(mask, -math.inf, 0.0)

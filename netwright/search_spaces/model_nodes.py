@@ -28,6 +28,8 @@ def close(ours: torch.Tensor, theirs: Any) -> bool:
     """Whether two tensors hold the same values."""
     if not isinstance(theirs, torch.Tensor) or ours.shape != theirs.shape:
         return False
+    if theirs.dtype == torch.bool:
+        return torch.equal(ours, theirs)
     scale = max(1.0, float(theirs.abs().max())) if theirs.numel() else 1.0
     return bool(torch.allclose(ours, theirs.to(ours.dtype), rtol=0, atol=CLOSE * scale, equal_nan=True))
 

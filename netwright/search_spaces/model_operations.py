@@ -84,12 +84,12 @@ class Operations:
         return self._to.put(path, call.operation, call.tensors, {f"weight{i}": w for i, w in enumerate(call.weights)})
 
     def layer(self, node: fx.Node, arguments: Any, named: Mapping[str, Any]) -> Any:
-        """What a layer of torch gives for tensors of the graph, a recurrent one also for a sequence, time first."""
+        """What a layer of torch gives for tensors of the graph, one that reads sequences also for the time first."""
         module, place = self._traced.root.get_submodule(str(node.target)), place_of(str(node.target))
         if type(module) in RECURRENT:
             return recurrent(module, place, arguments, named, self._to.put)
         if isinstance(module, nn.MultiheadAttention):
-            return Pair(attention(module, place, arguments, named, self._to.put))
+            return Pair(attention(module, place, arguments[0] if arguments else named["query"], self._to.put))
         expect(len(arguments) == 1 and not named, "a layer of one input")
         operation = layer_operation(module)
         if operation is None:

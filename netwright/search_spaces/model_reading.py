@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from netwright.core.errors import CheckpointError, SpaceError
 from netwright.core.shapes import Shape
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.graph import LayerGraph
-from netwright.search_spaces.model_inputs import check_inputs
+from netwright.search_spaces.model_inputs import check_inputs, joined_inputs
 from netwright.search_spaces.model_nodes import close
 from netwright.search_spaces.model_steps import Reading
 from netwright.search_spaces.model_tracing import BATCH, Traced
@@ -112,28 +112,28 @@ def _usual_shapes(model: nn.Module) -> list[Shape]:
 
 def _prove(read: ReadModel, reading: Reading, traced: Traced) -> None:
     """Raise SpaceError at the first step whose result differs from the user's network's, for either batch."""
-    result = reading.result
-    assert result is not None
-    if all(_same(read.graph, read.state, traced, result, inputs) for inputs in traced.batches):
+    outputs = [x if x.dim() > 1 else x.unsqueeze(-1) for x in map(joined_inputs, traced.outputs)]
+    if _same(read.graph, read.state, traced, outputs):
         return
     for node, tensor in reading.steps:
-        if not all(_same(reading.until(tensor), read.state, traced, node, inputs) for inputs in traced.batches):
+        wanted = [traced.results[node], traced.results[traced.others[node]]]
+        if not _same(reading.until(tensor), read.state, traced, wanted):
             raise SpaceError(
                 f"{reading.where(node)} gives other values here than in the network: is a tensor written in place "
                 "that is read again, or does a step depend on the number of samples?"
             )
-    raise SpaceError("the network as it was read gives other values than the network itself")
+    raise SpaceError(
+        "the network as it was read gives other values than the network itself: does torch compute padded sequences "
+        "in another way at inference (enable_nested_tensor=False), or does forward look how it is called?"
+    )
 
 
-def _same(
-    graph: LayerGraph, state: Mapping[str, torch.Tensor], traced: Traced, node: fx.Node, inputs: torch.Tensor
-) -> bool:
-    """Whether a graph gives what a step of the network gave for these inputs."""
+def _same(graph: LayerGraph, state: Mapping[str, torch.Tensor], traced: Traced, wanted: Sequence[torch.Tensor]) -> bool:
+    """Whether a graph gives these values for both batches."""
     try:
-        ours = _run(graph, state, inputs)
+        return all(close(_run(graph, state, x), given) for x, given in zip(traced.batches, wanted, strict=True))
     except (RuntimeError, IndexError, TypeError, ValueError):
         return False
-    return close(ours, traced.results[node if len(inputs) == BATCH else traced.others[node]])
 
 
 def _run(graph: LayerGraph, state: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ class Hidden:
 class LayersRead:
     """What a recurrent module gives: the sequence of its last layer, and its states."""
 
-    sequence: Any
+    values: Any
     hidden: Hidden
     cells: bool
 
@@ -64,9 +64,9 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Values and where they were found, as a maximum along an axis gives them."""
+    """Values and what goes with them: of a maximum where they are, of attention what it looks at."""
 
-    values: Tensor
+    values: Any
 
 
 PARTLY = (LayersRead, Hidden, States, Unread, Pair)
@@ -108,12 +108,12 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
     source = arguments[0] if arguments else None
     if isinstance(source, Pair):
         first = (name == "getitem" and arguments[1] == 0) or (name == "getattr" and arguments[1] == "values")
-        expect(first, "the values of a maximum, not where they are")
+        expect(first, "the values alone, not where a maximum is; to use weights of attention say need_weights=True")
         return source.values
     if isinstance(source, LayersRead):
         expect(name == "getitem" and arguments[1] in (0, 1, -1), "the sequence or the state of a recurrent layer")
         if arguments[1] == 0:
-            return source.sequence
+            return source.values
         return States(source.hidden) if source.cells else source.hidden
     if isinstance(source, States):
         expect(name == "getitem", "the hidden state of an LSTM")

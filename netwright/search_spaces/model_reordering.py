@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from netwright.core.shapes import Shape
 from netwright.search_spaces.graph import Tensor
@@ -31,7 +31,7 @@ from netwright.search_spaces.model_layouts import (
 from netwright.search_spaces.model_nodes import close, flat, mapped, name_of, owner_of, place_of
 from netwright.search_spaces.model_operations import Operations
 from netwright.search_spaces.model_parts import Joined, Moved
-from netwright.search_spaces.model_recurrent import PARTLY, RECURRENT
+from netwright.search_spaces.model_recurrent import PARTLY
 from netwright.search_spaces.model_tracing import Traced
 from netwright.search_spaces.model_writing import Writer
 from netwright.search_spaces.operations.flatten import Flatten
@@ -63,9 +63,9 @@ class Reordering:
             module = self._traced.root.get_submodule(str(node.target))
             if isinstance(module, SIGNAL_LAYERS) and len(first.shape) == 2:
                 return Signal(self._operations.layer(node, [self._signal(node, first)], named))
-            if isinstance(first, TimeFirst) and type(module) in RECURRENT:
+            if isinstance(first, TimeFirst) and isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
                 read = self._operations.layer(node, arguments, named)
-                return replace(read, sequence=TimeFirst(read.sequence))
+                return replace(read, values=TimeFirst(read.values))
         elif isinstance(first, (Tensor, *LAID)) and isinstance(result, torch.Tensor):
             found = self._rearranged(node, name, arguments, tuple(result.shape[1:]))
             found = found or self._one_dimensional(node, name, arguments, dict(named))

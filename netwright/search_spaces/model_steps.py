@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from netwright.search_spaces.graph import LayerGraph, Tensor
 from netwright.search_spaces.model_calls import RESHAPING, SHAPED_AS
 from netwright.search_spaces.model_functions import MADE_BY, PER_SAMPLE, SAMPLES, Several, function_name
 from netwright.search_spaces.model_layers import UnreadableError, expect
-from netwright.search_spaces.model_layouts import LAID
 from netwright.search_spaces.model_nodes import flat, mapped, name_of, owner_of
 from netwright.search_spaces.model_operations import Operations
 from netwright.search_spaces.model_parts import Joined, Sized, unwrapped
@@ -22,6 +22,7 @@ from netwright.search_spaces.model_reordering import OF_NETWORK, Reordering
 from netwright.search_spaces.model_tracing import BATCH, OTHER_BATCH, Traced
 from netwright.search_spaces.model_writing import Writer
 from netwright.search_spaces.operations.columns import Columns
+from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.reshape import Reshape
 
 
@@ -35,7 +36,6 @@ class Reading:
         self._operations = Operations(traced, self._to)
         self._reordering = Reordering(traced, self._to, self._operations, self._values)
         self.steps: list[tuple[fx.Node, Tensor]] = []
-        self.result: fx.Node | None = None
 
     @property
     def state(self) -> Mapping[str, torch.Tensor]:
@@ -71,12 +71,15 @@ class Reading:
         return f"the step {name_of(node)!r} in {owner!r}" if owner else f"the step {name_of(node)!r} of forward"
 
     def _result(self, given: Any) -> Any:
-        made = [part for part in flat(given) if isinstance(part, fx.Node)]
-        self.result = made[0] if len(made) == 1 else None
-        value = self._values[made[0]] if len(made) == 1 else None
-        told = f", came {len(made)}, of {' and '.join(map(self.where, made))}; return one" if len(made) > 1 else ""
-        expect(isinstance(value, (Tensor, *LAID)), f"one tensor{told}")
-        return self._reordering.plain(value)
+        """The result; several are joined as several inputs are, a number for each sample becomes a feature."""
+        made = [self._reordering.plain(self._values[part]) for part in flat(given) if isinstance(part, fx.Node)]
+        fits = bool(made) and all(isinstance(value, Tensor) for value in made)
+        expect(fits, "tensors made of the input; of a layer that gives several things take those that are needed")
+        alike = len({value.shape[1:] for value in made}) == 1 and all(value.shape for value in made)
+        if not alike:
+            rows = [Reshape(shape=(prod(value.shape),)) for value in made]
+            made = [self._to.whole.add(row, x, name=self._to.unused("row")) for row, x in zip(rows, made, strict=True)]
+        return made[0] if len(made) == 1 else self._to.whole.add(Concat(), *made, name=self._to.unused("results"))
 
     def _value(self, node: fx.Node) -> Any:
         """What a step gives: a tensor of the graph, a part of one in another order, or a constant."""

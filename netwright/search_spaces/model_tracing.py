@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import fx, nn
 
 from netwright.core.errors import NetwrightError, SpaceError
+from netwright.search_spaces.model_attention import attended, attends_to_itself
 from netwright.search_spaces.model_calls import CALLS
 from netwright.search_spaces.model_inputs import Apart, joined_inputs
 from netwright.search_spaces.model_layers import UnreadableError, layer_operation
@@ -38,7 +40,8 @@ class Traced:
 
     def __init__(self, model: nn.Module, example: Sequence[torch.Tensor]) -> None:
         self.root = copied(model)
-        untouched = copy.deepcopy(self.root)  # some networks keep what they computed
+        # some networks keep what they computed
+        untouched, own = copy.deepcopy(self.root), copy.deepcopy(self.root)
         repeated = [_repeated(x.detach().cpu()) for x in example]
         apart = Apart.of(repeated)
         self.inputs = joined_inputs([x[:BATCH] for x in repeated])
@@ -47,6 +50,7 @@ class Traced:
         other = joined_inputs([x[torch.arange(OTHER_BATCH) % BATCH].flip(-1) for x in repeated])
         self.batches = (self.inputs, other)
         second = _followed(untouched, other, apart)
+        self.outputs = [_given(own, inputs, apart) for inputs in self.batches]
         self.graph, self._run = first.graph, first.run
         self.results = {**first.results, **second.results}
         self.others = self._paired(first, second)
@@ -79,11 +83,13 @@ def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart) -> _Tracer:
     try:
         with torch.no_grad():
             tracer.trace(root)
+    except UnreadableError as error:
+        raise SpaceError(f"the layer {tracer.now} cannot be read: {error}") from None
     except NetwrightError:
         raise
     except Exception as error:
         where = f"at {tracer.now}: " if tracer.now else ""
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = _said(error)
         if isinstance(error, fx.proxy.TraceError) or "item assignment" in said:
             what = "writes into a part of a tensor" if "item assignment" in said else "decides by the values of tensors"
             raise SpaceError(
@@ -93,6 +99,19 @@ def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart) -> _Tracer:
         shape = " × ".join(map(str, inputs.shape[1:]))
         raise SpaceError(f"the network does not run on inputs of {shape}: {where}{said}") from error
     return tracer
+
+
+def _given(model: nn.Module, inputs: torch.Tensor, apart: Apart) -> list[torch.Tensor]:
+    """What the network itself gives."""
+    try:
+        with torch.no_grad():
+            return _tensors(model(*apart.taken(inputs.clone())))
+    except Exception as error:
+        raise SpaceError(f"the network does not run on {len(inputs)} inputs of the example: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -142,11 +161,11 @@ class _Tracer(fx.Tracer):
     def __init__(self, inputs: torch.Tensor, apart: Apart) -> None:
         super().__init__()
         self._apart = apart
-        self.proxy_buffer_attributes = True
         self.values: dict[fx.Node, Any] = {}
         self.results: dict[fx.Node, Any] = {}
         self._inputs = inputs
         self._computing = False
+        self._opened = False
 
     @property
     def now(self) -> str:
@@ -158,12 +177,16 @@ class _Tracer(fx.Tracer):
         del module_qualified_name
         self._computing = True  # what is looked up in a layer is no step
         try:
-            return is_read_whole(m)
+            return is_read_whole(m) and not self._opened
         finally:
             self._computing = False
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        return forward(*args, **kwargs) if self._computing else super().call_module(m, forward, args, kwargs)
+        if self._computing:
+            return forward(*args, **kwargs)
+        self._opened = isinstance(m, nn.MultiheadAttention) and not attends_to_itself(m, args, kwargs)
+        steps = partial(attended, m) if self._opened else forward  # type: ignore[arg-type]  # opened are attention
+        return super().call_module(m, steps, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
@@ -189,7 +212,9 @@ class _Tracer(fx.Tracer):
     def create_node(self, kind: str, *more: Any, **others: Any) -> fx.Node:
         node = super().create_node(kind, *more, **others)
         if kind == "get_attr":
-            self.values[node] = self.results[node] = self.run(node, {})
+            value = self.values[node] = self.run(node, {})
+            # into what forward itself makes, a later step may write
+            self.results[node] = value.clone() if str(node.target).startswith("_tensor_constant") else value
         return node
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **others: Any) -> Any:
@@ -239,6 +264,13 @@ def _step(node: fx.Node) -> tuple[str, str]:
 
 
 def _holds_tensor(value: Any) -> bool:
+    return bool(_tensors(value if isinstance(value, (tuple, list)) else [value]))
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """The tensors of a result, in their order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
     if isinstance(value, (tuple, list)):
-        return any(_holds_tensor(part) for part in value)
-    return isinstance(value, torch.Tensor)
+        return [tensor for part in value for tensor in _tensors(part)]
+    return [value] if isinstance(value, torch.Tensor) else []

@@ -47,7 +47,8 @@ def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
         ),
         (Forward(lambda net, x: net.conv(x) if x.sum() > 0 else x), "cannot be traced: its forward decides by the val"),
         (Forward(lambda net, x: net.conv(x) * x.max().item()), "cannot be traced"),
-        (Forward(lambda net, x: (net.conv(x), x)), "the result of forward cannot be read: expected one tensor, came 2"),
+        (Forward(lambda net, x: (net.conv(x), net.conv.weight)), "the result of forward cannot be read: expected tens"),
+        (Forward(lambda net, x: net.conv(x) * (1 if type(x) is torch.Tensor else 2)), "gives other .*how it is called"),
         (Forward(lambda net, x: net.missing(x)), "does not run on inputs of 3 × 8 × 8: .*no attribute 'missing'"),
         (
             Forward(lambda net, x: net.last(x), last=nn.Conv2d(4, 4, 3)),
@@ -183,7 +184,10 @@ def test_networks_as_people_write_them_are_read(model, shape):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({"batch_first": False}, "batch_first=True"), ({"add_zero_attn": True}, "attention with biases")],
+    [
+        ({"batch_first": False}, "batch_first=True"),
+        ({"add_zero_attn": True}, "attention without keys and values of its own"),
+    ],
 )
 def test_attention_of_another_kind_is_refused_with_its_name(settings, expected):
     with pytest.raises(SpaceError, match=rf"the layer 'attention' \(MultiheadAttention\) cannot be read: .*{expected}"):

@@ -10,12 +10,23 @@ import torch
 from torch import nn
 
 from netwright.core.errors import ShapeError, SpaceError
+from netwright.core.shapes import Shapes
 from netwright.search_spaces.from_model import join_inputs, space_from_model
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.operations.torch_call import TorchCall
 from netwright.search_spaces.spaces.from_model import FromModel
 from tests.search_spaces.user_networks import largest, outputs, same
-from tests.search_spaces.written_networks import READ, REFUSED, Embed, NamedResult, Normed, PictureAndWords, TwoInputs
+from tests.search_spaces.written_networks import (
+    READ,
+    REFUSED,
+    Embed,
+    NamedResult,
+    Normed,
+    OutputsApart,
+    PictureAndWords,
+    TwoInputs,
+    TwoOutputs,
+)
 
 
 def _made(kind: type[nn.Module]) -> nn.Module:
@@ -131,6 +142,27 @@ def test_several_inputs_are_taken_as_one(name, tmp_path):
     part = saved.inherit(decisions)
     assert sum(p.numel() for p in part.parameters()) == saved.cost(decisions, saved.shapes).params
     assert outputs(part, x[:1]).shape == (1, *saved.shapes.output_shape)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(TwoOutputs, (8,)), (OutputsApart, (3, 8, 8))])
+def test_several_results_are_given_as_one(kind, shape, tmp_path):
+    model, inputs = _made(kind).eval(), _inputs(shape)
+    space = space_from_model(model, inputs).save(tmp_path)
+    given = model(inputs)
+    if isinstance(given, dict):
+        given = (given["classes"], given["rest"][0], given["count"])
+    same(outputs(space.inherit(largest(space)), inputs), join_inputs(*given).detach())
+    decisions = space.sample(random.Random(0))
+    part = space.inherit(decisions)
+    assert sum(p.numel() for p in part.parameters()) == space.cost(decisions, space.shapes).params
+    assert outputs(part, inputs[:1]).shape == (1, *space.shapes.output_shape)
+
+
+def test_a_number_for_each_sample_is_a_feature():
+    model, inputs = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1), nn.Flatten(0)), _inputs((8,))
+    space = space_from_model(model, inputs)
+    assert space.shapes == Shapes((8,), 1)
+    same(outputs(space.inherit(largest(space)), inputs)[:, 0], outputs(model, inputs))
 
 
 def test_one_result_under_a_name_is_the_result():

@@ -403,6 +403,20 @@ class TwoOutputs(nn.Module):
         return self.h1(x), self.h2(x)
 
 
+class OutputsApart(nn.Module):
+    """a detector: classes and boxes of every place, and a number, in a dictionary"""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 16, 3, 2, 1)
+        self.classes, self.boxes, self.count = nn.Conv2d(16, 5, 1), nn.Conv2d(16, 4, 1), nn.Linear(16, 1)
+
+    def forward(self, x):
+        x = F.relu(self.body(x))
+        boxes = self.boxes(x).flatten(2).transpose(1, 2)
+        return {"classes": self.classes(x), "rest": (boxes, None), "count": self.count(x.mean((2, 3))).squeeze(1)}
+
+
 class NamedResult(TwoOutputs):
     """one of two heads, under a name, as segmentation networks give it"""
 
@@ -602,6 +616,5 @@ REFUSED = {
         (8,),
         "its forward also needs 'y'; expected an example of each input, came 1",
     ),
-    "two_outputs": (TwoOutputs, (8,), r"expected one tensor, came 2, of the layer 'h1' \(Linear\) and the layer 'h2' "),
     "data_dependent": (DataDependent, (8,), "decides by the values of tensors; expected steps that are the same"),
 }
