@@ -27,9 +27,13 @@ ENDED = -1
 
 @dataclass(frozen=True, slots=True)
 class Masks(Targets):
-    """A class number for every pixel, [N, height, width]; pixels of the label `ignored` do not count."""
+    """A class number for every pixel, [N, height, width]; pixels of the label `ignored` do not count.
+
+    `values` are the numbers or colours that stood for the classes in the masks as given, for who scores those.
+    """
 
     ignored: int | None = None
+    values: tuple[int | tuple[int, int, int], ...] = ()
 
     input_axes: ClassVar[tuple[int, ...]] = (4,)
     inputs_wanted: ClassVar[str] = "images [N, channels, height, width]"
@@ -60,7 +64,7 @@ class Masks(Targets):
         return (len(names), *(int(size) for size in targets.shape[1:]))
 
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
-        return {"ignore": self.ignored}
+        return {"ignore": self.ignored, **({"values": list(self.values)} if self.values else {})}
 
     def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
         counts = _counts(train.targets, without=self.ignored)

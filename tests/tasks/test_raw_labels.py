@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from netwright.tasks.kinds.segmentation import Segmentation
 from netwright.tasks.kinds.table_classification import TableClassification
 from tests.conftest import ROOT
 
@@ -27,3 +29,33 @@ def test_numbers_of_classes_and_values_that_are_no_classes_stay_as_they_are() ->
     assert NUMBERED(np.array([0, 2, 1]), ["1", "2", "3"]).tolist() == [0, 2, 1]
     assert NUMBERED(np.array([0, 2, 1]), ["cat", "dog", "fish"]).tolist() == [0, 2, 1]
     assert NUMBERED(np.array([0.5, 2.0]), []).tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "ignored"), [([0, 255], None), ([7, 200, 0], 9), ([[0, 0, 0], [255, 0, 0], [0, 255, 0]], None)]
+)
+def test_the_loader_numbers_masks_as_the_task_does(tmp_path: Path, values: list, ignored: int | None) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, len(values), (24, 8, 8))
+    masks = np.array(values, np.uint8)[numbers]
+    if ignored is not None:
+        numbers[:, 0] = masks[:, 0] = ignored
+    images = rng.integers(0, 255, (24, 1, 8, 8), np.uint8)
+    path = tmp_path / "a.npz"
+    np.savez(path, inputs=images, targets=masks)
+    if masks.ndim == 4:
+        path = folder_of(images, masks, tmp_path / "pairs")
+    task = Segmentation(path=path, mask_values=values, ignore_label=ignored)
+    settings = json.loads(json.dumps(task.data().answers))
+    found = NUMBERED(masks, list(task.data().classes), settings["values"])
+    assert found.tolist() == numbers.tolist()
+
+
+def folder_of(images: np.ndarray, masks: np.ndarray, folder: Path) -> Path:
+    from PIL import Image
+
+    for name, arrays in (("images", images[:, 0]), ("masks", masks)):
+        (folder / name).mkdir(parents=True)
+        for number, pixels in enumerate(arrays):
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+    return folder

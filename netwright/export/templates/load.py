@@ -5,8 +5,8 @@ python load.py                                  what this folder is
 python load.py data.npz [--model NAME]          scores and latency on your data
 
 data.npz holds `inputs` and `targets` (or `x_test` and `y_test`): raw inputs as the model was trained on,
-images as [N, H, W], [N, H, W, C] or [N, C, H, W], texts as they are, and raw targets, such as class numbers from 0 or
-names. In a program:
+images as [N, H, W], [N, H, W, C] or [N, C, H, W], texts as they are, and raw targets, such as class numbers from 0,
+names, or masks as they were given. In a program:
 
 from load import Model
 answers = Model("this/folder").predict(inputs)
@@ -19,7 +19,7 @@ import json
 import runpy
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,17 @@ def fits(x: np.ndarray, shape: list[int | None]) -> bool:
     return x.ndim == len(shape) + 1 and all(w in (None, h) for w, h in zip(shape, x.shape[1:], strict=True))
 
 
-def numbered(targets: np.ndarray, classes: list[str]) -> np.ndarray:
-    """Targets as they are, but names of classes as their numbers; names may be whole numbers, such as -1 and 1."""
+def numbered(targets: np.ndarray, classes: list[str], values: Sequence[int | list[int]] = ()) -> np.ndarray:
+    """Targets as they are, but names of classes as their numbers; names may be whole numbers, such as -1 and 1.
+
+    `values` are those that stand for the classes in masks [N, height, width], or colours in [N, height, width, 3].
+    """
+    if values:
+        pixels = targets[..., None] if targets.ndim == 3 else targets
+        numbers = pixels[..., 0].astype(np.int64)
+        for number, value in enumerate(values):
+            numbers[(pixels == value).all(axis=-1)] = number
+        return np.asarray(numbers)
     if targets.dtype.kind != "U":
         given = targets.astype(np.int64).astype(str) if classes else targets
         if not np.isin(given, classes).all():
@@ -134,7 +143,7 @@ def main() -> None:
         if any(name not in data for name in names):
             sys.exit(f"{chosen.data} holds {', '.join(data.files)}; expected inputs and targets, or x_test and y_test")
         inputs, targets = (data[name] for name in names)
-    targets = numbered(targets, model.card["classes"])
+    targets = numbered(targets, model.card["classes"], model.card["answers"].get("values", []))
     print(summary(scores(model.outputs(inputs), targets, model.card["answers"]), len(targets)))
     one = model.preprocess(inputs[:1])
     times = []

@@ -59,7 +59,7 @@ class Segmentation(ArraysTask):
         return {"path": str(path), "ignore_label": 255}
 
     def targets(self) -> Targets:
-        return Masks(ignored=self.ignore_label)
+        return Masks(ignored=self.ignore_label, values=self.mask_values)
 
     def cut(self, split: Split) -> Split:
         return split if self.tile is None else tiled(split, self.tile, where=self.where())
