@@ -43,15 +43,23 @@ def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
         inside = parts["train"] / classes[0]
         raise DataError(f"{parts['train']} holds one folder alone, and that others; give {inside} as `path`")
     samples = {part: _samples(place, classes, folder) for part, place in parts.items()}
-    flat = [path for listed in samples.values() for path, _ in listed]
-    colour = not all(_is_grey(path) for path in flat)
-    if size is None:
-        same_size(flat, advice="set `size: [height, width]` to resize them all")
-        _check_memory(flat, channels=3 if colour else 1)
-    pairs = {part: _read_all(listed, colour=colour, size=size) for part, listed in samples.items()}
+    ends = np.cumsum([len(listed) for listed in samples.values()])
+    images = np.split(read_sized([path for listed in samples.values() for path, _ in listed], size=size), ends[:-1])
+    pairs: dict[str, Pair] = {
+        part: (inputs, np.array([number for _, number in listed], dtype=np.int64))
+        for (part, listed), inputs in zip(samples.items(), images, strict=True)
+    }
     return Arrays(
         train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"), classes=tuple(classes)
     )
+
+
+def read_sized(paths: Sequence[Path], *, size: Size | None) -> AnyArray:
+    """Images as `read_images` gives them, made one size if one is given; raises DataError if they are too many."""
+    if size is None:
+        same_size(paths, advice="set `size: [height, width]` to resize them all")
+        _check_memory(paths)
+    return _stacked(paths, size=size)
 
 
 def parts_of(folder: Path) -> dict[str, Path]:
@@ -80,9 +88,9 @@ def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
-def _check_memory(paths: Sequence[Path], *, channels: int) -> None:
+def _check_memory(paths: Sequence[Path]) -> None:
     width, height = _header(paths[0])[1]
-    needed = len(paths) * width * height * channels
+    needed = len(paths) * width * height * (3 if _in_colour(paths) else 1)
     if needed > BYTES_AT_MOST:
         raise DataError(
             f"{len(paths)} images of {width}x{height} pixels take {needed / 2**30:.0f} GiB; make them smaller by "
@@ -113,16 +121,15 @@ def passed_over(folder: Path) -> str:
     return ", ".join(f"{ending} ({count})" for ending, count in sorted(counts.items()))
 
 
-def _is_grey(path: Path) -> bool:
-    mode, _ = _header(path)
-    return mode in GREY_MODES or mode.startswith("I;16")
+def _in_colour(paths: Sequence[Path]) -> bool:
+    modes = (_header(path)[0] for path in paths)
+    return not all(mode in GREY_MODES or mode.startswith("I;16") for mode in modes)
 
 
 def read_images(paths: Sequence[Path]) -> AnyArray:
     """Images of one size as uint8 [N, C, H, W], C being 1 when all of them are grey, else 3."""
-    colour = not all(_is_grey(path) for path in paths)
     same_size(paths)
-    return np.stack([_read(path, colour=colour, size=None) for path in paths])
+    return _stacked(paths, size=None)
 
 
 def read_numbers(path: Path) -> AnyArray:
@@ -160,9 +167,9 @@ def _header(path: Path) -> tuple[str, Size]:
         raise _unreadable(path, error) from None
 
 
-def _read_all(samples: Sequence[Sample], *, colour: bool, size: Size | None) -> Pair:
-    images = np.stack([_read(path, colour=colour, size=size) for path, _ in samples])
-    return images, np.array([number for _, number in samples], dtype=np.int64)
+def _stacked(paths: Sequence[Path], *, size: Size | None) -> AnyArray:
+    colour = _in_colour(paths)
+    return np.stack([_read(path, colour=colour, size=size) for path in paths])
 
 
 def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:

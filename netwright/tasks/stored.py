@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from netwright.core.errors import ConfigurationError, Mistake
+from netwright.core.errors import ConfigurationError, DataError, Mistake
 from netwright.core.records import Objective
-from netwright.tasks.data import AnyArray, Pair
-from netwright.tasks.labels import alike
+from netwright.tasks.columns import groups_of, read_columns, rows_by_part
+from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.labels import alike, numbered
 from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
+from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
+from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 
 
@@ -49,14 +53,90 @@ class JudgedTask(Task):
 class ClassesTask(JudgedTask):
     """A task whose targets are classes, which may be of unequal size."""
 
-    judged_by: Literal["accuracy", "balanced_accuracy"] | None = Field(
-        default="accuracy",
-        description="the score that models are judged by; balanced_accuracy is the mean over the classes of the share "
-        "of each that is found",
+    judged_by: Literal["accuracy", "balanced_accuracy", "roc_auc", "label_f1"] | None = Field(
+        default=None,
+        description="the score that models are judged by: accuracy by default, or balanced_accuracy, the mean over the "
+        "classes of the share of each that is found; of several labels roc_auc, the mean of their areas under the ROC "
+        "curve, or label_f1",
+    )
+    several: bool = Field(
+        default=False,
+        description="a sample may have several labels, or none: targets are [N, labels] of 0 and 1, and -1 where it is "
+        "not known; in a table `label` names a column for each",
     )
 
+    def targets(self) -> Targets:
+        return SampleLabels() if self.several else super().targets()
+
+    def numbered(self, found: Arrays) -> Arrays:
+        """The data with class numbers for labels as people store them; several labels stay as they are."""
+        return found if isinstance(self.targets(), SampleLabels) else numbered(found, where=self.where())
+
     def remarks(self) -> tuple[str, ...]:
-        return (*super().remarks(), *alike(self.data().classes))
+        data, said = self.data(), [*super().remarks(), *alike(self.data().classes)]
+        if isinstance(self.targets(), SampleLabels) and (same := same_in(data.validation, data.classes)):
+            told = "labels that all validation samples have alike, which count in no roc_auc there"
+            said.append(f"{told}: {', '.join(same)}")
+        return tuple(said)
+
+
+class LabelledTask(ClassesTask):
+    """A task of classes, or of several labels, that columns of a table may name."""
+
+    empty: ClassVar[tuple[str, ...]] = ("",)
+    """What cells say in lower case where a class is missing."""
+
+    label: str | tuple[str, ...] = Field(
+        default="label",
+        description="name of the table's column of classes; or a list of columns of labels, each 0 or 1, or empty "
+        "where it is not known",
+    )
+
+    def wanted(self) -> tuple[str, ...]:
+        """The names of the table's columns of classes or labels."""
+        return self.label if isinstance(self.label, tuple) else (self.label,) if self.label else ()
+
+    def targets(self) -> Targets:
+        many = self.several or isinstance(self.label, tuple)
+        return SampleLabels(labels=self.wanted()) if many else super().targets()
+
+    def made(self, columns: Mapping[str, AnyArray]) -> AnyArray:
+        """Labels [rows, labels] of the cells of their columns, or the cells of the column of classes as they are."""
+        if isinstance(self.targets(), SampleLabels):
+            return labels_of(columns, path=self.where())
+        ((name, cells),) = columns.items()
+        empty = np.flatnonzero(np.isin(np.char.lower(np.char.strip(cells)), self.empty))
+        if len(empty):
+            more = f", as in {len(empty) - 1} more of {len(cells)} rows" if len(empty) > 1 else ""
+            word = str(cells[empty[0]])
+            came = f"has {word!r}, which counts as empty" if word else "is empty"
+            raise DataError(
+                f"{self.where()}, row {empty[0] + 2}: the column {name!r} {came}{more}; give every row a class"
+                f"{' with another name' if word else ''}, or remove it"
+            )
+        return cells
+
+
+class LabelledRows(LabelledTask, StoredTask):
+    """The same where a column names each sample too, such as a text or a file."""
+
+    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
+    group: str = Field(
+        default="",
+        description="name of a column that says which rows belong together, such as those of one patient: parts that "
+        "are split off have whole groups",
+    )
+
+    def rows(self, setting: str) -> Arrays:
+        """The parts of a table: the cells of the column that a setting names, and what those of `label` become."""
+        labels = {f"label.{place}" if place else "label": name for place, name in enumerate(self.wanted())}
+        others = {name: str(getattr(self, name)) for name in (setting, "split", "group")}
+        found = read_columns(self.path, others | labels)
+        targets = self.made({name: found[place] for place, name in labels.items()})
+        rows = rows_by_part(found.get("split"), rows=len(targets), path=self.path)
+        parts = {part: (found[setting][chosen], targets[chosen]) for part, chosen in rows.items()}
+        groups = groups_of(found["group"], name=self.group, path=self.path)[rows["train"]] if self.group else None
+        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"), groups=groups)
 
 
 class ArraysTask(StoredTask):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.core.records import Objective
+from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shape
 from netwright.tasks.answers import tags as tag_answers
-from netwright.tasks.data import AnyArray, Split
+from netwright.tasks.data import AnyArray, Preprocessing, Split
+from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.targets import ClassNumbers, Targets
 
 if TYPE_CHECKING:
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = -1
 """The target of a label of which nobody knows whether a sample has it."""
+
+CELLS = dict.fromkeys(("1", "1.0", "true", "yes"), 1) | dict.fromkeys(("0", "0.0", "false", "no"), 0)
+"""What a table's cells say, in lower case."""
+
+
+def labels_of(columns: Mapping[str, AnyArray], *, path: object) -> AnyArray:
+    """Columns of texts as int8 [rows, labels], -1 where a cell is empty; raises DataError naming the row at fault."""
+    known = CELLS | dict.fromkeys(MISSING, NOT_KNOWN)
+    for name, cells in columns.items():
+        wrong = [place for place, cell in enumerate(cells.tolist()) if cell.strip().lower() not in known]
+        if wrong:
+            raise DataError(
+                f"{path}, row {wrong[0] + 2}, column {name!r}: {str(cells[wrong[0]])!r} is neither 0 nor 1; leave "
+                "cells empty where it is not known"
+            )
+    found = [[known[cell.strip().lower()] for cell in cells.tolist()] for cells in columns.values()]
+    return np.array(found, np.int8).T
+
+
+def same_in(split: Split, names: Sequence[str]) -> list[str]:
+    """The labels that all samples of a split have alike, as far as it is known."""
+    return [n for n, marks in zip(names, split.targets.T, strict=True) if not {0, 1} <= set(np.unique(marks).tolist())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +56,7 @@ class SampleLabels(Targets):
     inputs_wanted: ClassVar[str] = ClassNumbers.inputs_wanted
     answers: ClassVar[ModuleType] = tag_answers
     primary: ClassVar[Objective] = Objective(metric="roc_auc", direction="maximize")
+    others: ClassVar[Mapping[str, Direction]] = {"label_f1": "maximize"}
 
     def checked(self, targets: AnyArray, inputs: AnyArray, part: str) -> AnyArray:
         if targets.ndim != 2 or targets.dtype.kind not in "buif" or not np.isin(targets, (0, 1, NOT_KNOWN)).all():
@@ -47,15 +71,17 @@ class SampleLabels(Targets):
         names = given or self.labels or tuple(str(number) for number in range(train.shape[1]))
         if len(names) != train.shape[1]:
             raise DataError(f"{where}: {len(names)} names are given for {train.shape[1]} labels; name every one")
-        for name, column in zip(names, train.T, strict=True):
-            if not (column == 0).any() or not (column == 1).any():
-                raise DataError(
-                    f"{where}: the label {name!r} is the same in all training samples where it is known; leave it out"
-                )
+        if alike := same_in(splits["train"], names):
+            raise DataError(
+                f"{where}: the label {alike[0]!r} is the same in all training samples where it is known; leave it out"
+            )
         return names
 
     def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
         return int(targets.shape[1])
+
+    def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
+        return {"labels": list(names)}
 
     def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
         known = train.targets >= 0

@@ -19,10 +19,9 @@ from netwright.tasks.molecules import BOND_FEATURES, pack_molecules
 from netwright.tasks.npz_file import PARTS, TARGETS, read_stored
 from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.paths import DataPath
-from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.real_targets import RealValues
 from netwright.tasks.stored import StoredTask
-from netwright.tasks.tag_targets import NOT_KNOWN, SampleLabels
+from netwright.tasks.tag_targets import SampleLabels, labels_of
 from netwright.tasks.targets import ClassNumbers, Targets
 
 NEEDED = "expected nodes [N, n, features], adjacency [N, n, n], if there are any edges [N, n, n, features], and targets"
@@ -110,8 +109,9 @@ class Graphs(StoredTask):
         if self.classes and len(targets) == 1:
             return {part: (packed[chosen], targets[0][chosen]) for part, chosen in rows.items()}, BOND_FEATURES
         if self.classes:
-            targets = [np.where(np.isin(np.char.lower(t), MISSING), str(NOT_KNOWN), t) for t in targets]
-        values = np.stack([numbers(t, name=n, path=self.path) for t, n in zip(targets, names, strict=True)], axis=1)
+            values = labels_of(dict(zip(names, targets, strict=True)), path=self.path)
+        else:
+            values = np.stack([numbers(t, name=n, path=self.path) for t, n in zip(targets, names, strict=True)], axis=1)
         return {part: (packed[chosen], values[chosen]) for part, chosen in rows.items()}, BOND_FEATURES
 
     def _arrays(self) -> tuple[dict[str, Pair], int]:

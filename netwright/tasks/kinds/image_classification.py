@@ -10,23 +10,30 @@ from pydantic import Field, PositiveInt, field_validator
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays
-from netwright.tasks.image_folder import SUFFIXES, passed_over, read_folder
-from netwright.tasks.images import Layout, channels_first, resized
-from netwright.tasks.labels import numbered
+from netwright.tasks.image_folder import SUFFIXES, passed_over, read_folder, read_sized
+from netwright.tasks.images import Layout, Size, channels_first, resized
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
-from netwright.tasks.stored import ArraysTask, ClassesTask
+from netwright.tasks.stored import ArraysTask, LabelledRows
+from netwright.tasks.table import is_table
+from netwright.tasks.tag_targets import SampleLabels
 
 
-class ImageClassification(ClassesTask, ArraysTask):
+class ImageClassification(LabelledRows, ArraysTask):
     """Classify images from an .npz file or from a folder with one sub-folder per class.
 
     The file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`; the
     images may be uint8 or float, and grey or coloured. A folder may have `train`, `validation` and `test`
-    sub-folders around the classes.
+    sub-folders around the classes. A table has a row of names and a row for each image, with its file and its class.
     """
 
-    path: DataPath = Field(description=".npz file, or folder with one sub-folder of images per class")
+    path: DataPath = Field(
+        description=".npz file, folder with one sub-folder of images per class, or table that names files and classes"
+    )
+    file: str = Field(default="file", description="name of a table's column of files")
+    folder: DataPath | None = Field(
+        default=None, description="folder that the files of a table lie in; default: the table's"
+    )
     size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = Field(
         default=None, description="resize all images to this height and width"
     )
@@ -56,7 +63,7 @@ class ImageClassification(ClassesTask, ArraysTask):
 
     def prepared(self) -> str:
         said = []
-        if self.path.is_dir():
+        if self.path.is_dir() or is_table(self.path):
             said = [
                 "files are read by Pillow, turned by ImageOps.exif_transpose, put on white where they are transparent, "
                 f"16 bits divided by 257, and made {'grey' if self.shapes().input[0] == 1 else 'RGB'}"
@@ -78,14 +85,36 @@ class ImageClassification(ClassesTask, ArraysTask):
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if self.path.is_dir() and isinstance(self.targets(), SampleLabels):
+            raise DataError(
+                f"{self.path}: a folder per class gives an image one class; for several labels name the images in a "
+                "table with a column for each label, and give that as `path`"
+            )
         if self.path.is_dir():
             return read_folder(self.path, size=size)
+        if is_table(self.path):
+            return self._listed(size)
 
         def made(images: AnyArray) -> AnyArray:
             images = channels_first(images, layout=self.layout, where=self.where())
             return resized(images, size=size) if size and images.dtype.kind in "buif" else images
 
-        return numbered(read_arrays(self.path).with_inputs(made), where=self.where())
+        return self.numbered(read_arrays(self.path).with_inputs(made))
+
+    def _listed(self, size: Size | None) -> Arrays:
+        """The images that a table names, and their classes or labels."""
+        found, folder = self.numbered(self.rows("file")), self.folder or self.path.parent
+        parts = found.parts()
+        paths = [folder / name for names, _ in parts.values() for name in names.tolist()]
+        if missing := [path for path in paths if not path.is_file()]:
+            more = f", nor are {len(missing) - 1} more of {len(paths)}" if len(missing) > 1 else ""
+            raise DataError(
+                f"{self.path}: {missing[0]} is not there{more}; `file` names the column of files with their endings, "
+                "`folder` the folder that they lie in"
+            )
+        ends = np.cumsum([len(names) for names, _ in parts.values()])
+        images = iter(np.split(read_sized(paths, size=size), ends[:-1]))
+        return found.with_inputs(lambda _: next(images))
 
 
 def _positive(value: object) -> bool:

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays
-from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.stored import ArraysTask, ClassesTask
@@ -37,7 +36,7 @@ class SequenceClassification(ClassesTask, ArraysTask):
     def load(self) -> Arrays:
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file")
-        return numbered(read_arrays(self.path).with_inputs(self._with_features), where=self.where())
+        return self.numbered(read_arrays(self.path).with_inputs(self._with_features))
 
     def _with_features(self, inputs: AnyArray) -> AnyArray:
         if inputs.ndim not in (2, 3):

@@ -14,20 +14,18 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.shapes import Shapes
-from netwright.tasks.columns import groups_of, read_columns, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Preprocessing, Split
-from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import texts as reader
-from netwright.tasks.stored import ClassesTask, StoredTask
+from netwright.tasks.stored import LabelledRows
 
 LONGEST = 256
 WORTH_TELLING = 0.01
 MANY_UNKNOWN = 0.25
 
 
-class TextClassification(ClassesTask, StoredTask):
+class TextClassification(LabelledRows):
     """Classify texts from a .csv, .tsv or .parquet table, or an .npz file; put an `embedding` under the space.
 
     A word is letters, digits and apostrophes in a row, in lower case; every other sign is a word of its own. Words of
@@ -38,13 +36,6 @@ class TextClassification(ClassesTask, StoredTask):
 
     path: DataPath = Field(description=".csv, .tsv, .parquet or .jsonl table with named columns, or .npz file of texts")
     text: str = Field(default="text", description="name of the table's column of texts")
-    label: str = Field(default="label", description="name of the table's column of classes")
-    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
-    group: str = Field(
-        default="",
-        description="name of a column that says which rows belong together, such as those of one patient: parts that "
-        "are split off have whole groups",
-    )
     unit: Literal["words", "characters"] = Field(default="words", description="what a text is cut into")
     vocabulary: int = Field(default=20000, ge=1, description="most words known, the most frequent ones")
     least: int = Field(default=2, ge=1, description="how often a word must be in the training texts to be known")
@@ -92,7 +83,8 @@ class TextClassification(ClassesTask, StoredTask):
         return tuple(said)
 
     def load(self) -> Arrays:
-        stored = numbered(self._stored(), where=self.where())
+        npz = self.path.suffix.lower() == ".npz"
+        stored = self.numbered(read_arrays(self.path) if npz else self.rows("text"))
         given = {name: self._checked(*pair, part=name) for name, pair in stored.parts().items()}
         names = self.targets().names(given, stored.classes, self.where())
         splits = self.split_off(given, names=names, groups=stored.groups)
@@ -102,22 +94,6 @@ class TextClassification(ClassesTask, StoredTask):
             for name in ("train", "validation", "test")
         )
         return Arrays(train=train, validation=validation, test=test, classes=stored.classes, reading=reading)
-
-    def _stored(self) -> Arrays:
-        """Texts [N] and labels [N] as they are in the file."""
-        if self.path.suffix.lower() == ".npz":
-            return read_arrays(self.path)
-        wanted = {"text": self.text, "label": self.label, "split": self.split, "group": self.group}
-        found = read_columns(self.path, wanted)
-        empty = np.flatnonzero(found["label"] == "")
-        if len(empty):
-            raise DataError(
-                f"{self.path}, row {empty[0] + 2}: the column {self.label!r} is empty; give every text a class"
-            )
-        rows = rows_by_part(found.get("split"), rows=len(found["text"]), path=self.path)
-        parts = {part: (found["text"][chosen], found["label"][chosen]) for part, chosen in rows.items()}
-        groups = groups_of(found["group"], name=self.group, path=self.path)[rows["train"]] if self.group else None
-        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"), groups=groups)
 
     def _checked(self, inputs: AnyArray, targets: AnyArray, *, part: str) -> Split:
         where = f"{self.path}: the {part} part"
