@@ -1,4 +1,4 @@
-"""The answer of a run in two lines: which model, how it was made, whether it is proven, and where its file is."""
+"""The answer of a run in a few lines: which model, how it was made, is it any good, is it proven, where is its file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from netwright.analysis.front import best_within_bounds
 from netwright.analysis.tradeoff import number
 from netwright.core.records import FINISHED, TrialState
-from netwright.dashboards.labels import shortened, worded
+from netwright.dashboards.headline import cards
+from netwright.dashboards.labels import cause, shortened, value_text, worded
 from netwright.dashboards.panels.proof import tested_models
 from netwright.runs.folder import RunFolder, driver_is_gone
 from netwright.runs.view import RunView
@@ -19,12 +20,14 @@ Answer = dict[str, Any]
 
 
 def answer(view: RunView) -> Answer:
-    """Keys: `text`, `proof`, `file` (a path, or nothing), `command` (the next one to give, or nothing)."""
+    """Keys: `text`, `caution` (what speaks against the model, or nothing), `proof`, `file` (a path, or nothing),
+    `command` (the next one to give, or nothing).
+    """
     if view.stages:
         return _compressed(view)
     best = best_within_bounds(view.trials, view.objectives) if view.objectives else None
     run = shlex.quote(str(view.path))
-    if view.state == "searching":
+    if view.state == "searching" or (best is None and len(view.trials) >= view.asked):
         command = ""
     elif _is_whole(view):
         command = _resume(view)
@@ -35,11 +38,11 @@ def answer(view: RunView) -> Answer:
     if (view.winner or {}).get("trial") is not None:
         text = f"{_whose(view)}. It is not compressed yet."
     elif best is not None:
-        within = " within the bounds" if any(o.bound is not None for o in view.objectives) else ""
+        within = " within the bounds" if any(o.bound is not None for o in view.limits) else ""
         text = f"Trial {best.number} is the best{within} so far. It has had the search's short training only."
     else:
         text = _nothing(view)
-    return {"text": text, "proof": "", "file": "", "command": command}
+    return {"text": text, "caution": "", "proof": "", "file": "", "command": command}
 
 
 def _compressed(view: RunView) -> Answer:
@@ -49,11 +52,26 @@ def _compressed(view: RunView) -> Answer:
     made = f"made smaller by {_and(passes)}" if passes else f"not made smaller: {unchanged}"
     file = _file(view, kept[-1])
     if view.bundle:
-        command = ""
+        command = f"python {shlex.quote(str(view.bundle / 'load.py'))}"
     else:
         command = _resume(view) if _is_whole(view) else f"netwright export {shlex.quote(str(view.path))}"
     proof, handed = _proof(view, file), _archive(view, kept[-1]) or file
-    return {"text": f"{_whose(view)}, {made}.", "proof": proof, "file": handed, "command": command}
+    text, caution = f"{_whose(view)}, {made}.", _caution(view)
+    return {"text": text, "caution": caution, "proof": proof, "file": handed, "command": command}
+
+
+def _caution(view: RunView) -> str:
+    """That the model is no better than an answer which needs no network, or not surely; nothing when it is better."""
+    card = next((card for card in cards(view) if "without" in card), None)
+    if card is None:
+        return ""
+    value, naive, metric = card["value"], card["without"], view.score.metric
+    than = f"{card['instead']}, which needs no network: {value_text(metric, naive, units=view.units)}"
+    if view.score.loss(value) >= view.score.loss(naive):
+        return f"It is no better than {than}."
+    if card.get("low", value) <= naive <= card.get("high", value):
+        return f"These test samples are too few to tell it from {than}."
+    return ""
 
 
 def _is_whole(view: RunView) -> bool:
@@ -106,25 +124,29 @@ def _proof(view: RunView, file: str) -> str:
         return "Not exported as a bundle yet: nothing is proven beyond the figures below."
     agreement, difference = number(entry.get("agreement")), number(entry["max_difference"])
     samples = f" on {entry['n']:,} samples" if isinstance(entry.get("n"), int) else ""
-    same = (
-        f"gives the same answer as the trained network on {100 * agreement:.2f} % of them"
-        if agreement is not None
-        else ""
-    )
+    same = f"answers as the trained network does in {100 * agreement:.2f} % of cases" if agreement is not None else ""
     its = "its" if same else "the trained network's"
-    apart = f"is at most {difference:.2g} off {its} outputs" if difference is not None else ""
+    largest = f", the largest of which is {scale:.2g}" if (scale := number(entry.get("scale"))) is not None else ""
+    apart = f"is at most {difference:.2g} off {its} outputs{largest}" if difference is not None else ""
     return f"Compared{samples}, the exported file {_and([part for part in (same, apart) if part])}."
 
 
 def _nothing(view: RunView) -> str:
     """Why there is no model to name yet."""
+    if not view.asked:
+        verdict = shortened(worded(str((view.solver or {}).get("verdict") or "")), most=400)
+        return "Nothing has been compressed yet." + (f" {verdict[:1].upper()}{verdict[1:]}." if verdict else "")
     if not any(trial.state in FINISHED for trial in view.trials):
         return "No trial has finished yet."
     counts = {state: view.counts.get(state, 0) for state in (TrialState.FAILED, TrialState.INFEASIBLE)}
     told = [f"{count:,} {state}" for state, count in counts.items() if count]
-    reasons = Counter(trial.reason for trial in view.trials if trial.state in counts and trial.reason)
+    reasons = Counter(cause(trial.reason) for trial in view.trials if trial.state in counts and trial.reason)
     why = "".join(f" Most often: {shortened(worded(reason))}." for reason, _ in reasons.most_common(1))
-    return "No finished trial keeps the bounds yet" + (f": {_and(told)}." if told else ".") + why
+    none = "No trial came to an end within the bounds"
+    if len(view.trials) < view.asked:
+        return f"{none} yet" + (f": {_and(told)}." if told else ".") + why
+    todo = " Mend the cause or loosen the bounds, and begin a new run."
+    return none + (f": {_and(told)}." if told else ".") + why + todo
 
 
 def _and(parts: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from netwright.dashboards.details import draw, find_trial, trial_details
 from netwright.dashboards.figures import GL_FROM
 from netwright.dashboards.guard import LOOPBACK, Guard
 from netwright.dashboards.page import SCRIPTS, STYLE, asset, json_in_page, live_page, live_policy, plotly_script
+from netwright.dashboards.payload import title
 from netwright.dashboards.report import report_page
 from netwright.runs.view import RunView
 
@@ -98,7 +99,7 @@ class _Pages:
         view = await run_in_threadpool(self._follower.view)
         gl = max(view.asked, len(view.trials)) >= GL_FROM
         headers = {"cache-control": "no-store", "content-security-policy": live_policy(gl=gl)}
-        return HTMLResponse(live_page(name=view.name, gl=gl), headers=headers)
+        return HTMLResponse(live_page(name=title(view), gl=gl), headers=headers)
 
     async def report(self, request: Request) -> Response:
         view = await run_in_threadpool(self._follower.view)

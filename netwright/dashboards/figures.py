@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from netwright.dashboards.labels import rounded
@@ -88,6 +88,16 @@ def whole_ticks(largest: int, *, most: int) -> dict[str, Any]:
     """Ticks for an axis of whole numbers; on a short one plotly alone would print the same number twice."""
     step = {"tick0": 0, "dtick": max(1, -(-largest // most))} if largest <= 2 * most else {}
     return {"tickformat": "d", **step}
+
+
+def room(values: Iterable[float | None]) -> dict[str, Any]:
+    """A range for an axis on which nothing changes, where plotly would take one far too wide."""
+    known = {value for value in values if value is not None}
+    if len(known) != 1:
+        return {}
+    (value,) = known
+    half = abs(value) / 10 or 1
+    return {"range": [value - half, value + half]}
 
 
 def stacked(count: int, *, gap: float = 0.06) -> list[list[float]]:

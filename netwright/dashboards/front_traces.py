@@ -121,7 +121,7 @@ def bound_lines(rows: Sequence[Row], objectives: Sequence[Objective], x: str, y:
     """A dashed line for every bound on one of the two axes, unless it lies so far off that points would be squeezed."""
     lines = []
     for objective in objectives:
-        values = [row[objective.metric] for row in rows if row[objective.metric] is not None]
+        values = [row[objective.metric] for row in rows if row.get(objective.metric) is not None]
         if objective.bound is None or objective.metric not in (x, y) or not _near(objective.bound, values):
             continue
         dash = {"type": "line", "line": {"color": ORANGE, "width": 1.5, "dash": "dash"}, "layer": "below"}

@@ -135,6 +135,11 @@ def worded(text: str) -> str:
     return text
 
 
+def cause(reason: str) -> str:
+    """The reason of a failure without the log file of the one trial, so that equal ones are counted together."""
+    return re.sub(r" \(see logs/[^)]*\)", "", reason)
+
+
 def shortened(text: str, most: int = 200) -> str:
     """The text, cut where it is too long for a sentence; without the full stop that the sentence has itself."""
     return text.removesuffix(".") if len(text) <= most else f"{text[: most - 1]}…"

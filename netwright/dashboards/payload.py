@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from netwright.analysis.front import pareto_front
@@ -54,6 +55,8 @@ def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[s
         "sequence": view.sequence,
         "run": {
             "name": view.name,
+            "title": title(view),
+            "task": _task(view.specification.get("task") or {}),
             "state": view.state,
             "path": str(view.path),
             "tried": len(view.trials),
@@ -64,6 +67,18 @@ def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[s
         "cards": cards(view),
         "panels": [panel_data(panel, view) for panel in (all_panels() if panels is None else panels)],
     }
+
+
+def title(view: RunView) -> str:
+    """The name of a run, and of its folder where that is another."""
+    folder = view.path.resolve().name
+    return view.name if folder in (view.name, "") else f"{view.name} ({folder})"
+
+
+def _task(spec: Mapping[str, Any]) -> str:
+    """What is learnt, from which file: `regression of prices.csv`."""
+    kind = str(spec.get("kind", "")).rpartition(":")[2].replace("_", " ")
+    return f"{kind} of {Path(str(spec['path'])).name}" if spec.get("path") else kind
 
 
 def embedded_details(view: RunView, *, most: int = EMBEDDED) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from netwright.core.files import write_atomic
 from netwright.dashboards.page import static_page
-from netwright.dashboards.payload import embedded_decisions, embedded_details, page_data, report_data
+from netwright.dashboards.payload import embedded_decisions, embedded_details, page_data, report_data, title
 from netwright.runs.view import RunView
 
 __all__ = ["report_data", "report_page", "write_report", "write_report_numbers"]
@@ -20,7 +20,7 @@ def report_page(view: RunView) -> str:
     """The text of the report."""
     own = {"details": embedded_details(view), "decisions": embedded_decisions(view)}
     data: dict[str, Any] = {**page_data(view), **own}
-    return static_page(data, name=view.name)
+    return static_page(data, name=title(view))
 
 
 def write_report(view: RunView, path: Path) -> Path:

@@ -104,7 +104,7 @@ def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
             texts.append(f"{objective.metric} is not known, {most} {_number(bound)} is asked")
             continue
         by = abs(value - bound)
-        share = f" ({by / abs(bound):.1%})" if bound else ""
+        share = f" ({by / abs(bound):,.1%})" if bound else ""
         texts.append(
             f"{objective.metric} {_number(value)}, {most} {_number(bound)} is asked: missed by {_number(by)}{share}"
         )
@@ -116,7 +116,7 @@ def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
     measured = [one for one in tries if one.figures] or [one for one in tries if one.predicted]
     if not measured:
         reasons = [one.reason for one in tries if one.reason]
-        common = max(set(reasons), key=reasons.count) if reasons else "nothing was tried"
+        common = max(reasons, key=reasons.count) if reasons else "nothing was tried"
         return f"none of {len(tries)} tries came to an end; the most common reason: {common}"
     nearest = min(measured, key=lambda one: _violation(one, objectives))
     trained = "" if nearest.figures else ", predicted"

@@ -23,6 +23,7 @@ class RunView:
     `stages` are the rows of the compression table in order, beginning with the uncompressed winner:
     stage, accuracy, latency_ms, params, macs, size_bytes, peak_activation_bytes, and beside them
     kept, reason, seconds, file, latency (all figures of the protocol), protocol, coverage, sha256.
+    `constraints` are bounds on what is not optimised.
     `asked` is the number of trials that the search is to make, 0 for a model of the user's own.
     `winner` tells which trial was chosen, by which rule, and how its full training went.
     `score` is what the task judges models by; where that is not accuracy, rows have it under its own name.
@@ -43,6 +44,7 @@ class RunView:
     trials: Sequence[Trial]
     asked: int
     counts: Mapping[str, int]
+    constraints: Sequence[Objective] = ()
     score: Objective = ACCURACY
     graphs: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     winner: Mapping[str, Any] | None = None
@@ -56,6 +58,11 @@ class RunView:
     report: Path | None = None
     solver: Mapping[str, Any] | None = None
     sensitivity: Mapping[str, Any] | None = None
+
+    @property
+    def limits(self) -> list[Objective]:
+        """All that may have a bound: the objectives, then the constraints."""
+        return [*self.objectives, *self.constraints]
 
     def __repr__(self) -> str:
         """One line: the record itself would fill screens."""
@@ -139,6 +146,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         trials=trials,
         asked=_asked(specification, record, tried=len(trials)),
         counts=count_states(trials),
+        constraints=[Objective.parse(entry) for entry in specification.get("constraints", ())],
         score=Objective.parse(score) if score else ACCURACY,
         graphs=Graphs(specification, Shapes.from_json(shapes) if shapes else None, trials, trust=trust),
         winner=record.fact("winner"),

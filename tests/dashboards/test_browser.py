@@ -82,7 +82,7 @@ def test_no_button_leads_to_a_cloud(report: Any) -> None:
 
 def test_texts_of_the_run_are_shown_and_not_run(report: Any) -> None:
     draw_all(report)
-    assert report.locator("h1").inner_text() == PAYLOAD
+    assert report.locator("h1").inner_text() == f"{PAYLOAD} (digits)"
     assert PAYLOAD in report.locator("#trials table").inner_text()
     assert report.locator("#compression .xtick", has_text="<img").count() == 4
     assert report.evaluate("window.broken === undefined && !document.querySelector('img, main b b')")

@@ -17,6 +17,7 @@ from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run, three_
 
 from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.plugins import build, names
+from netwright.core.records import Objective
 from netwright.dashboards.answer import answer
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
@@ -332,6 +333,15 @@ def test_a_bound_far_from_all_points_does_not_squeeze_them() -> None:
     assert figure is not None
     assert figure["layout"]["shapes"] == []
     assert "latency at most 50 ms" in front.note(front.rows(view), view)
+
+
+def test_the_bounds_told_are_also_those_on_what_is_not_optimised() -> None:
+    view = replace(full_run(), constraints=[Objective(metric="params", direction="minimize", bound=50_000.0)])
+    front = panel("front")
+    assert "latency at most 0.9 ms, parameters at most 50,000." in front.note(front.rows(view), view)
+    figure = front.figure(front.rows(view), view)
+    assert figure is not None
+    assert figure["layout"]["meta"]["bounds"] == {"latency_ms": 0.9, "params": 50_000.0}
 
 
 @pytest.mark.parametrize("case", VIEWS)

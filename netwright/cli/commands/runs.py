@@ -57,7 +57,7 @@ def show(run: Path, as_json: bool) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items() if count)
     print(f"{view.path}: {view.state}" + (f"; trials: {counts}" if counts else ""))
     said = answer(view)
-    print(" ".join(part for part in (said["text"], said["proof"]) if part))
+    print(" ".join(part for part in (said["text"], said["caution"], said["proof"]) if part))
     for name in ("file", "command"):
         if said[name]:
             print(f"{'next' if name == 'command' else name}: {said[name]}")

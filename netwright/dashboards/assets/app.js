@@ -21,6 +21,7 @@ nw.card = (card) => {
   return nw.el("div", { class: "card" },
     nw.el("h2", {}, card.label),
     nw.el("p", { class: "value" }, before, nw.el("b", { class: value.length > 6 ? "lengthy" : null }, value), unit ? ` ${unit}` : "", card.of ? ` of ${card.of.toLocaleString("en")}` : ""),
+    card.change ? nw.el("p", { class: card.worse ? "factor worse" : "factor" }, nw.changeText(card.change, card.kind, card.unit)) : null,
     factor ? nw.el("p", { class: worse ? "factor worse" : "factor" }, factor) : null,
     paired ? nw.el("p", { class: "note" }, `95 %: ${paired}`) : null,
     range ? nw.el("p", { class: "note" }, `95 %: ${range}`) : null,
@@ -31,13 +32,13 @@ nw.card = (card) => {
 
 nw.showHead = () => {
   const { run } = nw.page;
-  document.getElementById("name").textContent = run.name;
+  document.getElementById("name").textContent = run.title;
   const counts = Object.entries(run.counts).map(([state, count]) => `${count.toLocaleString("en")} ${state}`).join(", ");
-  document.getElementById("status").textContent = [run.state, run.asked ? `${run.tried.toLocaleString("en")} of ${run.asked.toLocaleString("en")} trials` : "", counts].filter(Boolean).join(" · ");
+  document.getElementById("status").textContent = [run.task, run.state, run.asked ? `${run.tried.toLocaleString("en")} of ${run.asked.toLocaleString("en")} trials` : "", counts].filter(Boolean).join(" · ");
   document.getElementById("headline").replaceChildren(...nw.page.cards.map(nw.card));
-  const { text, proof, file, command } = nw.page.answer;
+  const { text, caution, proof, file, command } = nw.page.answer;
   document.getElementById("answer").replaceChildren(
-    nw.el("p", {}, nw.el("b", {}, text), proof ? ` ${proof}` : ""),
+    nw.el("p", {}, nw.el("b", {}, text), caution ? nw.el("b", { class: "caution" }, ` ${caution}`) : null, proof ? ` ${proof}` : ""),
     ...(file ? [nw.el("p", { class: "where" }, "File ", nw.command(file))] : []),
     ...(command ? [nw.el("p", { class: "where" }, "Next ", nw.command(command))] : []));
 };

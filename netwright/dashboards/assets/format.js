@@ -74,11 +74,11 @@ nw.rangeText = (low, high, kind, unit) => {
   return `${nw.parts(low, kind)[0]} to ${nw.text(high, kind, unit)}`;
 };
 
-nw.changeText = (change, kind) => {
+nw.changeText = (change, kind, unit) => {
   if (!change) return "";
   const sign = change > 0 ? "+" : "−";
   if (kind === "share") return `${sign}${(100 * Math.abs(change)).toFixed(2)} points`;
-  return sign + nw.text(Math.abs(change), kind);
+  return sign + nw.text(Math.abs(change), kind, unit);
 };
 
 // The text of a button is copied; where the clipboard is closed the text is selected instead.

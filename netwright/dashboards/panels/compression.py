@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from netwright.analysis.tradeoff import COSTS, number, tradeoff
-from netwright.dashboards.figures import CYCLE, VERMILLION, layout
+from netwright.dashboards.figures import CYCLE, VERMILLION, layout, room
 from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
@@ -42,7 +42,7 @@ class Compression(Panel):
             {
                 **{key: rounded(value) if isinstance(value, float) else value for key, value in row.items()},
                 "latency_ms_note": row["latency_ms_note"].removeprefix("NOISY: "),
-                "latency_ms_absent": _hint(stage) if row["latency_ms_noisy"] else "",
+                "latency_ms_absent": noisy_text(stage) if row["latency_ms_noisy"] else "",
                 "p95_ms": None if row["latency_ms_noisy"] else rounded(_p95(stage), 4),
                 "latency_ms_remark": _remark(row, stage),
                 "reason": worded(row["reason"]),
@@ -79,7 +79,12 @@ class Compression(Panel):
                 barmode="group",
                 bargap=0.25,
                 xaxis={"anchor": "y2", "type": "category", "automargin": True},
-                yaxis={"domain": [0.72, 1], **axis(score, units=view.units), "nticks": 5},
+                yaxis={
+                    "domain": [0.72, 1],
+                    **axis(score, units=view.units),
+                    "nticks": 5,
+                    **room(r[score] for r in rows),
+                },
                 yaxis2={
                     "domain": [0, 0.64],
                     "title": {"text": "share of the uncompressed cost"},
@@ -94,7 +99,7 @@ def _p95(stage: Mapping[str, Any]) -> float | int | None:
     return number((stage.get("latency") or {}).get("p95_ms"))
 
 
-def _hint(stage: Mapping[str, Any]) -> str:
+def noisy_text(stage: Mapping[str, Any]) -> str:
     """What stands in place of a latency that is no result."""
     median = number((stage.get("latency") or {}).get("median_ms"))
     return "noisy" if median is None else f"noisy, about {median:.2g} ms"

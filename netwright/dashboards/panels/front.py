@@ -8,7 +8,7 @@ from typing import ClassVar
 from netwright.analysis.frames import metrics_of
 from netwright.analysis.front import knee, pareto_front
 from netwright.core.records import Objective, Trial, TrialState
-from netwright.dashboards.figures import layout
+from netwright.dashboards.figures import layout, whole_ticks
 from netwright.dashboards.front_traces import (
     EDGE,
     FEASIBLE,
@@ -49,18 +49,17 @@ class Front(Panel):
         balanced = knee(view.trials, view.objectives) if len(front) > 2 else None
         winner = (view.winner or {}).get("trial")
         metrics = metrics_of(view.trials, view.objectives)
-        if not any(trial.value(metric) is not None for trial in view.trials for metric in metrics):
-            return []
-        return [
+        rows = [
             {
                 "number": trial.number,
-                "group": _group(trial, view.objectives, rank),
+                "group": _group(trial, view.limits, rank),
                 "rank": rank.get(trial.number),
                 "mark": _mark(trial, winner, balanced),
                 **{metric: rounded(trial.value(metric)) for metric in metrics},
             }
             for trial in sorted(view.trials, key=lambda t: t.number)
         ]
+        return rows if any(row["group"] != OTHER for row in rows) else []
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         metrics = metrics_of(view.trials, view.objectives)
@@ -73,12 +72,12 @@ class Front(Panel):
         ]
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
-        bounds = bounds_text(view.objectives, units=view.units)
+        bounds = bounds_text(view.limits, units=view.units)
         on_front = sum(row["group"] == FRONT for row in rows)
         within = f" Bounds: {bounds}." if bounds else ""
         later = (
             " Compression is measured after full training, by the final protocol: its line may begin off the winner."
-            if len(view.stages) > 1
+            if sum(stage.get("kept", True) for stage in view.stages) > 1
             else ""
         )
         if not on_front:
@@ -93,6 +92,7 @@ class Front(Panel):
             return None
         better = directions(view.objectives, metrics)
         shown = {key: axis(key, units=view.units) for key in ["number", *metrics]}
+        shown["number"] |= whole_ticks(max(row["number"] for row in rows), most=10)
         return {
             "data": [
                 *group_traces(rows, x, y, view),
@@ -103,14 +103,14 @@ class Front(Panel):
                 height=460,
                 xaxis=shown[x] if x in shown else axis(x, units=view.units),
                 yaxis=shown[y],
-                shapes=bound_lines(rows, view.objectives, x, y),
+                shapes=bound_lines(rows, view.limits, x, y),
                 meta={
                     "axes": shown,
                     "directions": better,
                     "edge": list(EDGE),
                     "x": x,
                     "y": y,
-                    "bounds": {o.metric: o.bound for o in view.objectives if o.bound is not None},
+                    "bounds": {o.metric: o.bound for o in view.limits if o.bound is not None},
                 },
             ),
         }

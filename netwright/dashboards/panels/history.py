@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from netwright.analysis.front import reference_point
 from netwright.analysis.history import history, turning_points
-from netwright.dashboards.figures import CYCLE, layout, scatter, stacked, whole_ticks
+from netwright.dashboards.figures import CYCLE, layout, room, scatter, stacked, whole_ticks
 from netwright.dashboards.labels import Column, axis, column, hover, rounded, value_text
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
@@ -51,7 +51,7 @@ class History(Panel):
                 "domain": domain,
                 "anchor": "x",
                 "nticks": 5,
-                **_room(rows, key),
+                **_range(rows, key),
             }
             for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
         }
@@ -76,16 +76,10 @@ class History(Panel):
         return {"data": data, "layout": layout(height=90 + 130 * len(keys), xaxis=across, **axes)}
 
 
-def _room(rows: Sequence[Row], key: str) -> dict[str, Any]:
-    """A range for an axis on which nothing changes, where plotly would take one far too wide."""
-    values = {row[key] for row in rows if row[key] is not None}
+def _range(rows: Sequence[Row], key: str) -> dict[str, Any]:
     if key == "hypervolume":
         return {"exponentformat": "power"}
-    if len(values) != 1 or key == "front_size":
-        return {}
-    (value,) = values
-    half = abs(value) / 10 or 1
-    return {"range": [value - half, value + half]}
+    return {} if key == "front_size" else room(row[key] for row in rows)
 
 
 def _numbers(count: int) -> list[int]:

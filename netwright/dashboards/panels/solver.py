@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from netwright.analysis.tradeoff import number
 from netwright.core.records import Objective
 from netwright.dashboards.figures import BLUE, GREY, ORANGE, VERMILLION, layout, scatter
-from netwright.dashboards.labels import Column, axis, bounds_text, column, hover, rounded
+from netwright.dashboards.labels import Column, axis, bounds_text, column, hover, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
@@ -56,7 +56,7 @@ class Solver(Panel):
                 "settings": _settings(one["decisions"]),
                 **{metric: rounded(number(one["figures"].get(metric))) for metric in metrics},
                 **{f"{m}_change": _change(one["figures"].get(m), original.get(m)) for m in metrics},
-                "reason": one["reason"],
+                "reason": worded(one["reason"]),
                 "origin": one["origin"],
                 "seconds": rounded(one["seconds"], 3),
             }
@@ -84,7 +84,7 @@ class Solver(Panel):
             parts.append(f"Bounds: {bounds}.")
         parts += [f"{text}." for text in view.solver.get("cuts", ())]
         if view.solver.get("verdict"):
-            text = str(view.solver["verdict"])
+            text = worded(str(view.solver["verdict"]))
             parts.append(f"{text[0].upper()}{text[1:]}.")
         return " ".join(parts)
 

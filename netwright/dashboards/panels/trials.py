@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from netwright.analysis.frames import metrics_of
-from netwright.dashboards.labels import Column, column, rounded, shortened, worded
+from netwright.dashboards.labels import Column, cause, column, rounded, shortened, worded
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
 
@@ -51,7 +51,7 @@ class Trials(Panel):
     def note(self, rows: Sequence[Row], view: RunView) -> str:
         counts = Counter(row["state"] for row in rows)
         told = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
-        failed = Counter(row["reason"] for row in rows if row["state"] == "failed")
+        failed = Counter(cause(row["reason"]) for row in rows if row["state"] == "failed")
         worst = "".join(
             f" Failed {count:,} {'time' if count == 1 else 'times'}: {shortened(reason)}."
             for reason, count in failed.most_common(3)
