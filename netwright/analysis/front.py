@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import moocore
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from netwright.core.errors import UnknownNameError
 from netwright.core.records import Objective, Trial, TrialState
@@ -84,10 +84,14 @@ def hypervolume(
     return volume(losses_of(front, objectives), as_losses(point, objectives))
 
 
-def volume(losses: NDArray[np.float64], reference: Sequence[float]) -> float:
+def volume(losses: NDArray[np.float64], reference: ArrayLike) -> float:
     """The hypervolume of points where smaller is better; points beyond the reference add nothing."""
-    inside = losses[(losses < np.asarray(reference)).all(axis=1)]
-    return float(moocore.hypervolume(inside, ref=list(reference))) if len(inside) else 0.0
+    corner = np.asarray(reference)
+    inside = losses[(losses < corner).all(axis=1)]
+    if not len(inside):
+        return 0.0
+    # from six objectives on dominated points would cost more than all others
+    return float(moocore.hypervolume(inside[moocore.is_nondominated(inside)], ref=corner))
 
 
 def as_losses(values: Sequence[float], objectives: Sequence[Objective]) -> tuple[float, ...]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import moocore
 import numpy as np
 
+from netwright.analysis.front import volume
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -74,9 +76,7 @@ def volume_gain(points: Array, front: Array, corner: Array) -> Array:
     behind = dominated | np.any(points >= corner, axis=1)
     for place in np.flatnonzero(~behind):
         # what the front leaves of the point's own box, which the front cut to that box measures
-        cut = np.maximum(front, points[place])
-        inside = cut[(cut < corner).all(axis=1)]
-        taken = moocore.hypervolume(inside, ref=corner) if len(inside) else 0.0
+        taken = volume(np.maximum(front, points[place]), corner)
         found[place] = np.prod(corner - points[place]) - taken
     return found
 

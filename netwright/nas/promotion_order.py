@@ -69,12 +69,12 @@ def hypervolume_contributions(points: Sequence[Losses]) -> list[float]:
     """
     import numpy as np
 
-    from netwright.analysis.front import volume
+    from netwright.nas.acquisition import volume_gain
 
     array = np.array(points, dtype=np.float64)
-    reference = array.max(axis=0) + MARGIN * np.maximum(array.max(axis=0) - array.min(axis=0), 1.0)
-    whole = volume(array, list(reference))
-    return [whole - volume(np.delete(array, place, axis=0), list(reference)) for place in range(len(points))]
+    corner = array.max(axis=0) + MARGIN * np.maximum(array.max(axis=0) - array.min(axis=0), 1.0)
+    places = range(len(points))
+    return [float(volume_gain(array[[one]], np.delete(array, one, axis=0), corner)[0]) for one in places]
 
 
 def _scaled(front: Sequence[Losses]) -> list[Losses]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netwright.analysis.front import best_within_bounds, hypervolume, knee, pareto_front, reference_point
+from netwright.analysis.front import best_within_bounds, hypervolume, knee, pareto_front, reference_point, volume
 from netwright.analysis.history import history, turning_points
 from netwright.core.errors import UnknownNameError
 from netwright.core.records import Measurement, Objective, Trial, TrialState
@@ -39,6 +40,13 @@ def beats(a: Trial, b: Trial, objectives: tuple[Objective, ...]) -> bool:
     assert mine is not None
     assert other is not None
     return all(x <= y for x, y in zip(mine, other, strict=True)) and mine != other
+
+
+@pytest.mark.parametrize("axes", [2, 3, 4, 5, 6])
+def test_dominated_points_change_no_digit_of_a_volume(axes: int) -> None:
+    points = np.random.default_rng(0).random((300, axes))
+    front = points[[not any((o <= p).all() and (o < p).any() for o in points) for p in points]]
+    assert volume(points, [1.0] * axes) == volume(front, [1.0] * axes)
 
 
 def brute_force(trials: list[Trial], objectives: tuple[Objective, ...]) -> set[int]:
