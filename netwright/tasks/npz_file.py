@@ -15,6 +15,7 @@ import numpy as np
 from netwright.core.errors import DataError
 from netwright.core.files import write_atomic
 from netwright.tasks.data import AnyArray, Arrays, Pair
+from netwright.tasks.table import is_table
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training", ""),
@@ -80,6 +81,8 @@ def read_stored(path: Path) -> dict[str, AnyArray]:
     if not path.is_file():
         raise DataError(f"{path} is not a file; give the path of an .npz file")
     if not zipfile.is_zipfile(path):
+        if is_table(path):
+            raise DataError(f"{path} is a table, which this task does not read; write an .npz file with numpy.savez")
         raise DataError(f"{path} is not an .npz file; write one with numpy.savez, or save a table as .csv")
     try:
         with np.load(path, allow_pickle=False) as stored:

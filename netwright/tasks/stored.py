@@ -20,6 +20,9 @@ from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 
+UNEQUAL = 0.9
+"""Where more samples are of one class, always answering that looks like a good model."""
+
 
 class StoredTask(Task):
     """A task that reads a path; an own one gives `load`, and a better description of what lies there."""
@@ -77,6 +80,13 @@ class ClassesTask(JudgedTask):
         if isinstance(self.targets(), SampleLabels) and (same := same_in(data.validation, data.classes)):
             told = "labels that all validation samples have alike, which count in no roc_auc there"
             said.append(f"{told}: {', '.join(same)}")
+        if self.primary().metric == "accuracy" and self.targets().one_class:
+            counts = np.bincount(data.train.targets)
+            if (share := counts.max() / counts.sum()) > UNEQUAL:
+                said.append(
+                    f"{100 * share:.0f} % of the training samples are of the class {data.classes[counts.argmax()]!r}: "
+                    "accuracy says little; `judged_by: balanced_accuracy` counts all classes alike"
+                )
         return tuple(said)
 
 

@@ -95,12 +95,14 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _columns(rows: AnyArray, names: Sequence[str], categories: Sequence[str], path: Path) -> list[dict[str, Any]]:
     """What each column of the training rows holds, as plain JSON."""
-    found, strange, empty = [], [], []
+    found: list[dict[str, Any]] = []
+    void: list[str] = []
+    strange: dict[str, str] = {}
     for name, cells in zip(names, rows.T, strict=True):
         known = [cell for cell in cells.tolist() if cell.lower() not in MISSING]
         texts = name in categories or not all(map(is_number, known))
         if not known:
-            empty.append(repr(name))
+            void.append(name)
         elif not texts:
             found.append({"name": name} | _numbers(known, rows=len(cells)))
         elif name not in categories and sum(map(is_number, known)) > len(known) / 2:
@@ -112,18 +114,14 @@ def _columns(rows: AnyArray, names: Sequence[str], categories: Sequence[str], pa
         elif values := _values(known := [reader.category(cell) for cell in known]):
             found.append({"name": name} | values)
         else:
-            strange.append(f"{name!r} ({len(set(known))} different texts, such as {min(known)!r})")
-    if empty:
-        is_are = "column {} is" if len(empty) == 1 else "columns {} are"
-        raise DataError(
-            f"{path}: the {is_are.format(', '.join(empty))} empty in all training rows; name "
-            f"{'it' if len(empty) == 1 else 'them'} under `ignore`"
-        )
+            strange[name] = f"{name!r} ({len(set(known))} different texts, such as {min(known)!r})"
+    said = [f"columns that are empty in all training rows: {', '.join(void)}"] if void else []
     if strange:
-        raise DataError(
-            f"{path}: from texts that hardly repeat nothing is learnt: {', '.join(strange)}; name them under `ignore`, "
-            "and write dates and amounts as plain numbers"
-        )
+        said.append(f"texts that hardly repeat, from which nothing is learnt: {', '.join(strange.values())}")
+    if said:
+        plain = ", and write dates and amounts as plain numbers" if strange else ""
+        names = ", ".join([*void, *strange])
+        raise DataError(f"{path} has {'; '.join(said)}; name them under `ignore`: [{names}]{plain}")
     return found
 
 

@@ -53,3 +53,11 @@ def test_a_category_that_is_no_column_is_refused_with_the_nearest_name(tmp_path:
     np.savez(tmp_path / "rows.npz", inputs=np.arange(40.0)[:, None], targets=np.arange(40.0))
     with pytest.raises(DataError, match=r"columns are named for a table; an \.npz file has none"):
         Regression(path=tmp_path / "rows.npz", categories=("zip",)).data()
+
+
+def test_all_columns_that_teach_nothing_are_named_at_once_with_the_line_to_write(tmp_path: Path) -> None:
+    lines = [f"{n},,NA,day {n},{n % 2}" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,when,kind", *lines]), encoding="utf-8")
+    said = r"empty in all training rows: b, c; texts that hardly repeat.*'when' .*under `ignore`: \[b, c, when\]"
+    with pytest.raises(DataError, match=said):
+        TableClassification(path=tmp_path / "rows.csv").data()

@@ -13,6 +13,7 @@ from PIL import Image
 from netwright.core.errors import DataError
 from netwright.tasks.kinds.image_classification import ImageClassification
 from netwright.tasks.kinds.segmentation import Segmentation
+from netwright.tasks.kinds.sequence_classification import SequenceClassification
 from netwright.tasks.kinds.table_classification import TableClassification
 from netwright.tasks.readers.tables import read
 from netwright.tasks.table import read_rows
@@ -129,3 +130,9 @@ def test_copies_that_a_program_hides_among_images_are_no_samples(tmp_path: Path)
     folder = pictures(tmp_path)
     shutil.copytree(folder / "iris", folder / "iris" / ".ipynb_checkpoints")
     assert len(ImageClassification(path=folder).load().train[0]) == 12
+
+
+def test_a_table_for_a_task_of_arrays_is_called_a_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"is a table, which this task does not read; write an \.npz file"):
+        SequenceClassification(path=tmp_path / "rows.csv").data()

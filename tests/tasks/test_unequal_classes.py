@@ -61,3 +61,18 @@ def test_a_score_that_the_targets_do_not_have_is_refused() -> None:
     said = "judged_by: targets of this kind have no score 'step_f1'; give one of step_accuracy, step_error, nll"
     with pytest.raises(ConfigurationError, match=said):
         SequenceLabelling.parse({"path": "a.npz", "judged_by": "step_f1"})
+
+
+@pytest.mark.parametrize(("rare", "told"), [(6, True), (30, False)])
+def test_where_most_samples_are_of_one_class_the_score_to_judge_by_is_told(
+    tmp_path: Path, rare: int, told: bool
+) -> None:
+    targets = (np.arange(200) < rare).astype(int)
+    settings = {"kind": "table_classification", "path": str(tmp_path / "rows.npz")}
+    np.savez(tmp_path / "rows.npz", inputs=np.arange(200.0)[:, None], targets=targets)
+    plain, balanced = build("task", settings), build("task", {**settings, "judged_by": "balanced_accuracy"})
+    assert isinstance(plain, Task)
+    assert isinstance(balanced, Task)
+    said = "97 % of the training samples are of the class '0': accuracy says little"
+    assert any(line.startswith(said) for line in plain.remarks()) == told
+    assert balanced.remarks() == ()
