@@ -50,6 +50,8 @@ _KNOWN: Mapping[str, tuple[str, Kind, str]] = {
     "mean_iou": ("mean IoU", "share", "%"),
     "dice": ("Dice", "share", "%"),
     "step_f1": ("F1 of the labels", "share", "%"),
+    "label_f1": ("F1 of the labels", "share", "%"),
+    "roc_auc": ("ROC AUC", "number", ""),
     "rmse": ("RMSE", "number", ""),
     "nmse_db": ("NMSE", "number", "dB"),
     "standardised_mse": ("standardised MSE", "number", ""),
