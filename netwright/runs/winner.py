@@ -90,7 +90,8 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     stored = run.record.fact("winner")
     if stored and stored["identity"] == trial.identity and Training.parse(stored["training"]) == training:
         return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
-    listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full"}))
+    length = training.told(len(specification.task.data().train))
+    listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full: {length}"}))
     result = _fitted(run, module, trial, repeat=repeat, listener=listener)
     facts = {
         "trial": trial.number,

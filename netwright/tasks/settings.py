@@ -16,6 +16,10 @@ Schedule = Literal["one_cycle", "cosine", "constant"]
 BALANCED_NEEDS = "needs a task with one class for each sample; leave it out"
 
 
+FEW_STEPS = 100
+"""Trainings of fewer steps leave most networks near where they began."""
+
+
 class Training(Settings):
     """How a model is trained."""
 
@@ -62,6 +66,14 @@ class Training(Settings):
     def times(self, steps: int) -> int:
         """How often an epoch goes through the samples, when that takes so many steps."""
         return max(1, round((self.steps or 1) / (self.epochs * steps)))
+
+    def told(self, samples: int) -> str:
+        """The length in words, for so many samples; with a hint where it is too short for most networks."""
+        samples = min(samples, self.samples or samples)
+        once = math.ceil(samples / self.batch_of(samples))
+        steps = once * self.times(once)
+        words = f"{self.epochs} epochs of {steps} steps" if self.epochs > 1 else f"{steps} steps"
+        return words if self.epochs * steps >= FEW_STEPS else f"{words}, few for a network: more epochs may help"
 
     def lasting(self, epochs: int | None) -> Training:
         """The same for another number of epochs, and then for no least number of steps; None changes nothing."""

@@ -96,3 +96,10 @@ def test_whoever_gives_epochs_gives_the_steps_too() -> None:
 def test_the_last_rung_says_the_epochs_where_other_settings_are_given() -> None:
     given = {"training": {"batch_size": 32}, "fidelity": {"rungs": [2, 8]}}
     assert Search.parse(given).training.epochs == 8
+
+
+def test_the_length_of_a_training_is_told_and_that_it_is_too_short() -> None:
+    assert Training(epochs=12, steps=500).told(42) == "12 epochs of 42 steps"
+    assert Training(epochs=12).told(10_000) == "12 epochs of 79 steps"
+    assert Training(epochs=1, samples=320, batch_size=2).told(10_000) == "160 steps"
+    assert Training(epochs=5).told(42) == "5 epochs of 3 steps, few for a network: more epochs may help"
