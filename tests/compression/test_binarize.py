@@ -86,6 +86,7 @@ def test_ttq_learns_sizes_that_means_do_not_have(context_of) -> None:
         assert low < zero == 0 < high
         assert abs(high + low) > 1e-4
     assert set(learned.forms) == {"1.weight", "4.weight", "6.weight"}
+    assert learned.notes[0].reason.endswith("two sizes per layer")
     assert context.evaluate(learned.module)["accuracy"] > context.evaluate(plain.module)["accuracy"] + 0.05
 
 

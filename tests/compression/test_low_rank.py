@@ -124,6 +124,14 @@ def test_measuring_each_layer_leaves_the_harmful_alone(context_of) -> None:
         careful.apply(Model(trained), context)
 
 
+def test_what_was_measured_is_the_reason_not_a_layer_that_was_never_tried(context_of) -> None:
+    net, context = context_of("mlp", epochs=8)
+    trained = context.fine_tune(net, purpose="test", distill=False)
+    careful = LowRank(ratio=0.02, measure_each=True, layer_drop=0.0, ignore=("1",), epochs=0)
+    with pytest.raises(CompressionError, match="alone cost"):
+        careful.apply(Model(trained), context)
+
+
 def test_nothing_to_gain_is_an_error(context_of) -> None:
     _, context = context_of("mlp")
     net = nn.Sequential(nn.Flatten(), Lin(64, 10)).eval()

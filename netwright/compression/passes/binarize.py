@@ -73,7 +73,8 @@ class Binarize(Pass):
         parameters = dict(model.module.named_parameters())
         sizes = {path: parameters[f"{path}.weight"].numel() for path in chosen}
         every = sum(p.numel() for p in parameters.values())
-        summary = f"{sum(sizes.values())} of {every} parameters are {self.values}, one size per {self.scale}"
+        each = "two sizes" if self.two_sided else "one size"
+        summary = f"{sum(sizes.values())} of {every} parameters are {self.values}, {each} per {self.scale}"
         notes = [Note("binarize", "", self.values, summary)]
         for verdict in verdicts:
             told = (

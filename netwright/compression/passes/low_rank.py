@@ -44,6 +44,15 @@ class LowRank(Pass):
     vbmf: bool = Field(
         default=False, description="instead: the ranks that stand out of the weights' noise (Nakajima et al., 2013)"
     )
+    learned: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead: the ranks that are left by a training which shrinks all singular values; at 1 a mean one "
+        "that nothing holds is gone at the end",
+    )
+    learn_epochs: int | None = Field(
+        default=None, ge=1, description="epochs of that training; the recipe's unless given"
+    )
     budget: float | None = Field(
         default=None,
         gt=0,
@@ -71,23 +80,28 @@ class LowRank(Pass):
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
-        rules = [name for name in ("ratio", "budget") if getattr(self, name) is not None]
+        rules = [name for name in ("ratio", "budget", "learned") if getattr(self, name) is not None]
         rules += ["vbmf"] if self.vbmf else []
         rules += ["energy"] if "energy" in self.model_fields_set else []
         if len(rules) > 1:
             raise ConfigurationError([Mistake("", f"give either '{rules[0]}' or '{rules[1]}', not both")])
         if self.method == "cp" and (self.vbmf or self.budget is not None):
             raise ConfigurationError([Mistake("method", "cp takes 'energy' or 'ratio': its ranks have no spectrum")])
+        if self.learned is not None and self.method in ("cp", "auto"):
+            raise ConfigurationError([Mistake("method", "must be tucker or spatial, whose ranks can be learned")])
+        if self.learned is None and self.learn_epochs is not None:
+            raise ConfigurationError([Mistake("learn_epochs", "needs 'learned', how strongly ranks are brought down")])
         return self
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
-        return [Verdict(plan.path, plan.applies, plan.reason) for plan in self._plans(model, context)]
+        module = self._learned(model, context.without_training())
+        return [Verdict(plan.path, plan.applies, plan.reason) for plan in self._plans(module, context)]
 
     def apply(self, model: Model, context: Context) -> Model:
         from netwright.compression.model import Note
 
-        plans = self._plans(model, context)
-        module = copy.deepcopy(model.module)
+        module = self._learned(model, context)
+        plans = self._plans(module, context)
         notes = [Note("low_rank", p.path, "left alone", p.reason) for p in plans if not p.applies]
         score = context.task.primary()
         before = score.loss(context.evaluate(module)[score.metric]) if self.measure_each else 0.0
@@ -122,10 +136,32 @@ class LowRank(Pass):
         module = context.fine_tune(module, purpose="low_rank", epochs=self.epochs, distill=self.distill, forms=held)
         return model.with_module(module, notes)
 
-    def _plans(self, model: Model, context: Context) -> list[Plan]:
+    def _learned(self, model: Model, context: Context) -> nn.Module:
+        """A copy of the network, with ranks that it has learned if it is to; in a dry run as if nothing held them."""
+        module = copy.deepcopy(model.module)
+        if self.learned is None:
+            return module
+        from netwright.compression.factors import factored_views
+        from netwright.compression.rank_penalty import RankPenalty
+
+        penalty = RankPenalty(factored_views(module, context.example_tensor(), self), strength=self.learned)
+        if context.dry:
+            penalty.start(module, epochs=1, steps=1)
+            penalty.shrink(self.learned)
+            return module
+        return context.fine_tune(
+            module,
+            purpose="low_rank ranks",
+            epochs=self.learn_epochs,
+            distill=self.distill,
+            forms=model.forms,
+            hooks=[penalty],
+        )
+
+    def _plans(self, module: nn.Module, context: Context) -> list[Plan]:
         from netwright.compression.factors import plan_factors
 
-        return plan_factors(model.module, context.example_tensor(), self, cp_error=_cp_error)
+        return plan_factors(module, context.example_tensor(), self, cp_error=_cp_error)
 
 
 def factorized(layer: nn.Module, ranks: tuple[int, ...], *, method: str = "") -> tuple[nn.Sequential, float]:
@@ -210,5 +246,5 @@ def _timed(layer: nn.Module, factors: nn.Module, plan: Plan) -> tuple[str, str]:
 def _reasons(notes: list[Note]) -> str:
     if not notes:
         return "there is no Linear or Conv2d layer"
-    first = f"{notes[0].layer}: {notes[0].reason}"
-    return first if len(notes) == 1 else f"{len(notes)} layers were looked at; {first}"
+    last = f"{notes[-1].layer}: {notes[-1].reason}"  # what was measured comes last and says more than what was planned
+    return last if len(notes) == 1 else f"{len(notes)} layers were looked at; {last}"
