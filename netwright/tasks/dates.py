@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray
+from netwright.tasks.data import AnyArray, IntArray
 
 CLOCK_CHANGE = np.timedelta64(1, "h")
 """A clock that is put back repeats an hour; what goes back further is another order."""
@@ -29,22 +29,25 @@ def dates_of(cells: AnyArray) -> AnyArray | None:
     return None
 
 
-def gaps_in(dates: AnyArray, *, name: str, path: Path) -> str:
-    """What to tell of rows that are not equally far apart; empty for nothing.
+def gaps_in(dates: AnyArray, *, rows: IntArray, name: str, path: Path) -> str:
+    """What to tell of a table's rows, of these dates, that are not equally far apart; empty for nothing.
 
     Raises DataError when dates go back, or stand in several rows: then it is no single series, the oldest row first.
     """
     steps = np.diff(dates)
     back = np.flatnonzero(steps < -CLOCK_CHANGE)
     other = f"or name {name!r} under `ignore` where it tells no order"
-    order = f"sort the rows by time, the oldest first, give several series a column each, {other}"
+    several = "name the column that tells several series apart as `series`"
+    order = f"sort the rows by time, the oldest first, {several}, {other}"
     if len(back):
-        raise DataError(f"{path}, row {back[0] + 3}: the date goes back, to {_told(dates[back[0] + 1])}; {order}")
+        raise DataError(
+            f"{path}, row {rows[back[0] + 1] + 2}: the date goes back, to {_told(dates[back[0] + 1])}; {order}"
+        )
     same = int((steps == np.timedelta64(0)).sum())
     if same > OFTEN * len(steps):
         raise DataError(
-            f"{path}: {same} of {len(dates)} rows have the date of the row before; give one row per step of time, with "
-            f"a column for each series, {other}"
+            f"{path}: {same} of {len(dates)} rows have the date of the row before; give one row per step of time, "
+            f"{several}, {other}"
         )
     usual = np.median(steps[steps > np.timedelta64(0)]) if len(steps) > same else np.timedelta64(0)
     wider = np.flatnonzero(steps > WIDER * usual)

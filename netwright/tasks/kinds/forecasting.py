@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import Forecasts
-from netwright.tasks.series import series_of, windows
+from netwright.tasks.series import Series, series_of, windows
 from netwright.tasks.stored import JudgedTask, StoredTask
 from netwright.tasks.table import check_names
 from netwright.tasks.targets import Targets
@@ -34,6 +36,11 @@ class Forecasting(JudgedTask, StoredTask):
     horizon: int = Field(default=24, ge=1, description="rows that are forecast, right after the window")
     columns: tuple[str, ...] = Field(default=(), description="names of the columns to forecast; default: all")
     ignore: tuple[str, ...] = Field(default=(), description="names of columns that are neither inputs nor forecast")
+    series: str = Field(
+        default="",
+        description="name of a column that tells the rows of several series apart; each is cut into windows and parted "
+        "by itself",
+    )
     relative: bool = Field(
         default=False,
         description="windows and forecasts count from the window's last row, which suits series that drift",
@@ -57,8 +64,8 @@ class Forecasting(JudgedTask, StoredTask):
         return {"path": str(path), "window": 12, "horizon": 3, "columns": ["load"]}
 
     def prepared(self) -> str:
-        names = series_of(self.path, ignore=self.ignore).names
-        made = f"windows are made of {self.window} rows, the oldest first, with the columns {', '.join(names)}"
+        names, whose = self._found().names, " of one series" if self.series else ""
+        made = f"windows are made of {self.window} rows{whose}, the oldest first, with the columns {', '.join(names)}"
         if not self.relative:
             return made
         last = "the last row of a window is subtracted from all its rows, and has to be added to the forecast rows"
@@ -68,16 +75,43 @@ class Forecasting(JudgedTask, StoredTask):
         return Forecasts(rows=self.horizon, training=self._training, relative=self.relative)
 
     def remarks(self) -> tuple[str, ...]:
-        return series_of(self.path, ignore=self.ignore).remarks
+        found = self._found()
+        known = self._parted(found)
+        short = [f"{name} ({len(rows)})" for name, rows in found.each().items() if name not in known]
+        told = f"series too short for a window in every part are left out: {', '.join(short)}"
+        return (*found.remarks, *([told] if short else []))
 
     def load(self) -> Arrays:
-        found = series_of(self.path, ignore=self.ignore)
-        names, rows = found.names, found.rows
-        columns = self._places(names)
-        train, validation, test = self._ends(len(rows))
-        bounds = {"train": (0, train), "validation": (train, validation), "test": (validation, test)}
-        pairs = {part: self._pair(rows, part, *ends, columns=columns) for part, ends in bounds.items()}
-        return Arrays(train=pairs["train"], validation=pairs["validation"], test=pairs["test"])
+        found = self._found()
+        columns = self._places(found.names)
+        parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
+        for rows, ends in self._parted(found).values():
+            for (part, pairs), (begin, end) in zip(parts.items(), pairwise((0, *ends)), strict=True):
+                pairs.append(self._pair(rows, part, begin, end, columns=columns))
+        train, validation, test = map(_joined, parts.values())
+        return Arrays(train=train, validation=validation, test=test)
+
+    def _found(self) -> Series:
+        return series_of(self.path, ignore=self.ignore, by=self.series)
+
+    def _parted(self, found: Series) -> dict[str, tuple[AnyArray, tuple[int, int, int]]]:
+        """The rows of each series and the rows after the last one of each part, without series that are too short."""
+        if self.series and self.parts is not None:
+            raise DataError(f"{self.path}: `parts` counts the rows of one series; of several give the fractions alone")
+        each = {name: (rows, self._ends(len(rows))) for name, rows in found.each().items()}
+        if not self.series:
+            return each
+        long = {
+            name: (rows, ends)
+            for name, (rows, ends) in each.items()
+            if all(end - max(begin, self.window) >= self.horizon for begin, end in pairwise((0, *ends)))
+        }
+        if not long:
+            raise DataError(
+                f"{self.path}: every series is too short for a window of {self.window} rows with {self.horizon} after "
+                "it in every part; make window or horizon shorter"
+            )
+        return long
 
     def _pair(self, rows: AnyArray, part: str, begin: int, end: int, *, columns: list[int]) -> Pair:
         past, after = windows(
@@ -97,9 +131,9 @@ class Forecasting(JudgedTask, StoredTask):
 
     def _training(self) -> tuple[list[int], AnyArray]:
         """The places of the columns that are forecast, and their training rows."""
-        found = series_of(self.path, ignore=self.ignore)
+        found = self._found()
         places = self._places(found.names)
-        return places, found.rows[: self._ends(len(found.rows))[0], places]
+        return places, np.concatenate([rows[: ends[0], places] for rows, ends in self._parted(found).values()])
 
     def _places(self, names: list[str]) -> list[int]:
         check_names(self.path, self.columns, names)
@@ -114,3 +148,10 @@ class Forecasting(JudgedTask, StoredTask):
             raise DataError(f"{self.path} has {rows} rows, which cannot be parted into {list(self.parts)}")
         train, validation, test = self.parts
         return train, train + validation, train + validation + test
+
+
+def _joined(pairs: Sequence[Pair]) -> Pair:
+    """The windows of all series; those of a single one are not copied."""
+    if len(pairs) == 1:
+        return pairs[0]
+    return np.concatenate([past for past, _ in pairs]), np.concatenate([after for _, after in pairs])
