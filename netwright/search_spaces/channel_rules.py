@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import TypeAlias
 
 from netwright.search_spaces.channels import Axes, Channels, Flow, Segment, Step, channel_axis, count, fixed
@@ -39,6 +40,7 @@ from netwright.search_spaces.operations.subsample2d import Subsample2d
 from netwright.search_spaces.operations.summary import Summary
 from netwright.search_spaces.operations.tokens import Tokens
 from netwright.search_spaces.operations.torch_call import TorchCall
+from netwright.search_spaces.operations.zero import Zero
 
 Rule: TypeAlias = Callable[[Step], Flow]
 NORMED = ("weight", "bias", "running_mean", "running_var")
@@ -127,7 +129,10 @@ def _recurrent(step: Step) -> Flow:
         weights |= {f"weight_ih_l0{direction}": (gates, reads), f"weight_hh_l0{direction}": (gates, units)}
         weights |= {f"bias_{part}_l0{direction}": (gates,) for part in ("ih", "hh")}
     # both directions have as many units: of each the same ones are kept
-    return Flow(units * 2 if operation.bidirectional else units, weights, units, "width")
+    out = units * 2 if operation.bidirectional else units
+    for start in step.reads[1:]:
+        step.couplings.couple(out, start)
+    return Flow(out, weights, units, "width")
 
 
 def _batch_norm(step: Step) -> Flow:
@@ -190,9 +195,8 @@ def _flatten(step: Step) -> Flow:
 
 def _reshape(step: Step) -> Flow:
     before, after = step.shapes[0], step.node.shape
-    if before[:1] == after[:1] and 2 not in (len(before), len(after)):
-        return Flow(step.reads[0], {}, step.reads[0], "shape")
-    return _unknown(step)
+    stays = [(prod(shape[: channel_axis(shape)]), *shape[channel_axis(shape) :][:1]) for shape in (before, after)]
+    return Flow(step.reads[0], {}, step.reads[0], "shape") if stays[0] == stays[1] else _unknown(step)
 
 
 def _columns(step: Step) -> Flow:
@@ -246,6 +250,11 @@ def _pad2d(step: Step) -> Flow:
     return Flow((*before, *step.reads[0], *after))
 
 
+def _zero(step: Step) -> Flow:
+    assert isinstance(step.operation, Zero)
+    return Flow(fixed(step.node.shape) if step.operation.size else step.reads[0])
+
+
 RULES: dict[type[Operation], Rule] = {
     Activation: _same,
     AdaptivePool2d: _same,
@@ -278,4 +287,5 @@ RULES: dict[type[Operation], Rule] = {
     Summary: _same,
     Tokens: _same,
     TorchCall: _torch_call,
+    Zero: _zero,
 }

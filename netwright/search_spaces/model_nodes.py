@@ -61,6 +61,8 @@ def name_of(node: fx.Node) -> str:
 
 def owner_of(node: fx.Node) -> str:
     """The path of the module whose `forward` makes this step."""
+    if node.op == "call_module":
+        return str(node.target).rpartition(".")[0]
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0]) if stack else ""
 

@@ -75,7 +75,7 @@ class Operations:
                 return replace(several, beside=beside, count=len(result))
             return several
         if function in CELLS:
-            arguments = self._begun(arguments)
+            arguments = self._begun(node, arguments)
         call = written(function, arguments, named, shape_of(result, self._to.parts), item=item)
         key = tuple((weight.data_ptr(), tuple(weight.shape)) for weight in call.weights)
         path = self._known_place(key, call) or self._to.unused(self._to.path(node))
@@ -87,7 +87,7 @@ class Operations:
         """What a layer of torch gives for tensors of the graph, one that reads sequences also for the time first."""
         module, place = self._traced.root.get_submodule(str(node.target)), place_of(str(node.target))
         if type(module) in RECURRENT:
-            return recurrent(module, place, arguments, named, self._to.put)
+            return recurrent(node, module, place, self._begun(node, arguments), named, self._to.put)
         if isinstance(module, nn.MultiheadAttention):
             return Pair(attention(module, place, arguments[0] if arguments else named["query"], self._to.put))
         expect(len(arguments) == 1 and not named, "a layer of one input")
@@ -109,14 +109,19 @@ class Operations:
         tensor = call.tensors[0] if operation is None else self._to.add(node, operation, call.tensors)
         return tensor if isinstance(result, torch.Tensor) else Pair(tensor)
 
-    def _begun(self, arguments: Any) -> Any:
-        """The arguments of a cell, the zeros that a loop begins with as values of the network like later states."""
-        beside = next(value for value in flat(arguments) if isinstance(value, Tensor))
+    def _begun(self, node: fx.Node, arguments: Any) -> Any:
+        """The arguments of a recurrent layer or cell, what is alike for all samples as values of the network.
+
+        A loop over time begins with such zeros, a decoder with a sign of its own.
+        """
+        read = (getattr(value, "tensor", value) for value in flat(arguments))
+        beside = next(value for value in read if isinstance(value, Tensor))
 
         def value_of(value: Any) -> Any:
-            zeros = isinstance(value, torch.Tensor) and hasattr(value, PER_SAMPLE) and not bool(value.any())
-            made = Zero(size=tuple(value.shape[1:])) if zeros else None
-            return value if made is None else self._to.net.add(made, beside, name=self._to.unused("zeros"))
+            if not isinstance(value, torch.Tensor) or not hasattr(value, PER_SAMPLE):
+                return value
+            zeros = self._to.net.add(Zero(size=tuple(value.shape[1:])), beside, name=self._to.unused("zeros"))
+            return self.function(node, "torch.add", [zeros, value], {}) if bool(value.any()) else zeros
 
         return mapped(arguments, value_of)
 

@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_attention import Put
+from netwright.search_spaces.model_functions import written
 from netwright.search_spaces.model_layers import dropout, expect
-from netwright.search_spaces.model_layouts import tensor_of
+from netwright.search_spaces.model_layouts import TimeFirst, tensor_of
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.columns import Columns
+from netwright.search_spaces.operations.concat import Concat
+from netwright.search_spaces.operations.last_steps import LastSteps
 from netwright.search_spaces.operations.recurrent import Recurrent
 from netwright.search_spaces.operations.summary import Summary
 
-Cell: TypeAlias = Literal["rnn", "lstm", "gru"]
+Cell: TypeAlias = Literal["rnn", "lstm", "gru", "lstm_cells"]
 RECURRENT: Mapping[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
+
+
+Taken: TypeAlias = tuple[Tensor, tuple[Operation, ...]]
+"""A tensor of the graph, and the operations that take something from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """The last hidden state of each layer and direction, as torch gives it: (layers · directions, batch, width)."""
+    """The last state of each layer and direction, which torch gives as (layers · directions, batch, width)."""
 
-    layers: tuple[Tensor, ...]
-    directions: int = 1
+    states: tuple[Taken, ...]
 
-    def state(self, index: int) -> tuple[Tensor, tuple[Operation, ...]]:
-        """The sequence of a layer, and what takes the last state of one direction from it."""
-        layer, direction = divmod(index % (len(self.layers) * self.directions), self.directions)
-        sequence = self.layers[layer]
-        summary = Summary(mode="first" if direction else "last")
-        width = sequence.shape[1] // self.directions
-        half = Columns(start=direction * width, stop=(direction + 1) * width)
-        return sequence, (summary, half) if self.directions > 1 else (summary,)
+    @property
+    def tensor(self) -> Tensor:
+        """A tensor of which a state is a part."""
+        return self.states[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Both states of an LSTM."""
+
+    hidden: Hidden
+    cells: Hidden
+
+    @property
+    def tensor(self) -> Tensor:
+        """A tensor of which a state is a part."""
+        return self.hidden.tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +60,7 @@ class LayersRead:
     """What a recurrent module gives: the sequence of its last layer, and its states."""
 
     values: Any
-    hidden: Hidden
-    cells: bool
-
-
-@dataclass(frozen=True, slots=True)
-class States:
-    """The hidden state of an LSTM; that of its cells is beside it."""
-
-    hidden: Hidden
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A state that no operation gives; an error only when it is used."""
-
-    expected: str
+    states: Hidden | States
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,13 @@ class Pair:
     values: Any
 
 
-PARTLY = (LayersRead, Hidden, States, Unread, Pair)
+PARTLY = (LayersRead, Hidden, States, Pair)
 """Results of which a part is a tensor of the network."""
 
 
-def recurrent(module: nn.Module, path: str, arguments: Any, named: Mapping[str, Any], put: Put) -> LayersRead:
+def recurrent(
+    node: fx.Node, module: nn.Module, path: str, arguments: Any, named: Mapping[str, Any], put: Put
+) -> LayersRead:
     """The layers of a recurrent module, dropout between them, of a sequence or of one with the time first."""
     assert isinstance(module, nn.RNNBase)
     in_order = module.batch_first == isinstance(arguments[0], Tensor)
@@ -81,23 +84,76 @@ def recurrent(module: nn.Module, path: str, arguments: Any, named: Mapping[str, 
     expect(not module.proj_size, "a recurrent layer without projection")
     expect(bool(module.bias), "a recurrent layer with biases")
     expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
-    starts = [*arguments[1:], *named.values()]
-    expect(all(_is_zero(start) for start in starts), "a recurrent layer that starts from zeros")
-    last = module.num_layers - 1
-    operation = Recurrent(cell=RECURRENT[type(module)], width=module.hidden_size, bidirectional=module.bidirectional)
-    x, sequences = tensor_of(arguments[0]), []
+    starts = _starts([*arguments[1:], *named.values()])
+    last, directions, width = module.num_layers - 1, 2 if module.bidirectional else 1, module.hidden_size
+    cells = isinstance(module, nn.LSTM) and _reads_cells(node)
+    cell: Cell = "lstm_cells" if cells else RECURRENT[type(module)]
+    operation = Recurrent(cell=cell, width=width, bidirectional=module.bidirectional)
+    halves = [Columns(start=i * width, stop=(i + 1) * width) for i in range(directions)] if directions > 1 else [None]
+    x, hidden, ends = tensor_of(arguments[0]), [], []
     for number in range(module.num_layers):
-        state = {
+        weights = {
             name.replace(f"_l{number}", "_l0"): weight
             for name, weight in module.state_dict().items()
             if name.removesuffix("_reverse").endswith(f"_l{number}")
         }
-        x = put(f"{path}/layer{number}" if last else path, operation, [x], state)
-        sequences.append(x)
+        place = f"{path}/layer{number}" if last else path
+        own = slice(number * directions, (number + 1) * directions)
+        made = put(place, operation, [x, *(_start(start.states[own], place, put) for start in starts)], weights)
+        x = made
+        if cells:
+            call = written(
+                "operator.getitem", [made, (slice(None), slice(None, -1))], {}, (made.shape[0] - 1, made.shape[1])
+            )
+            x = put(f"{place}/steps", call.operation, [made], {})
+        for direction, half in enumerate(halves):
+            rest = () if half is None else (half,)
+            hidden.append((x, (Summary(mode="first" if direction else "last"), *rest)))
+            ends.append((made, (Summary(mode="last"), *rest)))
         if module.dropout and number < last:
             x = put(f"{path}/dropout{number}", dropout(module.dropout), [x], {})
-    hidden = Hidden(tuple(sequences), 2 if module.bidirectional else 1)
-    return LayersRead(x, hidden, isinstance(module, nn.LSTM))
+    states = Hidden(tuple(hidden))
+    return LayersRead(x, States(states, Hidden(tuple(ends))) if isinstance(module, nn.LSTM) else states)
+
+
+def _reads_cells(node: fx.Node) -> bool:
+    """Whether the state of the cells of an LSTM is used."""
+    taken = [user for user in node.users if user.target is not operator.getitem or user.args[1] != 0]
+    return any(
+        one.target is not operator.getitem or user.target is not operator.getitem or user.args[1] not in (0, -2)
+        for one in taken
+        for user in one.users
+    )
+
+
+def _starts(given: list[Any]) -> list[Hidden]:
+    """The states that a recurrent module starts from, one after another; none when they are zeros."""
+    given = [
+        part for value in given for part in ((value.hidden, value.cells) if isinstance(value, States) else [value])
+    ]
+    given = [part for value in given for part in (value if type(value) in (tuple, list) else [value])]
+    if all(value is None or (isinstance(value, torch.Tensor) and not bool(value.any())) for value in given):
+        return []
+    starts = [Hidden(_rows(value.tensor)) if isinstance(value, TimeFirst) else value for value in given]
+    known = all(isinstance(start, Hidden) for start in starts)
+    expect(known, "a recurrent layer that starts from zeros, another one's states or such as state.unsqueeze(0)")
+    return starts
+
+
+def _rows(tensor: Tensor) -> tuple[Taken, ...]:
+    """Each step of a sequence."""
+    first, count = Summary(mode="first"), tensor.shape[0]
+    return tuple((tensor, (LastSteps(steps=count - i), first) if i else (first,)) for i in range(count))
+
+
+def _start(states: Sequence[Taken], place: str, put: Put) -> Tensor:
+    """The state of one layer, both directions side by side."""
+    made = []
+    for x, operations in states:
+        for operation in operations:
+            x = put(f"{place}/start", operation, [x], {})
+        made.append(x)
+    return made[0] if len(made) == 1 else put(f"{place}/start", Concat(), made, {})
 
 
 def taken(name: str, arguments: Sequence[Any]) -> Any:
@@ -112,30 +168,20 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
         return source.values
     if isinstance(source, LayersRead):
         expect(name == "getitem" and arguments[1] in (0, 1, -1), "the sequence or the state of a recurrent layer")
-        if arguments[1] == 0:
-            return source.values
-        return States(source.hidden) if source.cells else source.hidden
+        return source.states if arguments[1] else source.values
     if isinstance(source, States):
-        expect(name == "getitem", "the hidden state of an LSTM")
-        return source.hidden if arguments[1] in (0, -2) else Unread("the hidden state of an LSTM, not its cells'")
-    if isinstance(source, Unread):
-        expect(False, source.expected)
+        expect(name == "getitem", "one of both states of an LSTM")
+        return source.hidden if arguments[1] in (0, -2) else source.cells
     if isinstance(source, Hidden):
-        return source.state(_layer_index(name, arguments, source))
+        return source.states[_layer_index(name, arguments, len(source.states))]
     return None
 
 
-def _layer_index(name: str, arguments: Sequence[Any], hidden: Hidden) -> int:
+def _layer_index(name: str, arguments: Sequence[Any], count: int) -> int:
     """Which layer's state is taken: `h[-1]`, or `h.squeeze(0)` of a single layer."""
     index = arguments[1] if len(arguments) > 1 else None
-    single = name == "squeeze" and index in (0, None) and len(hidden.layers) * hidden.directions == 1
+    single = name == "squeeze" and index in (0, None) and count == 1
     if isinstance(index, tuple) and index[1:] == (slice(None),) * 2:
         index = index[0]  # h[-1, :, :]
     expect(single or (name == "getitem" and isinstance(index, int)), "the last state of one layer, such as h[-1]")
     return 0 if single else int(index) if index is not None else 0
-
-
-def _is_zero(start: Any) -> bool:
-    if isinstance(start, (tuple, list)):
-        return all(_is_zero(part) for part in start)
-    return start is None or (isinstance(start, torch.Tensor) and not bool(start.any()))

@@ -32,7 +32,7 @@ from netwright.search_spaces.model_nodes import close, flat, mapped, name_of, ow
 from netwright.search_spaces.model_operations import Operations
 from netwright.search_spaces.model_parts import Joined, Moved
 from netwright.search_spaces.model_recurrent import PARTLY
-from netwright.search_spaces.model_tracing import Traced
+from netwright.search_spaces.model_tracing import BATCH, Traced
 from netwright.search_spaces.model_writing import Writer
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.reshape import Reshape
@@ -66,6 +66,8 @@ class Reordering:
             if isinstance(first, TimeFirst) and isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
                 read = self._operations.layer(node, arguments, named)
                 return replace(read, values=TimeFirst(read.values))
+            if isinstance(module, nn.RNNBase):  # also with states that have the samples second
+                return self._operations.layer(node, [self.plain(first), *arguments[1:]], named)
         elif isinstance(first, (Tensor, *LAID)) and isinstance(result, torch.Tensor):
             found = self._rearranged(node, name, arguments, tuple(result.shape[1:]))
             found = found or self._one_dimensional(node, name, arguments, dict(named))
@@ -103,6 +105,9 @@ class Reordering:
             return way[1](tensor_of(first) if way[0] is None else self._to.add(node, way[0], [tensor_of(first)]))
         if axes and axes[0] != 0:
             return Moved(self.plain(first), axes)
+        shape = tuple(self._traced.results[node].shape)
+        if name in (*RESHAPING, "getitem") and shape == (1, BATCH, *first.shape) and isinstance(first, Tensor):
+            return TimeFirst(self._to.add(node, Reshape(shape=(1, *first.shape)), [first]))
         if name not in RESHAPING:
             return None
         if isinstance(first, Tensor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from netwright.search_spaces.channels import ChannelMap, Flow, count
+from netwright.search_spaces.channels import ChannelMap, Flow, channel_axis, count
 from netwright.search_spaces.graph import INPUT, GraphBuilder, LayerGraph, Tensor
 from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.each import Each
@@ -50,7 +50,9 @@ def narrowed(operation: Operation, flow: Flow, kept: Mapping[str, int]) -> Opera
         name: value if isinstance(value, int) else count(value, kept) for name, value in flow.narrow.items()
     }
     if flow.counted_field == "shape":
-        changed["shape"] = (width, *getattr(operation, "shape")[1:])  # noqa: B009 -- of a reshape
+        shape = getattr(operation, "shape")  # noqa: B009 -- of a reshape
+        axis = channel_axis(shape)
+        changed["shape"] = (*shape[:axis], width, *shape[axis + 1 :])
     elif flow.counted_field:
         changed[flow.counted_field] = width
     return _with(operation, tuple(changed.items())) if changed else operation

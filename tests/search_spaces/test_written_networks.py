@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 
 import pytest
@@ -15,7 +14,7 @@ from netwright.search_spaces.from_model import join_inputs, space_from_model
 from netwright.search_spaces.graph import LayerGraph
 from netwright.search_spaces.operations.torch_call import TorchCall
 from netwright.search_spaces.spaces.from_model import FromModel
-from tests.search_spaces.user_networks import largest, outputs, same
+from tests.search_spaces.user_networks import largest, muted, outputs, same
 from tests.search_spaces.written_networks import (
     READ,
     REFUSED,
@@ -63,24 +62,7 @@ def test_a_narrower_network_computes_what_the_whole_one_does_without_the_removed
     space = space_from_model(_made(kind), inputs, depths=False)
     decisions = {f"width/{group.name}": 0.5 for group in space.groups}
     kept = space.supernet(space.shapes).kept(decisions)
-    same(outputs(space.inherit(decisions), inputs), outputs(_muted(space, kept), inputs))
-
-
-def _muted(space: FromModel, kept: dict[str, tuple[int, ...]]) -> nn.Module:
-    """The whole network in which nobody reads a removed channel, and layers normalise without it."""
-    from netwright.search_spaces.channels import places
-
-    graph, channels = space.network_at(space.shapes)
-    whole = copy.deepcopy(space.inherit(largest(space)))
-    for node in graph.nodes:
-        for key, axes in channels.flows[node.name].weights.items():
-            weight = getattr(whole.get_submodule(node.weights.replace("/", ".")), key, None)
-            for axis, segments in enumerate(axes):
-                if isinstance(weight, nn.Parameter) and segments is not None:
-                    mask = torch.zeros(weight.shape[axis])
-                    mask[places(segments, kept)] = 1
-                    weight.data.mul_(mask.reshape(-1, *[1] * (weight.dim() - axis - 1)))
-    return whole
+    same(outputs(space.inherit(decisions), inputs), outputs(muted(space, kept), inputs))
 
 
 @pytest.mark.parametrize("name", REFUSED)

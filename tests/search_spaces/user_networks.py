@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from netwright.search_spaces.channels import places
 from netwright.search_spaces.spaces.from_model import FromModel
 
 
@@ -192,6 +195,21 @@ def narrower(space: FromModel, seed: int) -> dict[str, object]:
     widths = [name for name in given if name.startswith("width/")]
     shares = {name: domains[name].values()[:-1] for name in widths}
     return {**given, **{name: shares[name][(i + seed) % len(shares[name])] for i, name in enumerate(widths)}}
+
+
+def muted(space: FromModel, kept: dict[str, tuple[int, ...]]) -> nn.Module:
+    """The whole network in which nobody reads a removed channel, and layers normalise without it."""
+    graph, channels = space.network_at(space.shapes)
+    whole = copy.deepcopy(space.inherit(largest(space)))
+    for node in graph.nodes:
+        for key, axes in channels.flows[node.name].weights.items():
+            weight = getattr(whole.get_submodule(node.weights.replace("/", ".")), key, None)
+            for axis, segments in enumerate(axes):
+                if isinstance(weight, nn.Parameter) and segments is not None:
+                    mask = torch.zeros(weight.shape[axis])
+                    mask[places(segments, kept)] = 1
+                    weight.data.mul_(mask.reshape(-1, *[1] * (weight.dim() - axis - 1)))
+    return whole
 
 
 def outputs(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:

@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     import torch
     from torch import fx, nn
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4, "lstm_cells": 4}
 
 
 class Recurrent(Operation):
     """One recurrent layer: (time, features) -> (time, width), twice the width when bidirectional.
 
     LSTM: Hochreiter & Schmidhuber, 1997; GRU: Cho et al., 2014. Two bias vectors per direction, as in torch.
-    With `windows` the input is (windows, time, features), and each window is read from a fresh state.
+    With `windows` the input is (windows, time, features), and each window is read from a fresh state. Further inputs
+    are the states that it starts from, (width,) or twice that: of LSTM the hidden one and the cells', else zeros.
     """
 
     family: ClassVar[Family] = "recurrent"
+    inputs: ClassVar[int | None] = None
 
-    cell: Literal["rnn", "lstm", "gru"] = "lstm"
+    cell: Literal["rnn", "lstm", "gru", "lstm_cells"] = Field(
+        default="lstm", description="lstm_cells: an LSTM, after whose steps the last state of its cells stands"
+    )
     width: int = Field(ge=1, description="hidden units of one direction")
     bidirectional: bool = False
     windows: bool = Field(default=False, description="whether the input is many windows, read apart")
@@ -38,7 +42,10 @@ class Recurrent(Operation):
         if self.windows and len(shapes[0]) != 3:
             raise ShapeError(f"{what} over windows needs (windows, time, features), came {shapes[0]}")
         time, _ = require_sequence(shapes[0][-2:] if self.windows else shapes[0], what)
-        return (*shapes[0][:-2], time, self.width * self._directions)
+        state = (self.width * self._directions,)
+        if any(shape != state for shape in shapes[1:]) or len(shapes) not in (1, 3 if GATES[self.cell] == 4 else 2):
+            raise ShapeError(f"{what} starts from states {state}, came {', '.join(map(str, shapes[1:]))}")
+        return (*shapes[0][:-2], time + (self.cell == "lstm_cells"), *state)
 
     def params(self, shapes: Sequence[Shape]) -> int:
         features = shapes[0][-1]
@@ -55,7 +62,7 @@ class Recurrent(Operation):
         features = shapes[0][-1]
         if self.cell == "rnn":
             return nn.RNN(features, self.width, batch_first=True, bidirectional=self.bidirectional)
-        kind = nn.LSTM if self.cell == "lstm" else nn.GRU
+        kind = nn.GRU if self.cell == "gru" else nn.LSTM
         return kind(features, self.width, batch_first=True, bidirectional=self.bidirectional)
 
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
@@ -65,7 +72,16 @@ class Recurrent(Operation):
         if self.windows:
             windows = graph.call_method("size", (x, 1))
             x = graph.call_function(torch.flatten, (x, 0, 1))
-        y = graph.call_function(operator.getitem, (graph.call_module(name, (x,)), 0))
+        directions = (self._directions, self.width)
+        starts = [graph.call_function(torch.unflatten, (state, 1, directions)) for state in inputs[1:]]
+        starts = [graph.call_method("transpose", (state, 0, 1)) for state in starts]
+        start = starts if len(starts) < 2 else [tuple(starts)]
+        made = graph.call_module(name, (x, *start))
+        y = graph.call_function(operator.getitem, (made, 0))
+        if self.cell == "lstm_cells":
+            last = graph.call_function(operator.getitem, (graph.call_function(operator.getitem, (made, 1)), 1))
+            last = graph.call_function(torch.flatten, (graph.call_method("transpose", (last, 0, 1)), 1))
+            y = graph.call_function(torch.cat, ([y, graph.call_method("unsqueeze", (last, 1))], 1))
         return graph.call_function(torch.unflatten, (y, 0, (-1, windows))) if self.windows else y
 
     def shared_part(self, weight: str, full: torch.Tensor, shape: Shape) -> torch.Tensor:
