@@ -7,16 +7,16 @@ from typing import Any
 
 from netwright.dashboards.labels import rounded
 
-# Okabe and Ito (2008): told apart with every common colour vision, on light and on dark ground.
+# Okabe and Ito (2008): told apart with every common colour vision, on light and on dark ground. Their yellow is left
+# out, which a white page swallows.
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREEN = "#009E73"
-YELLOW = "#F0E442"
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
 GREY = "#8A8F98"
-CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, YELLOW)
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
 
 GL_FROM = 5_000
 """From so many points on a scatter plot is drawn by WebGL; SVG slows down beyond."""
@@ -100,7 +100,7 @@ def room(values: Iterable[float | None]) -> dict[str, Any]:
     return {"range": [value - half, value + half]}
 
 
-def stacked(count: int, *, gap: float = 0.06) -> list[list[float]]:
+def stacked(count: int, *, gap: float) -> list[list[float]]:
     """The vertical domains of `count` plots above each other, the first on top."""
     height = (1 - gap * (count - 1)) / count
     return [

@@ -62,6 +62,8 @@ def _cost(key: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> Card:
     card: Card = {"label": shown.label, "value": rounded(last[key]), "kind": shown.kind, "unit": shown.unit}
     if last is first or first[key] is None:
         return card
+    if last[key] == first[key]:
+        return card | {"note": "unchanged"}
     factor = rounded(last[f"{key}_factor"], 6)
     return card | {"before": rounded(first[key]), "factor": factor, "better": "smaller"}
 
@@ -87,6 +89,8 @@ def _score(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> 
         card["low"], card["high"] = (rounded(bound) for bound in wilson(value, n=n))
     if before is None or value is None or last is first:
         return card
+    if value == before:
+        return card | {"note": f"unchanged; {card['note']}"}
     worse = view.score.loss(value) > view.score.loss(before)
     return card | {"before": rounded(before), "change": rounded(value - before), "worse": worse}
 

@@ -125,7 +125,7 @@ def bounds_text(objectives: Sequence[Objective], *, units: Mapping[str, str] | N
 def value_text(key: str, value: float, *, units: Mapping[str, str] | None = None, word: str = "") -> str:
     """A metric and its value in words, with its unit."""
     shown = column(key, units=units)
-    number = f"{100 * value:.4g}" if shown.kind == "share" else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    number = f"{100 * value:.4g}" if shown.kind == "share" else f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
     return " ".join(part for part in (shown.label, word, number, shown.unit) if part)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from netwright.core.errors import RunError, SpaceError
 from netwright.core.plugins import build
-from netwright.core.records import ACCURACY, Objective, Trial
+from netwright.core.records import ACCURACY, Objective, Trial, TrialState
 from netwright.core.shapes import Shapes
 from netwright.runs.folder import RunFolder, driver_is_gone
 from netwright.runs.record import StudyRecord, count_states
@@ -132,13 +132,16 @@ def find_runs(root: Path) -> list[Path]:
 
 
 def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord, *, trust: bool) -> RunView:
+    state = _state(folder, record.fact("state") or "new")
     trials = record.all_trials()
+    if state == "interrupted":  # nobody works on what was at work; going on begins it again
+        trials = [replace(t, state=TrialState.WAITING) if t.state is TrialState.RUNNING else t for t in trials]
     shapes = record.fact("shapes")
     score = record.fact("score")
     return RunView(
         path=folder.path,
         name=specification["name"],
-        state=_state(folder, record.fact("state") or "new"),
+        state=state,
         sequence=record.fact("sequence") or 0,
         specification=specification,
         objectives=[Objective.parse(entry) for entry in specification["objectives"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -376,6 +377,33 @@ def test_scores_that_do_not_change_are_not_drawn_on_an_axis_below_zero() -> None
     figure = panel("compression").figure(panel("compression").rows(view), view)
     assert figure is not None
     assert figure["layout"]["yaxis"]["range"] == pytest.approx([0.081, 0.099])
+
+
+def test_titles_of_many_lines_of_history_do_not_run_into_each_other() -> None:
+    view = three_objectives()
+    figure = panel("history").figure(panel("history").rows(view), view)
+    assert figure is not None
+    titles = figure["layout"]["annotations"]
+    assert [title["text"] for title in titles] == [
+        "best accuracy", "best latency (ms)", "best parameters", "hypervolume", "trials on the front",
+    ]  # fmt: skip
+    margin, height = figure["layout"]["margin"], figure["layout"]["height"]
+    domains = [figure["layout"][f"yaxis{place}"]["domain"] for place in ("", 2, 3, 4, 5)]
+    for upper, lower in itertools.pairwise(domains):
+        assert (upper[0] - lower[1]) * (height - margin["t"] - margin["b"]) > 20, "room for a title between two lines"
+
+
+def test_what_did_not_change_is_not_shown_twice() -> None:
+    first = full_run().stages[0]
+    view = replace(
+        full_run(),
+        test=None,
+        stages=[first, {**full_run().stages[-1], "params": first["params"], "accuracy": first["accuracy"]}],
+    )
+    found = {card["label"]: card for card in cards(view)}
+    assert found["parameters"]["note"] == "unchanged"
+    assert found["accuracy"]["note"].startswith("unchanged; validation split")
+    assert not any("before" in found[label] for label in ("parameters", "accuracy"))
 
 
 def test_trials_across_have_whole_numbers() -> None:

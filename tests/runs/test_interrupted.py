@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import sqlalchemy as sql
 import netwright as nw
 from netwright.core.errors import InterruptedRunError
 from netwright.core.progress import Event
+from netwright.core.records import TrialState
 from netwright.runs.record import StudyRecord
 from netwright.runs.view import open_run
 
@@ -96,3 +98,15 @@ def test_a_change_of_the_record_is_whole_or_was_not_begun(run: Path) -> None:
         record.set_fact("told", "whole")
     assert record.fact("told") == "whole"
     record.close()
+
+
+def test_trials_that_nobody_works_on_any_more_are_waiting(run: Path) -> None:
+    record = StudyRecord(run / "run.db")
+    record.take_over()
+    (done,) = record.all_trials()
+    record.start_trial(replace(done, number=1, identity="x", state=TrialState.RUNNING, measurements={}))
+    record.close()
+    for state, counted in (("searching", "running"), ("interrupted", "waiting")):
+        leave(run, state=state, host=socket.gethostname(), pid=os.getpid())
+        view = open_run(run)
+        assert (view.counts[counted], str(view.trials[1].state)) == (1, counted)

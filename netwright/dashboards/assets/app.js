@@ -108,7 +108,6 @@ nw.showPanel = (panel) => {
   const section = document.getElementById(panel.name);
   const state = nw.stateOf(panel);
   section.hidden = !panel.rows.length;
-  section.classList.toggle("table-only", !panel.figure);
   if (!panel.rows.length) {
     state.box = state.parts = null;
     section.replaceChildren();

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 
 from netwright.analysis.front import reference_point
 from netwright.analysis.history import history, turning_points
-from netwright.dashboards.figures import CYCLE, layout, room, scatter, stacked, whole_ticks
+from netwright.dashboards.figures import BLUE, layout, room, scatter, stacked, whole_ticks
 from netwright.dashboards.labels import Column, axis, column, hover, rounded, value_text
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
+
+LINE_HEIGHT, TITLE_HEIGHT = 130, 28
+"""Room for each line with its title, and for the title, in pixels."""
 
 
 class History(Panel):
@@ -45,15 +48,19 @@ class History(Panel):
 
     def figure(self, rows: Sequence[Row], view: RunView) -> Figure | None:
         keys = [*(f"best_{o.metric}" for o in view.objectives), "hypervolume", "front_size"]
+        shown = {key: axis(key, units=view.units) for key in keys}
+        inside = LINE_HEIGHT * len(keys)
+        domains = dict(zip(keys, stacked(len(keys), gap=TITLE_HEIGHT / inside), strict=True))
         axes = {
             f"yaxis{i or ''}": {
-                **axis(key, units=view.units),
-                "domain": domain,
+                **shown[key],
+                "title": {"text": ""},
+                "domain": domains[key],
                 "anchor": "x",
                 "nticks": 5,
                 **_range(rows, key),
             }
-            for i, key, domain in zip(_numbers(len(keys)), keys, stacked(len(keys)), strict=True)
+            for i, key in zip(_numbers(len(keys)), keys, strict=True)
         }
         last = _numbers(len(keys))[-1] or ""
         axes[f"yaxis{last}"] |= whole_ticks(max(row["front_size"] for row in rows), most=4)
@@ -64,16 +71,25 @@ class History(Panel):
                 y=key,
                 name=column(key, units=view.units).label,
                 mode="lines" if len(rows) > 1 else "markers",  # a line of one point cannot be seen
-                line={"shape": "hv", "width": 2, "color": CYCLE[position % len(CYCLE)]},
+                line={"shape": "hv", "width": 2, "color": BLUE},
                 yaxis=f"y{i or ''}",
                 hovertemplate=f"trial %{{x}}<br>{hover(key, 'y', units=view.units)}<extra></extra>",
                 showlegend=False,
             )
-            for position, (i, key) in enumerate(zip(_numbers(len(keys)), keys, strict=True))
+            for i, key in zip(_numbers(len(keys)), keys, strict=True)
         ]
         ticks = whole_ticks(max(row["number"] for row in rows), most=10)
         across = {"title": {"text": "trial"}, "anchor": f"y{last}", **ticks}
-        return {"data": data, "layout": layout(height=90 + 130 * len(keys), xaxis=across, **axes)}
+        margin = {"l": 64, "r": 16, "t": TITLE_HEIGHT, "b": 56}
+        titles = [_title(shown[key]["title"]["text"], at=domains[key][1]) for key in keys]
+        height = inside + margin["t"] + margin["b"]
+        return {"data": data, "layout": layout(height=height, margin=margin, annotations=titles, xaxis=across, **axes)}
+
+
+def _title(text: str, *, at: float) -> dict[str, Any]:
+    """What a line is of, written above it: beside it, long names would run into each other."""
+    place = {"x": 0, "xref": "paper", "xanchor": "left", "y": at, "yref": "paper", "yanchor": "bottom"}
+    return {"text": text, "showarrow": False, "font": {"size": 13}, **place}
 
 
 def _range(rows: Sequence[Row], key: str) -> dict[str, Any]:
