@@ -62,8 +62,10 @@ class RealValues(Targets):
         return "always answering the mean of the training targets", outputs
 
     def gives(self, output: int | Shape) -> str:
-        named = f": {', '.join(self.columns)}" if self.columns else ""
-        return f"gives {output} value{'s' if output != 1 else ''}{named}"
+        return f"gives {output} value{'s' if output != 1 else ''}{self._named()}"
+
+    def _named(self) -> str:
+        return f": {', '.join(self.columns)}" if self.columns else ""
 
     def loss(
         self,
@@ -115,7 +117,7 @@ class Forecasts(RealValues):
         assert isinstance(output, int)
         columns = output // self.rows
         steps = f"the next {self.rows} rows" if self.rows > 1 else "the next row"
-        return f"gives {steps} of {columns} column{'s' if columns > 1 else ''}"
+        return f"gives {steps} of {columns} column{'s' if columns > 1 else ''}{self._named()}"
 
 
 @dataclass(frozen=True, slots=True)

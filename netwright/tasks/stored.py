@@ -16,6 +16,7 @@ from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.labels import alike, numbered
 from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
+from netwright.tasks.readers.tables import category
 from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
@@ -124,7 +125,7 @@ class LabelledTask(ClassesTask):
                 f"{self.where()}, row {empty[0] + 2}: the column {name!r} {came}{more}; give every row a class"
                 f"{' with another name' if word else ''}, or remove it"
             )
-        return cells
+        return np.array([category(cell) for cell in cells.tolist()])
 
 
 class LabelledRows(LabelledTask, StoredTask):

@@ -42,7 +42,7 @@ def test_a_forecast_is_searched_trained_and_bundled_without_a_compression(tmp_pa
     assert words == "repeating the last row"
     card = json.loads((Path(result["bundle"]) / "card.json").read_text(encoding="utf-8"))
     assert card["name"] == "load"
-    assert card["gives"] == "gives the next 3 rows of 1 column"
+    assert card["gives"] == "gives the next 3 rows of 1 column: load"
     code = "import numpy as np; from load import Model; print(Model().predict(np.zeros((4, 12, 2))).shape)"
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=result["bundle"], capture_output=True, text=True, check=True

@@ -195,3 +195,9 @@ def test_a_column_that_counts_the_rows_is_told_and_one_without_a_name_left_out(t
     found = task(tmp_path / "years.csv")
     assert found.shapes().input == (5, 2)
     assert found.remarks() == ("columns that grow by the same step in every row, as clocks do, are values too: year",)
+
+
+def test_what_is_forecast_is_named(tmp_path: Path) -> None:
+    made = task(table(tmp_path), columns=["wave"], horizon=3)
+    assert made.targets().gives(3) == "gives the next 3 rows of 1 column: wave"
+    assert task(tmp_path / "series.csv", horizon=1).targets().gives(2) == "gives the next row of 2 columns"

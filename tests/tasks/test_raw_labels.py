@@ -59,3 +59,19 @@ def folder_of(images: np.ndarray, masks: np.ndarray, folder: Path) -> Path:
         for number, pixels in enumerate(arrays):
             Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
     return folder
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_whole_numbers_that_a_table_writes_with_a_point_are_the_labels_that_programs_have(
+    tmp_path: Path, first: int
+) -> None:
+    lines = [f"{n},{first + n % 2}.0" for n in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["age,label", *lines]), encoding="utf-8")
+    found = TableClassification(path=tmp_path / "rows.csv").data()
+    assert found.classes == (str(first), str(first + 1))
+    for labels in (
+        np.array([first, first + 1]),
+        np.array([first, first + 1.0]),
+        np.array([f"{first}", f"{first + 1}"]),
+    ):
+        assert NUMBERED(labels, list(found.classes)).tolist() == [0, 1]

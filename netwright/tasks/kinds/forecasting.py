@@ -72,7 +72,7 @@ class Forecasting(JudgedTask, StoredTask):
         return f"{made}; {last}"
 
     def targets(self) -> Targets:
-        return Forecasts(rows=self.horizon, training=self._training, relative=self.relative)
+        return Forecasts(rows=self.horizon, training=self._training, relative=self.relative, columns=self.columns)
 
     def remarks(self) -> tuple[str, ...]:
         found = self._found()
