@@ -114,6 +114,8 @@ class LabelledTask(ClassesTask):
     def made(self, columns: Mapping[str, AnyArray]) -> AnyArray:
         """Labels [rows, labels] of the cells of their columns, or the cells of the column of classes as they are."""
         if isinstance(self.targets(), SampleLabels):
+            if not self.wanted():
+                raise DataError(f"{self.where()}: name the columns of labels by `label`, as in `label: [wet, cold]`")
             return labels_of(columns, path=self.where())
         ((name, cells),) = columns.items()
         empty = np.flatnonzero(np.isin(np.char.lower(np.char.strip(cells)), self.empty))
@@ -140,6 +142,8 @@ class LabelledRows(LabelledTask, StoredTask):
 
     def rows(self, setting: str) -> Arrays:
         """The parts of a table: the cells of the column that a setting names, and what those of `label` become."""
+        if not self.wanted():
+            raise DataError(f"{self.path}: no column of classes is named; name one by `label`")
         labels = {f"label.{place}" if place else "label": name for place, name in enumerate(self.wanted())}
         others = {name: str(getattr(self, name)) for name in (setting, "split", "group")}
         found = read_columns(self.path, others | labels)

@@ -131,7 +131,7 @@ def numbers(path: Path, columns: Mapping[str, AnyArray]) -> AnyArray:
         if wrong:
             cell = str(cells[wrong[0]])
             came = f"{cell!r} is no number" if cell else "the cell is empty"
-            others = f", nor are {len(wrong) - 1} more of {len(cells)}" if len(wrong) > 1 else ""
+            others = f", as in {len(wrong) - 1} more of {len(cells)} rows" if len(wrong) > 1 else ""
             raise DataError(
                 f"{path}, row {wrong[0] + 2}, column {name!r}: {came}{others}; write a number there, or remove the row"
             )

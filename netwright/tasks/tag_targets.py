@@ -34,8 +34,8 @@ def labels_of(columns: Mapping[str, AnyArray], *, path: object) -> AnyArray:
         wrong = [place for place, cell in enumerate(cells.tolist()) if cell.strip().lower() not in known]
         if wrong:
             raise DataError(
-                f"{path}, row {wrong[0] + 2}, column {name!r}: {str(cells[wrong[0]])!r} is neither 0 nor 1; leave "
-                "cells empty where it is not known"
+                f"{path}, row {wrong[0] + 2}, column {name!r}: {str(cells[wrong[0]])!r} is neither 0 nor 1; give each "
+                "label a column, 0 where a sample does not have it, and leave cells empty where it is not known"
             )
     found = [[known[cell.strip().lower()] for cell in cells.tolist()] for cells in columns.values()]
     return np.array(found, np.int8).T

@@ -118,7 +118,7 @@ class ClassNumbers(Targets):
         if targets.ndim != 1:
             raise DataError(
                 f"{part} has targets of shape {targets.shape}; give one class number per sample "
-                "(for one-hot targets: targets.argmax(1))"
+                "(for one-hot targets: targets.argmax(1); several labels are taken by `several: true`)"
             )
         return class_numbers(targets, part)
 

@@ -66,5 +66,5 @@ def test_labels_that_cannot_be_learnt_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="label 'er' is the same in all training samples where it is known"):
         molecules(tmp_path, second="00").data()
     (tmp_path / "other").mkdir()
-    with pytest.raises(DataError, match="row 4, column 'er': '2' is neither 0 nor 1; leave cells empty"):
+    with pytest.raises(DataError, match="row 4, column 'er': '2' is neither 0 nor 1; give each label a column"):
         molecules(tmp_path / "other", second="02").data()

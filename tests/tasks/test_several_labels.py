@@ -100,6 +100,8 @@ def test_what_a_table_of_images_lacks_is_said(tmp_path: Path) -> None:
     path = written(tmp_path, pictures(tmp_path), name="file")
     with pytest.raises(DataError, match=r"the images differ in size.*set `size: "):
         ImageClassification(path=path, label="wet").data()
+    with pytest.raises(DataError, match="no column of classes is named; name one by `label`"):
+        ImageClassification(path=path, label=()).data()
     with pytest.raises(DataError, match=r"has no column 'label'.*; name the right one by `label`"):
         ImageClassification(path=path, size=8).data()
     (tmp_path / "shots" / "7.png").unlink()
@@ -111,8 +113,20 @@ def test_labels_that_are_neither_there_nor_not_are_named_with_their_row(tmp_path
     cells = MARKS.astype(object)
     cells[2, 1] = "maybe"
     path = written(tmp_path, [str(n) for n in range(60)], name="day", cells=cells)
-    with pytest.raises(DataError, match=r"row 4, column 'cold': 'maybe' is neither 0 nor 1; leave .* empty"):
+    with pytest.raises(
+        DataError,
+        match="row 4, column 'cold': 'maybe' is neither 0 nor 1; give each label a",
+    ):
         TableClassification(path=path, label=("wet", "cold")).data()
+
+
+def test_labels_of_a_table_need_their_columns_names(tmp_path: Path) -> None:
+    path = written(tmp_path, [str(n) for n in range(60)], name="day")
+    with pytest.raises(DataError, match=r"name the columns of labels by `label`, as in"):
+        TableClassification(path=path, several=True).data()
+    np.savez(tmp_path / "data.npz", inputs=RNG.normal(size=(60, 3)), targets=MARKS)
+    with pytest.raises(DataError, match=r"give one class number per sample .*several labels are taken by `several"):
+        TableClassification(path=tmp_path / "data.npz").data()
 
 
 def test_folders_of_classes_and_scores_of_classes_do_not_go_with_several_labels(tmp_path: Path) -> None:

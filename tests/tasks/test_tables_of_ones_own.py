@@ -149,7 +149,7 @@ def test_of_a_column_of_many_texts_the_frequent_ones_are_inputs(tmp_path: Path) 
 
 def test_missing_targets_are_counted(tmp_path: Path) -> None:
     rows = [[str(n % 9), "NA" if n % 3 else str(n % 6)] for n in range(60)]
-    with pytest.raises(DataError, match="row 3, column 'price': 'NA' is no number, nor are 39 more of 60; write"):
+    with pytest.raises(DataError, match="row 3, column 'price': 'NA' is no number, as in 39 more of 60 rows; write"):
         Regression(path=written(tmp_path, rows, names="a,price")).data()
     with pytest.raises(
         DataError, match="row 3: the column 'price' has 'NA', which counts as empty, as in 39 more of 60 rows; give"
