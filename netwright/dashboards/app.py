@@ -65,9 +65,15 @@ def serve(
     if host not in LOOPBACK and not token:
         mistake = f"came {host!r}, which other machines can reach; give a token too, or use 127.0.0.1"
         raise ConfigurationError([Mistake("host", mistake)])
-    open_run(path)
+    view = open_run(path)
+
+    def read() -> RunView:
+        nonlocal view
+        view = open_run(path, known=view)
+        return view
+
     listening = _bind(host, port)
-    app = create_app(lambda: open_run(path), token=token)
+    app = create_app(read, token=token)
     shown = f"[{host}]" if ":" in host else host
     announce(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)

@@ -108,16 +108,21 @@ def is_foreign(spec: Mapping[str, Any] | None) -> bool:
     return ":" in kind and kind.partition(":")[0] not in sys.modules
 
 
-def open_run(path: Path, *, trust: bool = False) -> RunView:
+def open_run(path: Path, *, trust: bool = False, known: RunView | None = None) -> RunView:
     """A run folder as it is now; raises RunError when it is none. Safe while the run is being written.
 
     Nothing of the run is executed, unless `trust` allows to import its own search space, which drawing needs.
+    A `known` view of it is given back where nothing was recorded since, so that following a run at rest costs little.
     """
     folder = RunFolder.open(path)
     specification = folder.read_specification()
     record = StudyRecord(folder.database, read_only=True)
     try:
-        return _view(folder, specification, record, trust=trust)
+        sequence = record.fact("sequence") or 0  # before all else: what comes in while the rest is read is news
+        state = _state(folder, record.fact("state") or "new")
+        if known is not None and (state, sequence) == (known.state, known.sequence):
+            return known
+        return _view(folder, specification, record, state=state, sequence=sequence, trust=trust)
     finally:
         record.close()
 
@@ -131,8 +136,15 @@ def find_runs(root: Path) -> list[Path]:
     )
 
 
-def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyRecord, *, trust: bool) -> RunView:
-    state = _state(folder, record.fact("state") or "new")
+def _view(
+    folder: RunFolder,
+    specification: Mapping[str, Any],
+    record: StudyRecord,
+    *,
+    state: str,
+    sequence: int,
+    trust: bool,
+) -> RunView:
     trials = record.all_trials()
     if state == "interrupted":  # nobody works on what was at work; going on begins it again
         trials = [replace(t, state=TrialState.WAITING) if t.state is TrialState.RUNNING else t for t in trials]
@@ -142,7 +154,7 @@ def _view(folder: RunFolder, specification: Mapping[str, Any], record: StudyReco
         path=folder.path,
         name=specification["name"],
         state=state,
-        sequence=record.fact("sequence") or 0,
+        sequence=sequence,
         specification=specification,
         objectives=[Objective.parse(entry) for entry in specification["objectives"]],
         units=_units(trials),

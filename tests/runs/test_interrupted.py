@@ -18,7 +18,7 @@ import sqlalchemy as sql
 import netwright as nw
 from netwright.core.errors import InterruptedRunError
 from netwright.core.progress import Event
-from netwright.core.records import TrialState
+from netwright.core.records import Trial, TrialState
 from netwright.runs.record import StudyRecord
 from netwright.runs.view import open_run
 
@@ -110,3 +110,30 @@ def test_trials_that_nobody_works_on_any_more_are_waiting(run: Path) -> None:
         leave(run, state=state, host=socket.gethostname(), pid=os.getpid())
         view = open_run(run)
         assert (view.counts[counted], str(view.trials[1].state)) == (1, counted)
+
+
+def test_a_run_at_rest_is_not_read_again(run: Path) -> None:
+    view = open_run(run)
+    assert open_run(run, known=view) is view
+    record = StudyRecord(run / "run.db")
+    record.take_over()
+    record.note("a change")
+    record.close()
+    assert open_run(run, known=view).sequence == view.sequence + 1
+
+
+def test_what_is_recorded_while_a_run_is_read_is_news_afterwards(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = StudyRecord.all_trials
+
+    def slowly(record: StudyRecord) -> list[Trial]:
+        found = whole(record)
+        writer = StudyRecord(run / "run.db")
+        writer.take_over()
+        writer.note("a change")
+        writer.close()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyRecord, "all_trials", slowly)
+        view = open_run(run)
+    assert open_run(run, known=view) is not view
