@@ -78,7 +78,11 @@ def summary_sentence(view: RunView) -> str:
                 f"Without a network, {answer}: {value} on the same samples"
                 f"{'' if better else '; the network is no better'}."
             )
-    rolled = [row["stage"] for row in view.stages if not row.get("kept", True)]
+    left = [row for row in view.stages if not row.get("kept", True)]
+    rolled = [row["stage"] for row in left if row.get("size_bytes") is not None]
+    failed = [row["stage"] for row in left if row["stage"] not in rolled]
+    if failed:
+        lines.append(f"Could not be done: {', '.join(failed)}; the report says why.")
     if rolled:
         lines.append(f"Rolled back for breaking a bound or for no gain: {', '.join(rolled)}; the report says which.")
     return "\n".join(lines)

@@ -81,6 +81,12 @@ def test_a_pass_that_was_rolled_back_may_have_broken_a_bound() -> None:
     assert said.endswith("Rolled back for breaking a bound or for no gain: structured_prune; the report says which.")
 
 
+def test_a_pass_that_could_not_be_done_was_not_rolled_back() -> None:
+    said = summary_of({"stage": "quantize", "size_bytes": None, "kept": False, "reason": "nothing to quantize"})
+    assert said.endswith("Could not be done: quantize; the report says why.")
+    assert "Rolled back" not in said
+
+
 def test_scores_in_the_units_of_the_data_are_told_without_powers_of_ten() -> None:
     score = Objective(metric="rmse", direction="minimize")
     tested = {"winner": {"rmse": 15937500.68}, "model.int8.onnx": {"rmse": 15900000.2, "mae": 0.0123456, "n": 200}}
