@@ -90,7 +90,8 @@ class SampleLabels(Targets):
         return "giving every sample each label's share in training", outputs
 
     def gives(self, output: int | Shape) -> str:
-        return f"tells which of {output} labels a sample has"
+        named = f": {', '.join(self.labels)}" if self.labels else ""
+        return f"tells which of {output} labels a sample has{named}"
 
     def loss(
         self,

@@ -71,6 +71,7 @@ def test_rows_and_texts_of_a_table_with_a_column_for_each_label(tmp_path: Path) 
         task = made(kind, path=str(path), label=["wet", "cold"], **others)
         data = task.data()
         assert data.classes == ("wet", "cold")
+        assert task.targets().gives(2) == "tells which of 2 labels a sample has: wet, cold"
         parts = np.concatenate([data.train.targets, data.validation.targets, data.test.read().targets])
         assert (parts == -1).sum(axis=0).tolist() == [1, 0]
         assert (parts == 1).sum(axis=0).tolist() == [30, 20]
