@@ -16,8 +16,8 @@ from typing import Any
 
 from netwright.core.files import write_atomic
 
-WIDTH, HEIGHT = 760.0, 430.0
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 190.0, 40.0, 46.0
+WIDTH, HEIGHT = 840.0, 430.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 270.0, 40.0, 46.0
 COLOURS = ("#3b6fb6", "#d1632a", "#3d9a50", "#8a5fb0", "#b03a48", "#7a6a58", "#2a9aa8", "#c79a1e", "#555555", "#d36ba6")
 INK, FAINT = "#333333", "#dddddd"
 
