@@ -19,6 +19,12 @@ Method = Literal["auto", "tucker", "spatial", "cp"]
 LARGEST_CP = 300_000
 """Weights of more values than this are not tried by CP in `auto`: its fit would take minutes."""
 
+LEFT = 1 - 1e-7
+"""Where ranks are learned, the energy that counts as all: singular values above are rounding."""
+
+View = Literal["rows", "columns", "spatial"]
+"""How a layer's weights are read as a matrix."""
+
 ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
 """What a budget chooses from, for every layer."""
 
@@ -37,6 +43,8 @@ class FactorSettings(Protocol):
     def ratio(self) -> float | None: ...
     @property
     def vbmf(self) -> bool: ...
+    @property
+    def learned(self) -> float | None: ...
     @property
     def budget(self) -> float | None: ...
     @property
@@ -110,8 +118,10 @@ class Spectrum:
         """The rank by the settings' rule, rounded."""
         if settings.ratio is not None:
             wanted: float = settings.ratio * self.full
+        elif settings.vbmf:
+            wanted = vbmf_rank(self.matrix.numpy())
         else:
-            wanted = vbmf_rank(self.matrix.numpy()) if settings.vbmf else self.rank(settings.energy)
+            wanted = self.rank(settings.energy if settings.learned is None else LEFT)
         return round_rank(wanted, full=self.full)
 
 
@@ -126,14 +136,9 @@ class _Factorable:
         self.macs = self.params * seen.outputs
         self._spectra: dict[str, Spectrum] = {}
 
-    def spectrum(self, which: Literal["rows", "columns", "spatial"]) -> Spectrum:
+    def spectrum(self, which: View) -> Spectrum:
         if which not in self._spectra:
-            w = self.weight
-            if which == "spatial":
-                matrix = w.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
-            else:
-                matrix = w.flatten(1) if which == "rows" else w.transpose(0, 1).flatten(1)
-            self._spectra[which] = Spectrum(matrix)
+            self._spectra[which] = Spectrum(as_matrix(self.weight, which))
         return self._spectra[which]
 
     def option(self, method: str, ranks: tuple[int, ...], loss: float) -> Option:
@@ -196,6 +201,41 @@ class _Factorable:
         return sum(steps), steps[0] * seen.inputs + (steps[1] + steps[2]) * seen.outputs
 
 
+_AXES: dict[View, tuple[int, ...]] = {"rows": (0, 1, 2, 3), "columns": (1, 0, 2, 3), "spatial": (1, 2, 0, 3)}
+
+
+def as_matrix(weight: torch.Tensor, which: View) -> torch.Tensor:
+    """Weights [out, in] or [out, in, high, wide] as the matrix that factors come from."""
+    if weight.dim() == 2:
+        return weight
+    turned = weight.permute(_AXES[which])
+    return turned.flatten(2).flatten(0, 1) if which == "spatial" else turned.flatten(1)
+
+
+def as_weight(matrix: torch.Tensor, which: View, shape: torch.Size) -> torch.Tensor:
+    """The weights of a shape whose matrix this is."""
+    if len(shape) == 2:
+        return matrix
+    axes = _AXES[which]
+    return matrix.reshape([shape[axis] for axis in axes]).permute([axes.index(axis) for axis in range(4)])
+
+
+def factored_views(module: nn.Module, example: torch.Tensor, settings: FactorSettings) -> dict[str, tuple[View, ...]]:
+    """The layers that may be factorized, by path, and the matrices whose ranks their factors have."""
+    free = {
+        seen.paths[0]: layer
+        for layer, seen in called_layers(module, example).items()
+        if seen.outputs and not _refused(layer, seen, settings)
+    }
+
+    def views(layer: nn.Module) -> tuple[View, ...]:
+        if is_recurrent(layer) or is_matrix(layer):
+            return ("rows",)
+        return ("spatial",) if settings.method == "spatial" else ("rows", "columns")
+
+    return {path: views(layer) for path, layer in free.items()}
+
+
 def is_matrix(layer: nn.Module) -> bool:
     """Whether a layer multiplies the channels of every position by one matrix: Linear, and 1×1 convolutions."""
     return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and prod(layer.kernel_size) == 1)
@@ -208,12 +248,15 @@ def is_recurrent(layer: nn.Module) -> bool:
 
 def weight_of(layer: nn.Module) -> torch.Tensor:
     """The weights that are factorized: of a recurrent layer those of its first layer's inputs, both directions."""
+    return torch.cat([one.detach() for one in parameters_of(layer)])
+
+
+def parameters_of(layer: nn.Module) -> list[torch.Tensor]:
+    """The parameters whose rows, one below the other, are the weights that are factorized."""
+    names = ["weight"]
     if isinstance(layer, nn.RNNBase):
         names = ["weight_ih_l0", *(["weight_ih_l0_reverse"] if layer.bidirectional else [])]
-        return torch.cat([layer.get_parameter(name).detach() for name in names])
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.detach()
+    return [getattr(layer, name) for name in names]
 
 
 def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:

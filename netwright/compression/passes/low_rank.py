@@ -27,8 +27,8 @@ class LowRank(Pass):
 
     Linear layers, 1×1 convolutions and the input weights of RNN, LSTM and GRU by truncated SVD; other convolutions by
     Tucker-2 (Kim et al., ICLR 2016), by a k×1 and a 1×k one (Jaderberg et al., 2014) or by CP (Lebedev et al., ICLR
-    2015). Ranks keep a share of each layer's energy (squared singular values), are found by VBMF, or share a budget;
-    they are rounded up to multiples of 8, or of 4 in small layers.
+    2015). Ranks keep a share of each layer's energy (squared singular values), are found by VBMF or in training, or
+    share a budget; they are rounded up to multiples of 8, or of 4 in small layers.
     """
 
     trains: ClassVar[bool] = True
@@ -47,8 +47,8 @@ class LowRank(Pass):
     learned: float | None = Field(
         default=None,
         gt=0,
-        description="instead: the ranks that are left by a training which shrinks all singular values; at 1 a mean one "
-        "that nothing holds is gone at the end",
+        description="instead: the ranks that a training leaves which shrinks all singular values; at 1 one of mean "
+        "energy that nothing holds is gone at the end",
     )
     learn_epochs: int | None = Field(
         default=None, ge=1, description="epochs of that training; the recipe's unless given"
