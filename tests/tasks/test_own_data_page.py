@@ -51,3 +51,19 @@ def test_a_text_becomes_the_steps_of_a_language_model(tmp_path: Path, monkeypatc
     assert "".join(data.classes[n] for n in data.train.inputs[0].argmax(axis=1)).startswith("to be, or not")
     assert task.shapes().output == (64, len(data.classes))
     assert data.preprocessing(data.train.inputs).max() == 1
+
+
+def test_a_long_table_becomes_the_sequences_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{run},{time},{run + 1},{time},{'ab'[run % 2]}" for run in range(40) for time in range(5 + run % 3)]
+    (tmp_path / "runs.csv").write_text("\n".join(["run,time,x,y,label", *reversed(lines)]), encoding="utf-8")
+    section = PAGE.split("### Sequences in a long table\n")[1].split("\n## ")[0]
+    exec(re.findall(r"```python\n(.*?)```", section, re.DOTALL)[0], {})  # the page's own program
+    task = build("task", {"kind": "sequence_classification", "path": "sensors.npz"})
+    assert isinstance(task, Task)
+    assert (task.shapes().input, task.data().classes) == ((7, 2), ("a", "b"))
+    for inputs, target in zip(task.data().train.inputs, task.data().train.targets, strict=True):
+        run, there = int(inputs[-1, 0]) - 1, inputs[:, 0] > 0
+        assert target == run % 2
+        assert inputs[there, 1].tolist() == list(range(5 + run % 3))
+        assert not there[: 2 - run % 3].any()
