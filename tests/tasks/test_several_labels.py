@@ -150,3 +150,12 @@ def test_labels_that_validation_does_not_have_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", class_names=["wet", "cold"], **arrays)
     task = made("table_classification", path=str(tmp_path / "data.npz"), several=True)
     assert "labels that all validation samples have alike, which count in no roc_auc there: cold" in task.remarks()
+
+
+def test_images_of_a_table_that_belong_together_stay_in_one_part(tmp_path: Path) -> None:
+    names = pictures(tmp_path)
+    lines = [f"{name},{'odd' if n % 2 else 'even'},patient {n // 6}" for n, name in enumerate(names)]
+    (tmp_path / "list.csv").write_text("\n".join(["file,label,who", *lines]), encoding="utf-8")
+    data = ImageClassification(path=tmp_path / "list.csv", size=8, group="who").data()
+    parts = [set((split.inputs[:, 0, 0, 0] // 6).tolist()) for split in (data.train, data.validation, data.test.read())]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 10
