@@ -26,6 +26,10 @@ class Tensor(NamedTuple):
     shape: Shape
     owner: object
 
+    def __add__(self, other: object) -> Tensor:
+        """Refused: as the tuples that they are, tensors would be joined."""
+        raise TypeError("tensors are summed by an operation: net.add(Add(), x, y)")
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -92,6 +92,10 @@ MISTAKEN = {
         r"line \d+, in <lambda>: Conv2d: filter: Extra",
     ),
     "joins nothing": (lambda net: net.add(Concat()), "concat: takes 1 or more inputs, came 0"),
+    "writes a sum": (
+        lambda net: net.input + net.input,
+        r"line \d+, in <lambda>: TypeError: tensors are summed by an operation: net.a",
+    ),
     "needs an image": (lambda net: net.inputs[5], r"line \d+, in <lambda>: IndexError: tuple index out of range"),
 }
 

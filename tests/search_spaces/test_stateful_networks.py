@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from netwright.export.onnx_runtime import Session
+from netwright.export.to_onnx import export_onnx
 from netwright.search_spaces.from_model import space_from_model
 from tests.search_spaces.user_networks import largest, muted, outputs, same
 
@@ -116,3 +118,13 @@ def test_a_narrower_network_computes_what_the_whole_one_does_without_the_removed
     decisions = {f"width/{group.name}": 0.5 for group in space.groups}
     kept = space.supernet(space.shapes).kept(decisions)
     same(outputs(space.inherit(decisions), inputs), outputs(muted(space, kept), inputs))
+
+
+def test_states_go_into_an_exported_file(tmp_path):
+    torch.manual_seed(0)
+    model, inputs = Coder(nn.LSTM), torch.rand(4, 9, 6)
+    space = space_from_model(model.eval(), inputs)
+    part = space.inherit({f"width/{group.name}": 0.5 for group in space.groups})
+    export_onnx(part, tmp_path / "model.onnx", example=inputs.numpy())
+    found = Session(tmp_path / "model.onnx")(inputs[:3].numpy())
+    same(torch.from_numpy(found), outputs(part, inputs[:3]))

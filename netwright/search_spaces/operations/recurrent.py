@@ -74,7 +74,7 @@ class Recurrent(Operation):
             x = graph.call_function(torch.flatten, (x, 0, 1))
         directions = (self._directions, self.width)
         starts = [graph.call_function(torch.unflatten, (state, 1, directions)) for state in inputs[1:]]
-        starts = [graph.call_method("transpose", (state, 0, 1)) for state in starts]
+        starts = [graph.call_method("contiguous", (graph.call_method("transpose", (s, 0, 1)),)) for s in starts]
         start = starts if len(starts) < 2 else [tuple(starts)]
         made = graph.call_module(name, (x, *start))
         y = graph.call_function(operator.getitem, (made, 0))
