@@ -140,6 +140,11 @@ class LabelledRows(LabelledTask, StoredTask):
         "are split off have whole groups",
     )
 
+    def check_no_columns(self) -> None:
+        """Raise DataError when columns are named, though the data lies in no table."""
+        if self.split or self.group or isinstance(self.label, tuple):
+            raise DataError(f"{self.path}: columns are named for a table, which this is not; leave them out")
+
     def rows(self, setting: str) -> Arrays:
         """The parts of a table: the cells of the column that a setting names, and what those of `label` become."""
         if not self.wanted():

@@ -159,3 +159,14 @@ def test_images_of_a_table_that_belong_together_stay_in_one_part(tmp_path: Path)
     data = ImageClassification(path=tmp_path / "list.csv", size=8, group="who").data()
     parts = [set((split.inputs[:, 0, 0, 0] // 6).tolist()) for split in (data.train, data.validation, data.test.read())]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 10
+
+
+@pytest.mark.parametrize("settings", [{"group": "who"}, {"split": "part"}, {"label": ("wet", "cold")}])
+def test_columns_are_named_for_a_table_alone(tmp_path: Path, settings: dict[str, Any]) -> None:
+    np.savez(tmp_path / "data.npz", x=np.zeros((60, 4, 4)), y=MARKS[:, 0])
+    (tmp_path / "cat").mkdir()
+    for path in (tmp_path / "data.npz", tmp_path):
+        with pytest.raises(DataError, match="columns are named for a table, which this is not"):
+            ImageClassification(path=path, **settings).data()
+    with pytest.raises(DataError, match="columns are named for a table, which this is not"):
+        made("text_classification", path=str(tmp_path / "data.npz"), **settings).data()

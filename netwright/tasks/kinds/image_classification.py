@@ -85,6 +85,9 @@ class ImageClassification(LabelledRows, ArraysTask):
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file or of a folder of images")
         size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        if is_table(self.path):
+            return self._listed(size)
+        self.check_no_columns()
         if self.path.is_dir() and isinstance(self.targets(), SampleLabels):
             raise DataError(
                 f"{self.path}: a folder per class gives an image one class; for several labels name the images in a "
@@ -92,8 +95,6 @@ class ImageClassification(LabelledRows, ArraysTask):
             )
         if self.path.is_dir():
             return read_folder(self.path, size=size)
-        if is_table(self.path):
-            return self._listed(size)
 
         def made(images: AnyArray) -> AnyArray:
             images = channels_first(images, layout=self.layout, where=self.where())

@@ -83,7 +83,8 @@ class TextClassification(LabelledRows):
         return tuple(said)
 
     def load(self) -> Arrays:
-        npz = self.path.suffix.lower() == ".npz"
+        if npz := self.path.suffix.lower() == ".npz":
+            self.check_no_columns()
         stored = self.numbered(read_arrays(self.path) if npz else self.rows("text"))
         given = {name: self._checked(*pair, part=name) for name, pair in stored.parts().items()}
         names = self.targets().names(given, stored.classes, self.where())
