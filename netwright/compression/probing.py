@@ -35,6 +35,8 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
 
     Layers whose channels meet, as in a sum, come as one coupling. `example` is a batch [N, *shape].
     """
+    if not paths:
+        return Probed((), {})
     module, example = in_double(module, example)
     twin = randomised(module, seed=seed).eval()
     inputs = random_inputs(twin, example, rows=min(len(example), rows_for(example)), seed=seed)
@@ -188,7 +190,7 @@ def _decode(run: _Probe, count: int) -> list[Member]:
         with_digit = [channel for channel in range(count) if channel >> digit & 1]
         without = [channel for channel in range(count) if not channel >> digit & 1]
         ones, zeros = run.changed(with_digit), run.changed(without)
-        for key in ones.keys() | zeros.keys():
+        for key in {**ones, **zeros}:
             one, zero = run.pair(key, ones, zeros)
             if bool((one & zero).any()):
                 raise CompressionError(f"its channels are mixed before they reach {key[0]}")

@@ -1,10 +1,10 @@
 """Proof that channels were removed rightly: silencing them and removing them must give equal outputs.
 
 A dependency graph can be wrong without any error: shapes fit, and the network computes something else. So each
-removal is checked by computing. The check runs twice: on the network with the given example, and on a twin
-with random weights and inputs, in which no weight is too small to be seen. The twin must also react to the
-silencing, else equal outputs would prove nothing. And it must hold with all values of the layer far below zero, then
-far above: a maximum over channels takes a silent zero for the largest only if all others are negative.
+removal is checked by computing: on the network with the given example, and on a twin with random weights and inputs,
+in which no weight is too small to be seen. The twin must also react to the silencing, else equal outputs would prove
+nothing. And it must hold with all values of the layer far below zero, then far above: a maximum over channels takes a
+silent zero for the largest only if all others are negative.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import copy
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
-from netwright.compression import recurrent_pruning
-from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now, width
+from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now
 from netwright.core.errors import CompressionError
 
-SHIFTS = (-30.0, 30.0)
+SHIFTS = (0.0, -30.0, 30.0)
 """Added to the layer's values; signals in the twin are of size 1."""
 ROWS, VALUES = (8, 32), 8192
 """Inputs a proof runs on: as many as hold this many values, within the limits. More show nothing more."""
@@ -34,7 +33,11 @@ TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 
 
 class Prover:
-    """Proves removals of one network; it works on copies of its own, made once."""
+    """Proves removals of one network; it works on copies of its own, made once.
+
+    A removal is tried alone in the twin, on a batch of a few inputs for each shift, so that two runs show it all; and
+    together with others in the network itself and on more inputs, where a set that fails is halved.
+    """
 
     def __init__(self, module: nn.Module, example: torch.Tensor, *, seed: int = 0) -> None:
         """`example` is a batch [N, *shape].
@@ -47,60 +50,106 @@ class Prover:
         self._real = (own, inputs[:REAL_ROWS])
         twin = randomised(own, seed=seed)
         self._twin = (twin, random_inputs(twin, inputs, rows=rows_for(inputs), seed=seed + 1, scale=2))
-        self._untouched = outputs(*self._twin)
+        few = self._twin[1][: max(1, min(ROWS[0], VALUES // max(1, inputs[0].numel())))]
+        self._parts = torch.cat([few] * len(SHIFTS))
+        self._untouched = outputs(twin, self._parts)
+        self._shifts = [SHIFTS] if self._has_parts() else [(shift,) for shift in SHIFTS]
 
     def refutation(self, cuts: Sequence[Cut]) -> str:
         """Why removing the cuts is not proven right, as a sentence; empty when it is proven."""
+        return self.refutations([cuts])[0]
+
+    def refutations(self, removals: Sequence[Sequence[Cut]]) -> list[str]:
+        """The same of many removals, of which only some may be wrong."""
+        reasons = [self._refutation_alone(cuts) for cuts in removals]
+        right = [number for number, reason in enumerate(reasons) if not reason]
+        waiting = [right] if right else []
+        while waiting:
+            numbers = waiting.pop()
+            reason = self._refutation_together([cut for number in numbers for cut in removals[number]])
+            if reason and len(numbers) == 1:
+                reasons[numbers[0]] = reason
+            elif reason:
+                middle = len(numbers) // 2
+                waiting += [numbers[:middle], numbers[middle:]]
+        return reasons
+
+    def _refutation_alone(self, cuts: Sequence[Cut]) -> str:
+        twin, _ = self._twin
+        layers = [twin.get_submodule(path) for path in {cut.path for cut in cuts if cut.role not in ("in", "number")}]
         try:
-            found, _ = _difference(*self._real, cuts)
-            if found:
-                return found
-            twin, inputs = self._twin
-            found, silent = _difference(twin, inputs, cuts)
-            if found:
-                return found
-            if relative_difference(silent, self._untouched) <= 10 * _tolerance(inputs):
-                return "the channels have no visible effect on the output, so nothing can be proven about them"
-            for shift in SHIFTS:
-                with _shifted(twin, cuts, shift):
-                    found, silent = _difference(twin, inputs[: ROWS[0]], cuts)
-                if found and torch.isfinite(silent).all():
-                    return found
+            for shifts in self._shifts:
+                with _shifted(layers, shifts):
+                    runs = _small_and_silent(twin, self._parts, cuts)
+                parts = (run.chunk(len(shifts)) for run in (*runs, self._untouched))
+                for shift, small, silent, untouched in zip(shifts, *parts, strict=True):
+                    if not shift and not _is_visible(silent, untouched):
+                        self._require_visible(cuts)
+                    if not shift or torch.isfinite(silent).all():
+                        _require_equal(small, silent)
         except CompressionError as error:
             return str(error)
         return ""
 
+    def _refutation_together(self, cuts: Sequence[Cut]) -> str:
+        try:
+            for module, inputs in (self._real, self._twin):
+                _require_equal(*_small_and_silent(module, inputs, cuts))
+        except CompressionError as error:
+            return str(error)
+        return ""
+
+    def _require_visible(self, cuts: Sequence[Cut]) -> None:
+        """On all inputs, where a few show nothing."""
+        with silenced_for_now(self._twin[0], cuts):
+            silent = outputs(*self._twin)
+        if not _is_visible(silent, outputs(*self._twin)):
+            raise CompressionError(
+                "the channels have no visible effect on the output, so nothing can be proven about them"
+            )
+
+    def _has_parts(self) -> bool:
+        """Whether what is done to the layers in one part of a batch stays there."""
+        twin, _ = self._twin
+        layers = [one for one in twin.modules() if next(one.children(), None) is None and [*one.parameters()]]
+        try:
+            with _shifted(layers, [0.0, 30.0, 0.0]):
+                first, _, last = outputs(twin, self._parts).chunk(3)
+        except Exception:
+            # Networks that move their batch about may not run so, and are then not in parts.
+            return False
+        wanted, _, _ = self._untouched.chunk(3)
+        return not _is_visible(first, wanted) and not _is_visible(last, wanted)
+
 
 @contextmanager
-def _shifted(module: nn.Module, cuts: Sequence[Cut], shift: float) -> Iterator[None]:
-    """The module itself with the values of the cuts' layers moved, until the block ends."""
-    saved: list[tuple[nn.Module, str, nn.Parameter | None]] = []
+def _shifted(layers: Iterable[nn.Module], shifts: Sequence[float]) -> Iterator[None]:
+    """Adds to what layers give, but not to what is silent: a shift in each of equal parts of the batch."""
+
+    def move(layer: nn.Module, inputs: object, output: object) -> object:
+        if not isinstance(layer, nn.RNNBase):
+            return _moved(output, shifts, 0)
+        sequence, state = cast(tuple[object, object], output)
+        return _moved(sequence, shifts, 0 if layer.batch_first else 1), _moved(state, shifts, 1)
+
+    handles = [layer.register_forward_hook(move) for layer in layers]
     try:
-        for path in {cut.path: None for cut in cuts if cut.role not in ("in", "number")}:
-            layer = module.get_submodule(path)
-            for name, bias in _moved_biases(layer, shift).items():
-                saved.append((layer, name, getattr(layer, name)))
-                setattr(layer, name, nn.Parameter(bias))
         yield
     finally:
-        for layer, name, old in reversed(saved):
-            setattr(layer, name, old)
+        for handle in handles:
+            handle.remove()
 
 
-def _moved_biases(layer: nn.Module, shift: float) -> dict[str, torch.Tensor]:
-    """The biases that move what a layer gives, each moved; a recurrent layer's are those of its candidate state."""
-    if isinstance(layer, nn.RNNBase):
-        first = 0 if recurrent_pruning.gates(layer) == 1 else 2 * layer.hidden_size
-        names = [f"bias_ih{suffix}" for suffix in recurrent_pruning.suffixes(layer)] if layer.bias else []
-        found = {name: layer.get_parameter(name).detach().clone() for name in names}
-        for bias in found.values():
-            bias[first : first + layer.hidden_size] += shift
-        return found
-    if isinstance(layer, (nn.Linear, _ConvNd)):
-        plain = layer.weight.new_zeros(width(layer, "out"))
-        return {"bias": (plain if layer.bias is None else layer.bias.detach()) + shift}
-    own = getattr(layer, "bias", None)
-    return {"bias": own.detach() + shift} if isinstance(own, nn.Parameter) else {}
+def _moved(output: object, shifts: Sequence[float], axis: int) -> object:
+    if isinstance(output, tuple):
+        return tuple(_moved(one, shifts, axis) for one in output)
+    if not isinstance(output, torch.Tensor):
+        return output
+    each, rest = divmod(output.shape[axis], len(shifts))
+    if rest:
+        raise CompressionError(f"{output.shape[axis]} rows do not fall into {len(shifts)} parts")
+    by_row = output.new_tensor(shifts).repeat_interleave(each)
+    return output + (output != 0) * by_row.view(-1, *[1] * (output.ndim - 1)).transpose(0, axis)
 
 
 def refutation(module: nn.Module, cuts: Sequence[Cut], *, example: torch.Tensor, seed: int = 0) -> str:
@@ -188,8 +237,13 @@ def random_inputs(module: nn.Module, example: torch.Tensor, *, rows: int, seed: 
     return example.gather(0, torch.randint(len(example), shape, generator=random))
 
 
-def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) -> tuple[str, torch.Tensor]:
-    """How the network without the channels differs from that with silent ones, and what the latter gives."""
+def _small_and_silent(
+    module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network gives without the channels, and with silent ones.
+
+    Raises CompressionError when it does not run without them, or gives another shape.
+    """
     with silenced_for_now(module, cuts):
         wanted = outputs(module, inputs)
     # A traced network prints its code to stderr before it raises; the reason below says enough.
@@ -198,14 +252,22 @@ def _difference(module: nn.Module, inputs: torch.Tensor, cuts: Sequence[Cut]) ->
             found = outputs(module, inputs)
         except Exception as error:
             # Whatever a network raises here means that its parts no longer fit together.
-            return f"the smaller network does not run: {_reason(error)}", wanted
+            raise CompressionError(f"the smaller network does not run: {_reason(error)}") from error
     if found.shape != wanted.shape:
-        return f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}", wanted
+        raise CompressionError(f"the output changes its shape from {tuple(wanted.shape)} to {tuple(found.shape)}")
+    return found, wanted
+
+
+def _require_equal(found: torch.Tensor, wanted: torch.Tensor) -> None:
     difference = relative_difference(found, wanted)
-    if not difference <= _tolerance(inputs):
-        reason = f"removing the channels is not the same as silencing them: outputs differ by {difference:.1e}"
-        return reason, wanted
-    return "", wanted
+    if not difference <= _tolerance(wanted):
+        raise CompressionError(
+            f"removing the channels is not the same as silencing them: outputs differ by {difference:.1e}"
+        )
+
+
+def _is_visible(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return not relative_difference(found, wanted) <= 10 * _tolerance(wanted)
 
 
 def relative_difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -214,8 +276,8 @@ def relative_difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(((found - wanted).abs().max() / scale).item())
 
 
-def _tolerance(inputs: torch.Tensor) -> float:
-    return TOLERANCE.get(inputs.dtype, 1e-4)
+def _tolerance(like: torch.Tensor) -> float:
+    return TOLERANCE.get(like.dtype, 1e-4)
 
 
 def _reason(error: Exception) -> str:

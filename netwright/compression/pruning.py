@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,11 +48,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The network after one step, in a sentence what was done, and the couplings that others left no proof for."""
+    """The network after one step, in a sentence what was done, what was cut, and the couplings that stay for others."""
 
     module: nn.Module
     summary: str
-    left: tuple[str, ...] = ()
+    cuts: tuple[Cut, ...]
+    left: tuple[str, ...]
 
 
 def find_couplings(
@@ -72,20 +74,17 @@ def find_couplings(
     refused = _unknown(module)
     proven: list[Coupling] = []
     prover = Prover(module, example, seed=seed)
-    for coupling in _grouped(module, example, grouping, refused):
-        _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
+    judge = partial(_judge, module, prover=prover, untouchable=untouchable, proven=proven, seed=seed)
+    judge(_grouped(module, example, grouping, refused), refused=refused)
     settled = _givers(proven)
-    for coupling in head_couplings(module):
-        if not settled & _givers([coupling]):
-            # a wrong guess is no reason against a layer
-            _judge(module, coupling, prover, untouchable, proven, {}, seed=seed)
+    # a wrong guess is no reason against a layer
+    judge([one for one in head_couplings(module) if not settled & _givers([one])], refused={})
     settled = _givers(proven)
     rest = [path for path in _producers(module) if path not in settled and path not in untouchable]
     probed = probe(module, rest, example=example, seed=seed)
     for path, reason in probed.refused.items():
         refused.setdefault(path, reason)
-    for coupling in probed.couplings:
-        _judge(module, coupling, prover, untouchable, proven, refused, seed=seed)
+    judge(probed.couplings, refused=refused)
     refused.update({path: why for path, why in untouchable.items() if path in _producers(module)})
     done = _givers(proven)
     return Found(tuple(proven), {path: why for path, why in refused.items() if path not in done})
@@ -117,14 +116,16 @@ def prune_once(
         if guilty is None:
             break
         usable = [coupling for coupling in usable if coupling.name != guilty]
-    small = remove(module, [cut for some in cuts.values() for cut in some])
+    all_cuts = tuple(cut for some in cuts.values() for cut in some)
+    small = remove(module, all_cuts)
     after = profile(small, example)
     summary = (
         f"{len(cuts)} of {len(couplings)} sets of channels made narrower, "
         f"{after.macs / max(start.macs, 1):.0%} of the multiply-accumulates left"
     )
     left = tuple(coupling.name for coupling in couplings if coupling not in usable)
-    return Pruned(small, summary + _missed(small, after.macs, settings, start, last=step == settings.steps), left)
+    summary += _missed(small, after.macs, settings, start, last=step == settings.steps)
+    return Pruned(small, summary, all_cuts, left)
 
 
 def start_of(module: nn.Module, couplings: Sequence[Coupling], settings: PruningSettings, context: Context) -> Start:
@@ -290,51 +291,54 @@ def _is_within(module: nn.Module, coupling: Coupling) -> bool:
 
 def _judge(
     module: nn.Module,
-    coupling: Coupling,
+    couplings: Sequence[Coupling],
+    *,
     prover: Prover,
     untouchable: Mapping[str, str],
     proven: list[Coupling],
     refused: dict[str, str],
-    *,
     seed: int,
 ) -> None:
-    """Prove a coupling, or note for each of its producers why not."""
-    producers = [member.path for member in coupling.members if member.role != "in"]
-    reason = next(
-        (f"{why} ({path})" if path != coupling.name else why for path in producers if (why := untouchable.get(path))),
-        "",
-    )
-    if not reason:
-        takers = [member.path for member in coupling.members if untouchable.get(member.path) == SHARED]
-        reason = f"its channels go to {takers[0]}, which shares its weights with another layer" if takers else ""
-    if not reason and coupling.size < 2:
-        reason = "it has one channel per group"
-    if not reason:
-        coupling, reason = _proven(module, coupling, prover, seed=seed)
-    if reason:
-        known = set(_producers(module))
-        refused.update({path: reason for path in producers if path in known})
-    else:
-        proven.append(coupling)
-
-
-def _proven(module: nn.Module, coupling: Coupling, prover: Prover, *, seed: int) -> tuple[Coupling, str]:
-    """The coupling as it was proven, with nothing, or as it came, with the reason why it was not.
+    """Prove couplings, or note for each of their producers why not.
 
     When a recurrent layer cannot lose units as the network is, numbers that say how many it has fall with them.
     """
+    usable = []
+    for coupling in couplings:
+        if reason := _obstacle(coupling, untouchable):
+            _refuse(module, coupling, reason, refused)
+        else:
+            usable.append(coupling)
+    reasons = prover.refutations([one.cuts(one.trial(seed)) for one in usable])
+    for coupling, reason in zip(usable, reasons, strict=True):
+        if not reason:
+            proven.append(coupling)
+        elif (falling := _with_numbers(module, coupling)) and not prover.refutation(falling.cuts(falling.trial(seed))):
+            proven.append(falling)
+        else:
+            _refuse(module, coupling, reason, refused)
+
+
+def _obstacle(coupling: Coupling, untouchable: Mapping[str, str]) -> str:
+    """Why a coupling may not be cut whatever a proof says, or nothing."""
+    for path in (member.path for member in coupling.members if member.role != "in"):
+        if why := untouchable.get(path):
+            return why if path == coupling.name else f"{why} ({path})"
+    for path in (member.path for member in coupling.members if untouchable.get(member.path) == SHARED):
+        return f"its channels go to {path}, which shares its weights with another layer"
+    return "it has one channel per group" if coupling.size < 2 else ""
+
+
+def _with_numbers(module: nn.Module, coupling: Coupling) -> Coupling | None:
+    """The coupling with the numbers that say the sizes of its recurrent layers, if there are any."""
     layers = [member.path for member in coupling.members if member.role == "units"]
     numbers = {number: 1 for path in layers for number in recurrent_pruning.stated_numbers(module, path)}
-    reasons = []
-    for tried in (coupling, replace(coupling, numbers=tuple(numbers.items()))) if numbers else (coupling,):
-        try:
-            reason = prover.refutation(tried.cuts(tried.trial(seed)))
-        except CompressionError as error:
-            reason = str(error)
-        if not reason:
-            return tried, ""
-        reasons.append(reason)
-    return coupling, reasons[0]
+    return replace(coupling, numbers=tuple(numbers.items())) if numbers else None
+
+
+def _refuse(module: nn.Module, coupling: Coupling, reason: str, refused: dict[str, str]) -> None:
+    known = set(_producers(module))
+    refused.update({m.path: reason for m in coupling.members if m.role != "in" and m.path in known})
 
 
 def _ranked(
@@ -358,13 +362,16 @@ def _ranked(
 
 
 def _first_unproven(prover: Prover, couplings: Sequence[Coupling], cuts: Mapping[str, Sequence[Cut]]) -> str | None:
-    """Nothing when all cuts together are proven, else the name of the first coupling that breaks the proof."""
-    together: list[Cut] = [cut for some in cuts.values() for cut in some]
-    if not together or not prover.refutation(together):
+    """Nothing when all cuts together are proven, else the name of a coupling that breaks the proof of those before."""
+
+    def is_proven(count: int) -> bool:
+        some = [cut for coupling in couplings[:count] for cut in cuts.get(coupling.name, ())]
+        return not some or not prover.refutation(some)
+
+    right, wrong = 0, len(couplings)
+    if is_proven(wrong):
         return None
-    so_far: list[Cut] = []
-    for coupling in couplings:
-        so_far += cuts.get(coupling.name, [])
-        if so_far and prover.refutation(so_far):
-            return coupling.name
-    raise CompressionError("the removal of channels could not be proven right; nothing was pruned")
+    while wrong - right > 1:
+        middle = (right + wrong) // 2
+        right, wrong = (middle, wrong) if is_proven(middle) else (right, middle)
+    return couplings[right].name

@@ -75,6 +75,9 @@ def silenced_for_now(module: nn.Module, cuts: Iterable[Cut]) -> Iterator[None]:
     """The module itself with the channels silenced, until the block ends."""
     merged = _merged(cuts)
     with _put_back(module, merged):
+        for path, role in merged:
+            if role not in ("in", "number"):
+                _own_tensors(module.get_submodule(path))
         _silence_all(module, merged)
         yield
 
@@ -163,17 +166,14 @@ def _silence_all(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[i
 
 @contextmanager
 def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]]) -> Iterator[None]:
-    """Gives the layers copies of their tensors to work on, and afterwards restores them as they were."""
+    """Restores the layers afterwards as they were, but not what is written into their tensors."""
     layers = [module.get_submodule(path) for path in {path: None for path, role in merged if role != "number"}]
     numbers = [_number(module, path) for path, role in merged if role == "number"]
     before = [getattr(owner, name) for owner, name in numbers]
-    states = [{k: copy.copy(v) if isinstance(v, (dict, list)) else v for k, v in vars(x).items()} for x in layers]
+    states = [dict(vars(layer)) for layer in layers]
     try:
         for layer in layers:
-            for name, parameter in list(layer.named_parameters(recurse=False)):
-                setattr(layer, name, nn.Parameter(parameter.detach().clone()))
-            for name, buffer in list(layer.named_buffers(recurse=False)):
-                setattr(layer, name, buffer.clone())
+            vars(layer).update({k: copy.copy(v) for k, v in vars(layer).items() if isinstance(v, (dict, list))})
         yield
     finally:
         for layer, state in zip(layers, states, strict=True):
@@ -181,6 +181,13 @@ def _put_back(module: nn.Module, merged: Mapping[tuple[str, Role], Sequence[int]
             vars(layer).update(state)
         for (owner, name), number in zip(numbers, before, strict=True):
             setattr(owner, name, number)
+
+
+def _own_tensors(layer: nn.Module) -> None:
+    for name, parameter in list(layer.named_parameters(recurse=False)):
+        setattr(layer, name, nn.Parameter(parameter.detach().clone()))
+    for name, buffer in list(layer.named_buffers(recurse=False)):
+        setattr(layer, name, buffer.clone())
 
 
 def _number(module: nn.Module, path: str) -> tuple[nn.Module, str]:

@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 from itertools import combinations
+from typing import ClassVar
 
 import pytest
 import torch
@@ -474,3 +475,38 @@ def test_a_prover_leaves_its_network_and_itself_as_they_were() -> None:
     assert answers[0][:-1] == [""] * len(couplings)
     assert answers[0][-1]
     assert model_identity(Model(net)) == before
+
+
+class Counted(nn.Sequential):
+    """A network that counts how often it runs, in all its copies together."""
+
+    runs: ClassVar[list[int]] = []
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.runs.append(len(inputs))
+        return super().forward(inputs)
+
+
+def test_one_wrong_removal_among_many_is_found_and_the_others_cost_two_runs_each() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Sequential(Conv(3 if number == 0 else 8, 8, 1), nn.Tanh()) for number in range(12)]
+    net = Counted(*layers, nn.Flatten(), Lin(8 * 16, 10)).eval()
+    prover = Prover(net, torch.randn(8, 3, 4, 4))
+    removals = [[Cut(f"{at}.0", "out", (1, 4)), Cut(f"{at + 1}.0", "in", (1, 4))] for at in range(11)]
+    removals[7] = [Cut("7.0", "out", (1, 4)), Cut("8.0", "in", (1, 5))]
+    Counted.runs.clear()
+    reasons = prover.refutations(removals)
+    assert len(Counted.runs) <= 2 * len(removals) + 4
+    assert "outputs differ" in reasons[7]
+    assert [number for number, reason in enumerate(reasons) if reason] == [7]
+
+
+def test_removals_that_hold_only_alone_are_each_proven() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Sequential(Conv(3 if at == 0 else 8, 8, 1), nn.Tanh()) for at in range(6))).eval()
+    net.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), Lin(8, 10)))
+    prover = Prover(net, torch.randn(8, 3, 4, 4))
+    halves = [[Cut("2.0", "out", part), Cut("3.0", "in", part)] for part in ((0, 1, 2, 3), (4, 5, 6, 7))]
+    assert "cannot take 8 of 8 channels" in prover.refutation(halves[0] + halves[1])
+    others = [[Cut(f"{at}.0", "out", (1, 4)), Cut(f"{at + 1}.0", "in", (1, 4))] for at in (0, 1, 3, 4)]
+    assert prover.refutations([*halves, *others]) == [""] * 6
