@@ -229,22 +229,21 @@ def _broken_promise(one: Pass, name: str, model: Model, done: Model, context: Co
         away = relative_difference(found, outputs(model.module, fresh))
         return "" if away <= LOW_RANK_BOUND else f"factors of the full rank move the outputs by {away:.1e}"
     if name == "structured_prune":
-        away = relative_difference(found, outputs(_silenced(one, model.module, context), fresh))
+        away = relative_difference(found, outputs(silenced(one, model.module, context), fresh))
         return "" if away <= UNCHANGED_BOUND else f"the outputs are {away:.1e} from those of the silenced network"
     return ""
 
 
-def _silenced(one: Pass, module: nn.Module, context: Context) -> nn.Module:
+def silenced(one: Pass, module: nn.Module, context: Context) -> nn.Module:
     """The network of the old size in which the channels that the pass removes give nothing."""
     from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
-    from netwright.compression.pruning import doomed_channels, find_couplings, start_of
+    from netwright.compression.pruning import find_couplings, prune_once, start_of
     from netwright.compression.surgery import silence
 
     assert isinstance(one, StructuredPrune)
     couplings = find_couplings(module, context.example_tensor(), dependency_groups, seed=context.seed).proven
     start = start_of(module, couplings, one, context)
-    doomed = doomed_channels(module, couplings, one, context, step=1, start=start)
-    return silence(module, [cut for c in couplings for cut in c.cuts(doomed.get(c.name, ()))])
+    return silence(module, prune_once(module, couplings, one, context, step=1, start=start).cuts)
 
 
 def _file_mistake(name: str, done: Model, context: Context) -> str:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from compression_nets import Lin, Net
+from torch import nn
 
-from benchmarks.compressing.every_pass import audit, networks, of_low_rank
+from benchmarks.compressing.every_pass import audit, networks, of_low_rank, silenced
 from netwright.compression.model import Model
-from netwright.compression.proof import outputs
+from netwright.compression.passes.structured_prune import StructuredPrune
+from netwright.compression.proof import outputs, relative_difference
 from netwright.core.plugins import names
 
 QUICK = {("mlp", one) for one in names("pass")} | {("recurrent", "structured_prune")}
@@ -31,8 +34,6 @@ def test_the_result_is_exact_or_refused(space: str, one: str, tmp_path: Path) ->
 
 
 def test_the_audit_sees_a_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from netwright.compression.passes.structured_prune import StructuredPrune
-
     ((net, shapes),) = networks("mlp", 1)
     right = StructuredPrune.apply
 
@@ -55,3 +56,20 @@ def test_a_network_of_low_rank_is_one() -> None:
         if name.endswith("weight") and weight.ndim == 2:
             assert int(torch.linalg.matrix_rank(weight.double(), rtol=1e-5)) <= 2
     assert not torch.equal(outputs(thin, torch.ones(2, *shapes.input)), outputs(net, torch.ones(2, *shapes.input)))
+
+
+def test_the_audit_silences_no_channels_that_stay_because_others_go(context_of) -> None:
+    def forward(s: Net, x: torch.Tensor) -> torch.Tensor:
+        wide = torch.cat([s.a(x), s.b(x)], 1)
+        if wide.shape[1] < 24:
+            raise ValueError("too narrow")
+        return s.f(torch.relu(wide))
+
+    _, context = context_of("mlp")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), Net(forward, a=Lin(64, 16), b=Lin(64, 16), f=Lin(32, 10))).eval()
+    one = StructuredPrune(ratio=0.4, round_to=1, epochs=0)
+    pruned = one.apply(Model(net), context)
+    fresh = torch.randn(6, 1, 8, 8)
+    assert {note.layer for note in pruned.notes if note.verdict == "left alone"} == {"1.b"}
+    assert relative_difference(outputs(pruned.module, fresh), outputs(silenced(one, net, context), fresh)) < 1e-5
