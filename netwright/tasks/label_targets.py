@@ -16,7 +16,7 @@ from netwright.tasks.answers import masks as mask_answers
 from netwright.tasks.answers import several as several_answers
 from netwright.tasks.answers import steps as step_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
-from netwright.tasks.targets import Targets, class_names, class_numbers, divergence
+from netwright.tasks.targets import Targets, class_names, class_numbers, divergence, log_shares
 
 if TYPE_CHECKING:
     import torch
@@ -67,9 +67,8 @@ class Masks(Targets):
         return {"ignore": self.ignored, **({"values": list(self.values)} if self.values else {})}
 
     def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
-        counts = _counts(train.targets, without=self.ignored)
-        outputs = np.zeros((len(split), len(counts), *split.targets.shape[1:]), np.float32)
-        outputs[:, counts.argmax()] = 1
+        shares = log_shares(train.targets, split.targets, ignored=self.ignored)
+        outputs = np.broadcast_to(shares[:, None, None], (len(split), len(shares), *split.targets.shape[1:]))
         return "answering the most frequent class everywhere", outputs
 
     def gives(self, output: int | Shape) -> str:
@@ -125,10 +124,9 @@ class StepClasses(Targets):
         return (int(targets.shape[1]), len(names))
 
     def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
-        counts = _counts(train.targets, without=ENDED)
-        outputs = np.zeros((*split.targets.shape, len(counts)), np.float32)
-        outputs[..., counts.argmax()] = 1
-        return "answering the most frequent class at every step", outputs
+        shares = log_shares(train.targets, split.targets, ignored=ENDED)
+        outputs = np.broadcast_to(shares, (*split.targets.shape, len(shares)))
+        return "answering the most frequent class at every step, as likely as it was in training", outputs
 
     def gives(self, output: int | Shape) -> str:
         return f"tells {output[1] if isinstance(output, tuple) else output} classes of every step"
@@ -210,11 +208,6 @@ class StepLabels(Targets):
         taught = (teacher / temperature).sigmoid()
         each = F.binary_cross_entropy_with_logits(outputs / temperature, taught, reduction="none")
         return each.sum(dim=2).mean() * temperature * temperature
-
-
-def _counts(targets: AnyArray, *, without: int | None) -> AnyArray:
-    """How often each class is there; every class is in the training part."""
-    return np.bincount((targets if without is None else targets[targets != without]).ravel())
 
 
 def _require_steps(targets: AnyArray, inputs: AnyArray, part: str) -> None:

@@ -16,7 +16,7 @@ from netwright.core.errors import DataError
 from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shape
 from netwright.tasks.answers import classes as class_answers
-from netwright.tasks.data import AnyArray, IntArray, Preprocessing, Split
+from netwright.tasks.data import AnyArray, FloatArray, IntArray, Preprocessing, Split
 
 if TYPE_CHECKING:
     import torch
@@ -138,10 +138,8 @@ class ClassNumbers(Targets):
             )
 
     def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
-        counts = np.bincount(train.targets)
-        outputs = np.zeros((len(split), len(counts)), np.float32)
-        outputs[:, counts.argmax()] = 1
-        return "always answering the most frequent class", outputs
+        shares = log_shares(train.targets, split.targets)
+        return "always answering the most frequent class", np.broadcast_to(shares, (len(split), len(shares)))
 
     def loss(
         self,
@@ -165,6 +163,13 @@ def divergence(outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: flo
 
     student, target = F.log_softmax(outputs / temperature, dim=1), F.log_softmax(teacher / temperature, dim=1)
     return F.kl_div(student, target, log_target=True, reduction="batchmean") * temperature * temperature
+
+
+def log_shares(train: AnyArray, other: AnyArray, *, ignored: int | None = None) -> FloatArray:
+    """The logarithm of each class's share in training [classes]; a class that only `other` targets have gets little."""
+    known, others = (targets if ignored is None else targets[targets != ignored] for targets in (train, other))
+    counts = np.bincount(known.ravel(), minlength=int(others.max(initial=0)) + 1) + 0.5
+    return np.asarray(np.log(counts / counts.sum()), np.float32)
 
 
 def class_numbers(targets: AnyArray, part: str, *, ignored: int | None = None) -> IntArray:

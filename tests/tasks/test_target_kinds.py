@@ -296,3 +296,28 @@ def test_who_runs_a_model_is_told_of_tiles_and_of_the_values_that_come_out(tmp_p
     assert ImageToImage(path=tmp_path).prepared() == ""
     assert Regression(path=tmp_path, columns=("price", "rent")).targets().gives(2) == "gives 2 values: price, rent"
     assert Regression(path=tmp_path).targets().gives(1) == "gives 1 value"
+
+
+def test_the_answer_without_a_network_has_the_likelihood_of_the_classes_shares(tmp_path: Path) -> None:
+    wanted = RNG.choice(3, (40, 9), p=(0.2, 0.7, 0.1))
+    wanted[::3, 6:] = -1
+    inputs = RNG.normal(size=(40, 9, 2))
+    steps = task(SequenceLabelling, inputs, wanted, folder=tmp_path, judged_by="nll")
+    samples = task(SequenceClassification, inputs, wanted[:, 0], folder=tmp_path)
+    masks = task(Segmentation, inputs[:, None], np.abs(wanted)[:, :, None].repeat(2, 2), folder=tmp_path)
+    for made, score in ((steps, "nll"), (samples, "loss"), (masks, "loss")):
+        data, told = made.data(), made.naive()
+        assert told is not None
+        train, found = (part[part >= 0] for part in (data.train.targets, data.validation.targets))
+        share = (np.bincount(train, minlength=3) + 0.5) / (train.size + 1.5)
+        assert told[1][score] == pytest.approx(-np.log(share)[found].mean(), rel=1e-5)
+
+
+def test_a_class_that_only_later_parts_of_a_sequence_have_is_counted_too(tmp_path: Path) -> None:
+    wanted = np.zeros((40, 9), np.int64)
+    wanted[:, 1], wanted[7, 4] = 1, 2
+    for seed in range(8):
+        made = task(SequenceLabelling, np.zeros((40, 9, 1)), wanted, folder=tmp_path, split_seed=seed)
+        told = made.naive()
+        assert told is not None
+        assert told[1]["step_accuracy"] > 0.8
