@@ -36,6 +36,7 @@ from netwright.api_arguments import (
 )
 from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
 from netwright.core.progress import Event, Listener
+from netwright.core.text import rounded
 
 if TYPE_CHECKING:
     from netwright.compression.recipe import Recipe
@@ -122,7 +123,10 @@ def compress_model(
     from netwright.runs.compressing import recipe_of
 
     listener = heard(listener)
-    with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+    with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides, listener=listener) as (
+        opened,
+        winner,
+    ):
         _compressed(opened, winner, recipe=recipe_of(opened), listener=listener)
     path = opened.folder.path
     report(path)
@@ -196,7 +200,10 @@ def sensitivity(
             winner = winner_of(opened, str(trial), listener=listener)
             rows = measure_bearing(opened, winner, recipe=chosen, samples=samples, listener=listener)
     else:
-        with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides) as (opened, winner):
+        with own_run(model, weights=weights, recipe=recipe, out=out, overrides=overrides, listener=listener) as (
+            opened,
+            winner,
+        ):
             rows = measure_bearing(opened, winner, recipe=recipe_of(opened), samples=samples, listener=listener)
     path = opened.folder.path
     return {"run": str(path), "rows": rows, "report": str(report(path))}
@@ -358,7 +365,8 @@ def _tell_without_network(specification: RunSpecification, listener: Listener) -
         listener(Event("step", {"text": remark}))
     found, metric = specification.task.naive(), specification.task.primary().metric
     if found is not None and metric in found[1]:
-        text = f"without a network, {found[0]}: {metric} {found[1][metric]:.4g} on the validation split"
+        score, samples = rounded(found[1][metric]), len(specification.task.data().validation)
+        text = f"without a network, {found[0]}: {metric} {score} on the validation split ({samples:,} samples)"
         listener(Event("step", {"text": text}))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from netwright.core.config import read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError, Mistake, RunError
-from netwright.core.progress import Listener, silent
+from netwright.core.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -36,7 +36,7 @@ Passes: TypeAlias = "Description | Recipe"
 def run_path(run: Run) -> Path:
     """The folder of a run."""
     if isinstance(run, (str, PathLike)):
-        return Path(run).expanduser()
+        return path_of(run, where="run")
     from netwright.runs.view import RunView
 
     if isinstance(run, RunView):
@@ -48,6 +48,8 @@ def path_of(given: AnyPath, *, where: str = "out") -> Path:
     """The path of an argument, with `~` filled in."""
     if not isinstance(given, (str, PathLike)):
         raise _unexpected(where, "a path", given)
+    if "\0" in str(given):
+        raise _unexpected(where, "a path without a NUL byte", given)
     return Path(given).expanduser()
 
 
@@ -151,8 +153,12 @@ def own_run(
     recipe: Passes | None,
     out: AnyPath | None,
     overrides: Sequence[str],
+    listener: Listener,
 ) -> Iterator[tuple[OpenRun, Winner]]:
-    """A run for a model of somebody's own, new or one of the same recipe that goes on, open for writing."""
+    """A run for a model of somebody's own, new or one of the same recipe that goes on, open for writing.
+
+    Where no folder was named, the listener is told which it is, before anything that could be cut short.
+    """
     from netwright.runs.compressing import own_winner
     from netwright.runs.folder import RunFolder
     from netwright.runs.search import create_run, writing
@@ -165,6 +171,8 @@ def own_run(
     elif RunSpecification.parse(RunFolder.open(path).read_specification()).to_json() != specification.to_json():
         hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
         raise RunError(f"{path} holds a run of another recipe; {hint}")
+    if out is None:
+        listener(Event("step", {"text": f"in {path}; if it is cut short: the same command and --out {path}"}))
     with writing(path, specification=specification) as opened:
         try:
             yield opened, own_winner(opened, module, build=str(model))

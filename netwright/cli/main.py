@@ -17,14 +17,22 @@ from typing import Any, ClassVar
 
 import click
 
-OK, INTERNAL, USER = 0, 1, 2
+OK, INTERNAL, USER, INTERRUPTED = 0, 1, 2, 130
 
-MENDABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
+MENDABLE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+        *(errno.ENOENT, errno.EEXIST, errno.ELOOP, errno.EINVAL, errno.ENOTSUP),
+    }
+)
 """What the system says of a path that a person gave."""
 
 STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
 
-EXIT_CODES = "Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault of netwright itself."
+EXIT_CODES = (
+    "Exit codes: 0 done, 2 something you can mend (one sentence says what), 130 stopped by Ctrl-C, "
+    "1 a fault of netwright itself."
+)
 
 HELP = f"""Find a neural network that fits a task and a device, make it smaller, prove that it runs.
 
@@ -108,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     from netwright.core.interrupt import be_stoppable, end_in_silence
 
     be_stoppable()
-    code = USER
+    code = INTERRUPTED
     with suppress(KeyboardInterrupt):  # one more while the first is told of
         code = run(given)
     end_in_silence()
@@ -129,7 +137,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), USER, as_json)
     except (KeyboardInterrupt, click.Abort):
-        return _fail(STOPPED, USER, as_json)
+        return _fail(STOPPED, INTERRUPTED, as_json)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 -- nobody reads any more; keep the exit quiet
         return OK
@@ -139,11 +147,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _explain(error: Exception, as_json: bool) -> int:
-    from netwright.core.errors import NetwrightError
+    from netwright.core.errors import InterruptedRunError, NetwrightError
     from netwright.core.own_code import own_place
 
     if isinstance(error, NetwrightError):
-        return _fail(str(error), USER, as_json)
+        return _fail(str(error), INTERRUPTED if isinstance(error, InterruptedRunError) else USER, as_json)
     if "No space left on device" in str(error) or "disk is full" in str(error):
         return _fail(
             "the disk is full; what was recorded is kept. Free some space, then go on with --resume", USER, as_json

@@ -88,6 +88,8 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
     if row.get("kept") is False:
         parts.append(f"(rolled back: {row.get('reason', '')})")
+    if facts.get("resumed"):
+        parts.append("(done before)")
     return " ".join(part for part in parts if part)
 
 

@@ -69,8 +69,7 @@ class RunFolder:
     def create(cls, path: Path, *, specification: Mapping[str, Any], environment: Mapping[str, Any]) -> Self:
         """A new run folder; raises RunError when the path holds something already or cannot be written."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = f"continue it with --resume {path}, or name another folder" if (path / "run.db").exists() else ""
-            raise RunError(f"{path} exists and is not empty; {hint or 'name a new folder with --out'}")
+            raise RunError(f"{path} exists and is not empty; {_what_then(path)}")
         folder = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -137,6 +136,14 @@ class RunFolder:
 
 def _unwritable(path: Path, error: OSError) -> RunError:
     return RunError(f"{path} cannot be written: {error.strerror}; name another folder with --out")
+
+
+def _what_then(path: Path) -> str:
+    if (path / "run.db").exists():
+        return f"continue it with --resume {path}, or name another folder"
+    if (path / "scratch").exists():
+        return "another process makes a run of it now, or was ended while it did: wait, or remove the folder"
+    return "name a new folder with --out"
 
 
 def driver_is_gone(folder: RunFolder) -> bool:

@@ -71,6 +71,7 @@ MISTAKES = [
     (["search", "--resume", "runs/a", "--out", "runs/b"], "--resume goes on in runs/a; leave out --out"),
     (["runs", "list", "--in", "nowhere"], "there is no folder nowhere"),
     (["runs", "list", "--in", TINY], "is a file"),
+    (["space", "draw", "mlp", "--out", "/proc/x/y.svg"], "/proc/x cannot be written or read: No such file"),
 ]
 
 

@@ -159,11 +159,12 @@ def test_stopped_by_the_user_it_says_how_to_go_on(
 ) -> None:
     monkeypatch.chdir(own)
     given = ["compress", "--model", "tests.cli.own_model:Stopping", "--recipe", str(own / "pruned.yaml")]
-    assert run(given) == 2
+    assert run(given) == 130
     told = capsys.readouterr().err
     made = next((own / "runs").iterdir())
     assert "stopped by the user; finished stages and epochs are kept, go on with the same command and --out" in told
     assert str(made.name) in told
+    assert f"in runs/{made.name}; if it is cut short: the same command and --out runs/{made.name}" in told
 
 
 @pytest.mark.slow
@@ -227,3 +228,9 @@ def test_what_a_killed_export_left_is_removed_when_the_run_goes_on(own: Path) ->
     with writing(folder):
         assert sorted(path.name for path in (folder / "models").iterdir()) == ["original.onnx"]
         assert not list(folder.glob(".bundle*"))
+
+
+def test_a_folder_that_another_process_is_making_is_called_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "run" / "scratch").mkdir(parents=True)
+    assert run(arguments(own, "pruned.yaml", "--out", str(own / "run"))) == 2
+    assert "another process makes a run of it now, or was ended while it did" in capsys.readouterr().err

@@ -87,6 +87,7 @@ WRONG: dict[str, tuple[Callable[[RunView], object], str]] = {
         "listener: expected a function that takes an Event, or None; came 'print'",
     ),
     "no path for a run": (lambda run: nw.search(RECIPE, out=3), "out: expected a path; came 3"),  # type: ignore[arg-type]
+    "a path with a NUL byte": (lambda run: nw.report("a\0b"), "run: expected a path without a NUL byte; came 'a"),
     "no files at all": (lambda run: nw.bench(3), "models: expected a path; came 3"),  # type: ignore[arg-type]
     "threads that are no number": (
         lambda run: nw.bench(str(Path(__file__)), threads="two"),  # type: ignore[arg-type]

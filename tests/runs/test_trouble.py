@@ -54,7 +54,7 @@ def test_ctrl_c_ends_a_search_with_one_sentence_and_it_can_go_on(executor: str, 
     wait_until(lambda: done_in(path) >= 2, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert f"Go on with: netwright search --resume {path}" in errors
     assert "Traceback" not in errors
     assert open_run(path).asked == 30

@@ -11,6 +11,7 @@ import click
 
 from netwright.cli.output import json_option, print_json, print_table
 from netwright.cli.progress import shown
+from netwright.core.errors import InterruptedRunError
 
 PLANNED = (
     "stage",
@@ -113,7 +114,7 @@ def _told_how_to_go_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         again = getattr(stop, "__notes__", ["the same command"])[0]
-        raise click.ClickException(
+        raise InterruptedRunError(
             f"stopped by the user; finished stages and epochs are kept, go on with {again}"
         ) from None
 
