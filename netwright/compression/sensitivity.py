@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from netwright.compression.recipe import Recipe
     from netwright.core.records import Objective
     from netwright.tasks.data import Split
+
+Probed = tuple[str, str, str, float | None]
+"""A stage, one of its groups, the field that is tried and its value."""
 
 IGNORE = "ignore"
 WHOLE = ""
@@ -47,6 +50,11 @@ class Bearing:
     n: int
     reason: str = ""
 
+    @property
+    def probed(self) -> Probed:
+        """What the row is about."""
+        return self.stage, self.group, self.field, self.strength
+
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -66,13 +74,23 @@ class Probe:
     values: tuple[float | None, ...]
 
 
-def measure_sensitivity(model: Model, recipe: Recipe, context: Context, *, samples: int = 1000) -> list[Bearing]:
+def measure_sensitivity(
+    model: Model,
+    recipe: Recipe,
+    context: Context,
+    *,
+    samples: int = 1000,
+    known: Sequence[Bearing] = (),
+    keep: Callable[[Sequence[Bearing]], None] | None = None,
+) -> list[Bearing]:
     """The score after each group alone was compressed, for every pass on the module, at several strengths.
 
     Groups are those that a pass says it applies to, coupled layers together; all others are on its `ignore` list.
     A pass without such a list is measured on the whole network. `samples` is the number of validation samples.
-    Strengths of an open field go across its range, those of a fixed one are its half and itself.
+    Strengths of an open field go across its range, those of a fixed one are its half and itself. Rows that are `known`
+    are not measured again; `keep` is given all rows there are after each that is new.
     """
+    measured = {row.probed: row for row in known}
     with tempfile.TemporaryDirectory(prefix="netwright-sensitivity-") as folder:
         dry = replace(context.without_training(), workspace=Path(folder))
         split = _some(context, samples)
@@ -84,7 +102,10 @@ def measure_sensitivity(model: Model, recipe: Recipe, context: Context, *, sampl
             groups = _groups(probe.one, model, dry)
             tells = f"sensitivity of {len(groups) or 1} groups to {probe.stage} ({place + 1} of {len(probes)})"
             context.listener(Event("step", {"text": tells}))
-            rows += _rows(probe, groups, model, dry, split, start=start, score=score)
+            for row in _rows(probe, groups, model, dry, split, start=start, score=score, measured=measured):
+                rows.append(row)
+                if keep is not None and row.probed not in measured:
+                    keep(rows)
         return rows
 
 
@@ -141,6 +162,7 @@ def _rows(
     *,
     start: float,
     score: Objective,
+    measured: Mapping[Probed, Bearing],
 ) -> Iterator[Bearing]:
     base: dict[str, Any] = {"stage": probe.stage, "field": probe.field, "n": len(split)}
     for place, group in enumerate(groups or [WHOLE]):
@@ -152,6 +174,9 @@ def _rows(
         )
         others = [other for other in groups if other != group]
         for value in probe.values:
+            if before := measured.get((probe.stage, group, probe.field, value)):
+                yield before
+                continue
             here = {**base, "group": group, "strength": value}
             try:
                 made = _variant(probe, value, others).apply(model, context)

@@ -58,16 +58,21 @@ def strategy_of(recipe: Recipe) -> Strategy:
 
 
 def sensitivities(run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000) -> list[Bearing]:
-    """What each layer group bears, from the record where it was measured before."""
+    """What each layer group bears; what is on record, perhaps of a start that was cut short, is not measured again."""
     # neither bounds nor training change what is read
     asked = recipe.model_dump(mode="json", include={"passes", "open"})
     key = content_hash({"key": _key(bench, asked), "samples": samples})
-    known = run.record.fact("sensitivity")
-    if known and known["key"] == key:
-        return [Bearing.from_json(row) for row in known["rows"]]
-    rows = measure_sensitivity(bench.model, recipe, bench.context, samples=samples)
-    score = run.specification.task.primary().metric
-    run.record.set_fact("sensitivity", {"key": key, "score": score, "rows": [row.to_json() for row in rows]})
+    stored = run.record.fact("sensitivity") or {}
+    known = [Bearing.from_json(row) for row in stored["rows"]] if stored.get("key") == key else []
+    if known and stored.get("whole", True):
+        return known
+    about = {"key": key, "score": run.specification.task.primary().metric}
+
+    def keep(rows: Sequence[Bearing], *, whole: bool = False) -> None:
+        run.record.set_fact("sensitivity", {**about, "whole": whole, "rows": [row.to_json() for row in rows]})
+
+    rows = measure_sensitivity(bench.model, recipe, bench.context, samples=samples, known=known, keep=keep)
+    keep(rows, whole=True)
     return rows
 
 

@@ -61,6 +61,28 @@ def test_every_group_is_measured_alone_at_every_strength(trained) -> None:
     assert all(row.loss > 0.5 for row in everything), "without any weight of a layer the classes are guessed"
 
 
+def test_rows_that_are_known_are_not_measured_again(trained) -> None:
+    module, context = trained
+    recipe = Recipe.parse({"passes": [{**FADE, "share": 0.8}]})
+    kept: list[list] = []
+
+    def keep(rows) -> None:
+        kept.append(list(rows))
+        if len(rows) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_sensitivity(Model(module), recipe, context, samples=50, keep=keep)
+    known = [dataclasses.replace(row, reason="known") for row in kept[-1]]
+    rows = measure_sensitivity(
+        Model(module), recipe, context, samples=50, known=known, keep=lambda all_: kept.append([*all_])
+    )
+    assert [len(one) for one in kept] == [1, 2, *range(3, len(rows) + 1)]
+    assert [row.reason for row in rows] == ["known"] * 3 + [""] * (len(rows) - 3)
+    whole = measure_sensitivity(Model(module), recipe, context, samples=50)
+    assert [dataclasses.replace(row, reason="") for row in rows] == whole
+
+
 def test_a_fixed_strength_is_measured_at_its_half_too(trained) -> None:
     module, context = trained
     rows = measure_sensitivity(Model(module), Recipe.parse({"passes": [{**FADE, "share": 0.8}]}), context, samples=50)
