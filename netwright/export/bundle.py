@@ -14,6 +14,7 @@ import hmac
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -110,11 +111,9 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
     Raises ExportError when the folder exists and is something else, or a model file does not run.
     """
     folder = Path(folder).absolute()
-    if folder.exists() and not _is_bundle(folder):
-        raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
+    check_place(folder)
     if contents.default not in _models(contents):
         raise ExportError(f"the default model {contents.default!r} is not among the bundle's model files")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -124,6 +123,18 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Bundle(path=folder, files=verify_bundle(folder))
+
+
+def check_place(folder: Path) -> None:
+    """Raise ExportError where no bundle can be written: something else is there, or the place takes no files."""
+    try:
+        if folder.exists() and not _is_bundle(folder):
+            raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
+            pass
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error.strerror}; give another folder") from None
 
 
 def verify_bundle(folder: Path) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ LOADER = "load.py"
 
 
 def traced(model: nn.Module, example: np.ndarray, *, largest_batch: int | None = None) -> ExportedProgram:
-    """The network in evaluation mode as a program for any batch size, or for at most `largest_batch` samples.
+    """The network in evaluation mode as a program for any batch size, for at most `largest_batch` samples, or for one.
 
     `example` is a preprocessed float32 batch [batch, *shape]. The program says nothing of this machine. The model is
     not changed. Raises ExportError when torch.export cannot follow the network, or the batch axis came out fixed.
@@ -40,13 +40,15 @@ def traced(model: nn.Module, example: np.ndarray, *, largest_batch: int | None =
     from torch.export import Dim, export
 
     plain = copy.deepcopy(model).cpu().eval()
-    batch = torch.from_numpy(np.resize(example, (ROWS, *example.shape[1:])).astype(np.float32, copy=False))
+    rows = 1 if largest_batch == 1 else ROWS
+    batch = torch.from_numpy(np.resize(example, (rows, *example.shape[1:])).astype(np.float32, copy=False))
     # an example as large as the largest batch would fix the axis
     axis = Dim("batch") if largest_batch is None else Dim("batch", min=1, max=max(largest_batch, ROWS + 1))
+    free = None if rows == 1 else ({0: axis},)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = export(plain, (batch,), dynamic_shapes=({0: axis},))
+            program = export(plain, (batch,), dynamic_shapes=free)
     except Exception as error:
         # torch.export raises errors of a dozen kinds for what it cannot follow
         raise ExportError(f"{type(model).__name__} cannot be followed by torch.export: {reason(error)}") from error

@@ -20,7 +20,7 @@ from netwright.core.files import canonical_json, file_hash
 from netwright.core.plugins import build
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
-from netwright.export.bundle import COMPRESSED, FLOAT, INT8, BundleContents, write_bundle
+from netwright.export.bundle import COMPRESSED, FLOAT, INT8, BundleContents, check_place, write_bundle
 from netwright.export.coding.onnx_regions import holds_int8
 from netwright.export.format import Format
 from netwright.export.onnx_runtime import Session
@@ -107,6 +107,7 @@ def publish(
     folder = out or _default_folder(run, deployable, file_format)
     if file_format.suffix != ".onnx":
         return _one_file(run, deployable, file_format, folder)
+    check_place(folder)
     listener(Event("step", {"text": "proving that the exported models compute the same"}))
     parity = _prove(run, deployable)
     test = _read_test_once(run, deployable, listener)

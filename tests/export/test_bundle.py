@@ -195,6 +195,15 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(contents: BundleContents, t
     assert (tmp_path / "precious" / "thesis.txt").exists()
 
 
+def test_a_place_that_takes_no_files_is_called_so(contents: BundleContents, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (Path("/proc/nowhere"), tmp_path / "file" / "bundle", tmp_path / ("a" * 300)):
+        with pytest.raises(
+            ExportError, match=r"cannot be written: (No such|File).*; give another"
+        ):
+            write_bundle(place, contents)
+
+
 def test_a_failed_bundle_leaves_nothing(contents: BundleContents, tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"bad")
     broken = BundleContents(

@@ -20,7 +20,7 @@ def executorch() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["convnet", "separable", "mlp"])
+@pytest.mark.parametrize("name", ["convnet", "separable", "mlp", "lstm", "gru"])
 def test_the_file_computes_what_the_network_does_at_any_batch_size(name: str, tmp_path: Path) -> None:
     executorch()
     make, shape = NETWORKS[name]
@@ -35,22 +35,14 @@ def test_the_file_computes_what_the_network_does_at_any_batch_size(name: str, tm
         np.testing.assert_allclose(run(inputs), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_recurrent_layers_are_refused_by_name(name: str, tmp_path: Path) -> None:
-    make, shape = NETWORKS[name]
-    with pytest.raises(ExportError, match="recurrent is a recurrent layer"):
-        build("format", "pte").write(make().eval(), tmp_path / "m.pte", example=samples(2, *shape))
-    assert not list(tmp_path.iterdir())
-
-
 def test_the_loader_beside_the_file_runs_it_without_netwright(tmp_path: Path) -> None:
     executorch()
-    model, inputs = convnet(), samples(4, 1, 12, 12)
+    model, inputs = convnet(), samples(70, 1, 12, 12)  # more than one call takes
     build("format", "pte").write(model, tmp_path / "net.pte", example=inputs)
     np.save(tmp_path / "in.npy", inputs)
     script = (tmp_path / "load.py").read_text()
     assert "netwright" not in script
-    assert len(script.splitlines()) <= 27
+    assert len(script.splitlines()) <= 20
     command = [sys.executable, "-I", "-W", "ignore", "load.py", "in.npy", "out.npy"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     with torch.no_grad():

@@ -23,7 +23,7 @@ class Pte(Format):
     """One file for ExecuTorch, whose XNNPACK kernels run it on phones and on this machine; needs an extra package.
 
     The file is run in ExecuTorch and compared with the network at three batch sizes before it is kept. Memory is
-    planned for `largest_batch` samples; the length of sequences is fixed, and recurrent layers are refused.
+    planned for `largest_batch` samples, with recurrent layers for one; the length of sequences is fixed.
     """
 
     suffix: ClassVar[str] = ".pte"
@@ -54,14 +54,11 @@ class Pte(Format):
         program = Runtime.get().load_program(path)
         # the runtime crashes when a program ends before its methods, so both are held by what is given back
         held = (program, program.load_method("forward"))
+        largest = held[1].metadata.input_tensor_meta(0).sizes()[0]
 
         def run(inputs: np.ndarray) -> np.ndarray:
-            forward = held[1]
-            batches = np.split(inputs, range(self.largest_batch, len(inputs), self.largest_batch))
-            found = [
-                forward.execute([torch.from_numpy(np.ascontiguousarray(one))])[0].numpy().copy() for one in batches
-            ]
-            return np.concatenate(found)
+            parts = torch.split(torch.from_numpy(np.ascontiguousarray(inputs)), largest)
+            return np.concatenate([held[1].execute([part])[0].numpy().copy() for part in parts])
 
         return run
 
@@ -69,19 +66,14 @@ class Pte(Format):
         """The file's content."""
         from torch import nn
 
-        recurrent = [path for path, layer in model.named_modules() if isinstance(layer, nn.RNNBase)]
-        if recurrent:
-            # lowering unrolls them for minutes, into a program that then refuses other batch sizes
-            raise ExportError(
-                f"{recurrent[0]} is a recurrent layer, whose lowered program does not run at every batch size in "
-                "ExecuTorch; export the network as onnx or pt2"
-            )
+        # the state that a lowered recurrent layer begins with is of one size
+        recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.modules())
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
         except ImportError as error:
             raise _missing(error) from None
-        program = traced(model, example, largest_batch=self.largest_batch)
+        program = traced(model, example, largest_batch=1 if recurrent else self.largest_batch)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -1,7 +1,4 @@
-"""Runs model.FILE, a program of torch.export; needs torch and numpy alone.
-
-python load.py inputs.npy outputs.npy       a float32 batch [N, ...], preprocessed as preprocessing.json says if there
-"""
+"""Runs model.FILE, a program of torch.export: python load.py inputs.npy outputs.npy; needs torch and numpy alone."""
 
 import sys
 from pathlib import Path
@@ -12,11 +9,9 @@ import torch
 network = torch.export.load(Path(__file__).resolve().parent / "model.FILE").module()
 
 
-def outputs(inputs: np.ndarray) -> np.ndarray:
-    """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
-    with torch.no_grad():
-        made: np.ndarray = network(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))).numpy()
-    return made
+@torch.no_grad()
+def outputs(inputs: np.ndarray) -> np.ndarray:  # float32 [N, ...], preprocessed as preprocessing.json says if there
+    return np.asarray(network(torch.from_numpy(np.ascontiguousarray(inputs, np.float32))))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Runs model.FILE in ExecuTorch; needs executorch (which brings torch) and numpy alone.
-
-python load.py inputs.npy outputs.npy       a float32 batch [N, ...], preprocessed as preprocessing.json says if there
-"""
+"""Runs model.FILE: python load.py inputs.npy outputs.npy; needs executorch (which brings torch) and numpy alone."""
 
 import sys
 from pathlib import Path
@@ -14,10 +11,9 @@ program = Runtime.get().load_program(Path(__file__).resolve().parent / "model.FI
 network = program.load_method("forward")
 
 
-def outputs(inputs: np.ndarray) -> np.ndarray:
-    """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
-    batch = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
-    return np.array(network.execute([batch])[0])
+def outputs(inputs: np.ndarray) -> np.ndarray:  # float32 [N, ...], preprocessed as preprocessing.json says if there
+    whole = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
+    return np.concatenate([np.array(network.execute([sample])[0]) for sample in torch.split(whole, 1)])
 
 
 if __name__ == "__main__":
