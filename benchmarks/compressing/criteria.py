@@ -22,8 +22,8 @@ from netwright.tasks.training import evaluate_split, fit
 
 SHARES = (0.5, 0.25)
 """Of the multiply-accumulates, to keep."""
-TRAINING = Training(epochs=15)
-FINE_TUNE = Training(epochs=3, learning_rate=1e-3)
+TRAINING = Training(epochs=15, batch_size=128)
+FINE_TUNE = Training(epochs=3, batch_size=128, learning_rate=1e-3)
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:

@@ -6,21 +6,17 @@ fine-tuning its factors. Accuracy is that on all 2,000 test images.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from netwright.compression.context import make_context
+from compressing._clothes import accuracy, trained
+from netwright.compression.context import Context
 from netwright.compression.model import Model
 from netwright.compression.passes.low_rank import LowRank
-from netwright.core.plugins import build
 from netwright.evaluation.profile import profile
 from netwright.tasks.settings import Training
-from netwright.tasks.task import Task
-from netwright.tasks.training import evaluate, fit
 
 LEARNING, TUNING = 4, 2
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)
@@ -29,26 +25,13 @@ ENERGIES = (0.8, 0.7, 0.6, 0.5)
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """A row for each way to choose ranks; `stages` are the network itself and its factors, the mildest first."""
-    task = build("task", "fashion_mnist")
-    assert isinstance(task, Task)
-    torch.manual_seed(0)
-    net = _network()
-    fit(net, task, training=Training(epochs=6), seed=0)
-    context = make_context(task, net.eval(), workspace=folder, training=Training(epochs=TUNING, learning_rate=1e-3))
+    net, context = trained(folder, fine_tune=Training(epochs=TUNING, learning_rate=1e-3))
     learned = [(f"learned {s}", LowRank(learned=s, learn_epochs=LEARNING, epochs=TUNING)) for s in STRENGTHS]
     ruled = [(f"energy {e}", LowRank(energy=e, epochs=LEARNING + TUNING)) for e in ENERGIES]
     return [_row(name, passes, Model(net), context) for name, passes in (("learned", learned), ("energy", ruled))]
 
 
-def _network() -> nn.Sequential:
-    widths = (1, 32, 64, 96)
-    blocks: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        blocks += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(864, 128), nn.ReLU(), nn.Linear(128, 10))
-
-
-def _row(name: str, passes: list[tuple[str, LowRank]], model: Model, context: Any) -> dict[str, Any]:
+def _row(name: str, passes: list[tuple[str, LowRank]], model: Model, context: Context) -> dict[str, Any]:
     whole = _stage("whole", model.module, context)
     stages = [whole, *(_stage(what, one.apply(model, context).module, context) for what, one in passes)]
     last = stages[-1]
@@ -63,11 +46,11 @@ def _row(name: str, passes: list[tuple[str, LowRank]], model: Model, context: An
     }
 
 
-def _stage(name: str, module: nn.Module, context: Any) -> dict[str, Any]:
+def _stage(name: str, module: nn.Module, context: Context) -> dict[str, Any]:
     cost = profile(module, context.example_tensor())
     return {
         "stage": name,
-        "accuracy": evaluate(module, context.task, "test")["accuracy"],
+        "accuracy": accuracy(module, context),
         "params": cost.params,
         "macs": cost.macs,
     }

@@ -17,9 +17,12 @@ MAX_YAML_BYTES = 1 << 20
 
 
 class Settings(BaseModel):
-    """A frozen object whose fields are its configuration; unknown fields are refused."""
+    """A frozen object whose fields are its configuration; unknown fields are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    A number where a text is expected is its text: layers and columns may be called `4`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, coerce_numbers_to_str=True)
 
     @classmethod
     def parse(cls, data: object, *, source: str = "") -> Self:

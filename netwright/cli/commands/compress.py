@@ -11,7 +11,7 @@ import click
 
 from netwright.cli.output import json_option, print_json, print_table
 from netwright.cli.progress import shown
-from netwright.core.errors import InterruptedRunError
+from netwright.core.errors import CompressionError, InterruptedRunError
 
 PLANNED = (
     "stage",
@@ -103,8 +103,19 @@ def command(
                 result = api.compress(run, trial=trial, **given, listener=listener)
     if sensitivity:
         _print_sensitivity(found, as_json=as_json)
-    else:
+        return
+    why = _undone(result["stages"][1:])
+    if not (why and as_json):  # a program gets one document
         _print_result(result, as_json=as_json)
+    if why:
+        raise CompressionError(why)
+
+
+def _undone(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Why the command failed though all was written: no pass could be done."""
+    reasons = [f"{row['stage']}: {row['reason']}" for row in stages if not row["kept"] and row["size_bytes"] is None]
+    everything = stages and len(reasons) == len(stages)
+    return f"no pass could be done, so the model is as it was ({'; '.join(reasons)})" if everything else ""
 
 
 @contextmanager
