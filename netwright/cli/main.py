@@ -113,6 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 -- stays open to the end
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # names of files may be no text
     from netwright.core.interrupt import be_stoppable, end_in_silence
 
     be_stoppable()

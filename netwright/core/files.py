@@ -31,10 +31,11 @@ def file_hash(path: Path) -> str:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a part; an OSError names `path`.
 
-    A device or a pipe, such as /dev/null or /dev/stdout, is written to and stays what it is.
+    A device or a pipe, such as /dev/null or /dev/stdout, is written to and stays what it is. What is no text in a
+    name of a file is written as an escape.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    raw = content.encode() if isinstance(content, str) else content
+    raw = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     if _is_stream(path):
         path.write_bytes(raw)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from netwright.cli.main import run
+from netwright.core.files import write_atomic
 from tests.conftest import ROOT
 
 TINY = str(ROOT / "recipes" / "digits-tiny.yaml")
@@ -95,6 +97,17 @@ def test_with_json_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> N
     document = json.loads(capsys.readouterr().out)
     assert "not a run folder" in document["error"]
     assert document["exit_code"] == 2
+
+
+def test_a_name_that_is_no_text_is_written_and_shown_as_an_escape(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/l\xe4uf.svg"
+    command = [sys.executable, "-m", "netwright", "space", "draw", "mlp", "--out", name]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"l\\udce4uf.svg" in done.stdout
+    write_atomic(tmp_path / "a", os.fsdecode(name))
+    assert (tmp_path / "a").read_bytes().endswith(b"l\\udce4uf.svg")
 
 
 def test_labels_out_of_range_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
