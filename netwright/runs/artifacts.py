@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+ANEW = "restore it from a copy, or run `netwright compress` again, which makes those of the winner anew"
+
+
 @dataclass(frozen=True, slots=True)
 class Artifacts:
     """Objects below a run folder; an object is written once, whole, and never changed."""
@@ -35,9 +38,9 @@ class Artifacts:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise CheckpointError(f"{path} is missing; the run folder has lost an object, re-run its trial") from None
+            raise CheckpointError(f"{path} is missing: the run folder has lost an object; {ANEW}") from None
         if sha256(content).hexdigest() != digest:
-            raise CheckpointError(f"{path} is damaged: its content does not match its hash; re-run its trial")
+            raise CheckpointError(f"{path} is damaged: its content does not match its hash; {ANEW}")
         return content
 
     def path(self, digest: str) -> Path:

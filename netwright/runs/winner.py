@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from netwright.analysis.front import best_within_bounds
-from netwright.core.errors import RunError
+from netwright.core.errors import CheckpointError, RunError
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Decisions, Trial, TrialState
 from netwright.core.text import readable
@@ -89,7 +89,12 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
     training = specification.winner.training
     stored = run.record.fact("winner")
     if stored and stored["identity"] == trial.identity and Training.parse(stored["training"]) == training:
-        return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
+        try:
+            return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
+        except CheckpointError:
+            listener(
+                Event("step", {"text": "the stored weights of the winner are lost or damaged; they are made anew"})
+            )
     length = training.told(len(specification.task.data().train))
     listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full: {length}"}))
     result = _fitted(run, module, trial, repeat=repeat, listener=listener)

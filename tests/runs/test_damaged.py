@@ -6,12 +6,14 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import netwright as nw
 from netwright.core.errors import NetwrightError, RunError
+from netwright.core.files import file_hash
 from netwright.runs.view import open_run
 from tests.conftest import ROOT
 
@@ -136,3 +138,18 @@ def test_a_folder_that_cannot_be_written_is_shown_and_says_why_it_does_not_go_on
         assert raised.value.filename == str(run / "report.html")
     finally:
         subprocess.run(["umount", "-l", str(run)], check=True)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"half")])
+def test_lost_weights_of_the_winner_are_made_anew(run: Path, damage: Callable[[Path], object]) -> None:
+    told: list[str] = []
+    nw.compress(run, recipe={"passes": []})
+    digest = open_run(run).winner["weights"]
+    path = run / "objects" / digest[:2] / digest
+    shutil.rmtree(run / "scratch")
+    damage(path)
+    with pytest.raises(NetwrightError, match="run `netwright compress` again"):
+        nw.export_trial(run)
+    nw.compress(run, recipe={"passes": []}, listener=lambda e: told.append(str(e.facts.get("text"))))
+    assert any("made anew" in text for text in told)
+    assert file_hash(path) == digest == open_run(run).winner["weights"]
