@@ -12,7 +12,7 @@ from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.records import Decisions, Objective
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.encoding import neighbours
-from netwright.search_spaces.size import SpaceSize, everything, size_of
+from netwright.search_spaces.size import PRECISION, SpaceSize, everything, size_of
 from netwright.search_spaces.space import SearchSpace
 
 METRICS = ("params", "macs", "activation_bytes")
@@ -98,7 +98,7 @@ def profile(
     """
     rng = rng or random.Random(0)
     doing("estimating the size")
-    size = size_of(space, rng=random.Random(rng.random()))
+    size = size_of(space, precision=PRECISION)
     few = size.count is not None and size.count <= samples
     every = everything(space, limit=samples) if few else None
     doing(f"costing {len(every) if every is not None else samples:,} architectures")
