@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -42,9 +42,10 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
     inputs = random_inputs(twin, example, rows=min(len(example), rows_for(example)), seed=seed)
     users: dict[str, list[Member]] = {}
     refused: dict[str, str] = {}
+    plain = _Plain(twin, inputs)
     for path in paths:
         try:
-            run = _Probe(twin, path, inputs)
+            run = _Probe(plain, path)
             users[path] = _decode(run, run.channels)
             if not users[path]:
                 raise CompressionError("no later layer takes its channels one by one")
@@ -205,32 +206,56 @@ def _decode(run: _Probe, count: int) -> list[Member]:
     ]
 
 
-@dataclass
+class _Plain:
+    """A network as it runs with nothing changed: what every layer is given and gives, call by call."""
+
+    def __init__(self, network: nn.Module, inputs: torch.Tensor) -> None:
+        self.network, self.inputs = network, inputs
+        self.names = {layer: name for name, layer in network.named_modules()}
+        self.seen: dict[str, list[torch.Tensor]] = {}
+        self.given: dict[str, list[Any]] = {}
+        self.started: set[str] = set()
+        self.result = self.run(self._record)
+
+    def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        name = self.names[layer]
+        if isinstance(layer, nn.RNNBase) and any(map(_is_state, inputs[1:])):
+            self.started.add(name)
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            self.seen.setdefault(name, []).append(inputs[0].clone())
+        self.given.setdefault(name, []).append(copy.deepcopy(output))
+
+    def run(self, hook: Callable[..., Any]) -> torch.Tensor:
+        """What the network gives with a hook on every layer that holds no others."""
+        layers = [layer for layer in self.network.modules() if next(layer.children(), None) is None]
+        handles = [layer.register_forward_hook(hook) for layer in layers]
+        try:
+            return outputs(self.network, self.inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
 class _Probe:
     """Runs the network with chosen channels of one layer changed and notes whose inputs changed."""
 
-    network: nn.Module
-    path: str
-    inputs: torch.Tensor
-    seen: dict[str, list[torch.Tensor]] = field(default_factory=dict)
-    given: dict[str, list[Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.names = {layer: name for name, layer in self.network.named_modules()}
-        self.result = self._run(self._record)
-        calls = self.given.get(self.path, [])
+    def __init__(self, plain: _Plain, path: str) -> None:
+        self.plain, self.path = plain, path
+        calls = plain.given.get(path, [])
+        if path in plain.started:
+            raise CompressionError("it is given a starting state that is not zero, which would have to shrink with it")
         if not calls:
             raise CompressionError("nothing calls it; weights that are used without that cannot be followed")
         if len(calls) > 1:
             raise CompressionError(f"it is called {len(calls)} times; once is expected")
-        layer = self.network.get_submodule(self.path)
+        layer = plain.network.get_submodule(path)
         if isinstance(layer, nn.RNNBase):
             if recurrent_pruning.refusal(layer) or not isinstance(calls[0][0], torch.Tensor):
                 raise CompressionError(recurrent_pruning.refusal(layer) or "it runs on a packed sequence")
             self.channels, self.change = recurrent_pruning.unit_count(layer), _change_recurrent
         else:
-            self.axis = 1 if isinstance(layer, _ConvNd) else -1
-            self.channels, self.change = calls[0].shape[self.axis], _change_channels(self.axis)
+            axis = 1 if isinstance(layer, _ConvNd) else -1
+            self.channels, self.change = calls[0].shape[axis], _change_channels(axis)
 
     def changed(self, channels: list[int]) -> dict[tuple[str, Role], torch.Tensor]:
         """Which positions of which layers' inputs depend on any of these channels."""
@@ -238,24 +263,24 @@ class _Probe:
         calls: dict[str, int] = {}
 
         def watch(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-            name = self.names[layer]
+            name = self.plain.names[layer]
             number = calls[name] = calls.get(name, -1) + 1
             if name == self.path:
-                return self.change(self.given[name][number], channels, cast(Any, layer))
+                return self.change(self.plain.given[name][number], channels, cast(Any, layer))
             side = _side(layer)
             if side is None or not inputs or not isinstance(inputs[0], torch.Tensor):
                 return None
             role, axis, stops = side
-            before = self.seen[name][number]
+            before = self.plain.seen[name][number]
             if inputs[0].shape != before.shape:
                 raise CompressionError(f"the shape at {name} depends on the values")
             moved = _positions(inputs[0] != before, axis)
             if bool(moved.any()):
                 found[name, role] = found.get((name, role), torch.zeros_like(moved)) | moved
-            return copy.deepcopy(self.given[name][number]) if stops else None
+            return copy.deepcopy(self.plain.given[name][number]) if stops else None
 
-        result = self._run(watch)
-        if not torch.equal(result, self.result):
+        result = self.plain.run(watch)
+        if not torch.equal(result, self.plain.result):
             raise CompressionError("its channels reach the output without a layer that weighs them")
         return found
 
@@ -269,26 +294,6 @@ class _Probe:
         assert like is not None
         nothing = torch.zeros_like(like)
         return ones.get(key, nothing), zeros.get(key, nothing)
-
-    def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        name = self.names[layer]
-        if isinstance(layer, nn.RNNBase) and name == self.path and any(map(_is_state, inputs[1:])):
-            raise CompressionError("it is given a starting state that is not zero, which would have to shrink with it")
-        if inputs and isinstance(inputs[0], torch.Tensor):
-            self.seen.setdefault(name, []).append(inputs[0].clone())
-        self.given.setdefault(name, []).append(copy.deepcopy(output))
-
-    def _run(self, hook: Callable[..., Any]) -> torch.Tensor:
-        handles = [
-            layer.register_forward_hook(hook)
-            for layer in self.network.modules()
-            if next(layer.children(), None) is None
-        ]
-        try:
-            return outputs(self.network, self.inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def _is_state(given: Any) -> bool:

@@ -19,6 +19,7 @@ from netwright.compression.group_penalty import GroupPenalty
 from netwright.compression.model import Model
 from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
 from netwright.compression.patch import apply_patch, difference
+from netwright.compression.probing import probe
 from netwright.compression.proof import Prover, outputs, refutation, relative_difference
 from netwright.compression.pruning import doomed_channels, find_couplings, prune_once, start_of
 from netwright.compression.store import model_identity
@@ -510,3 +511,15 @@ def test_removals_that_hold_only_alone_are_each_proven() -> None:
     assert "cannot take 8 of 8 channels" in prover.refutation(halves[0] + halves[1])
     others = [[Cut(f"{at}.0", "out", (1, 4)), Cut(f"{at + 1}.0", "in", (1, 4))] for at in (0, 1, 3, 4)]
     assert prover.refutations([*halves, *others]) == [""] * 6
+
+
+def test_probing_runs_the_unchanged_network_once() -> None:
+    net = Counted(Lin(6, 8), nn.Tanh(), Lin(8, 8), nn.Tanh(), Lin(8, 8), nn.Tanh(), Lin(8, 5)).eval()
+    example = torch.randn(8, 6)
+    Counted.runs.clear()
+    assert probe(net, [], example=example).couplings == ()
+    assert not Counted.runs
+    found = probe(net, ["0", "2", "4"], example=example)
+    assert {coupling.name for coupling in found.couplings} == {"0", "2", "4"}
+    # in double, with random inputs, unchanged; then two for each of three binary digits of each layer's channels
+    assert len(Counted.runs) == 3 + 3 * 2 * 3
