@@ -12,7 +12,7 @@ from netwright.runs.search import create_run, search
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "median"])
 def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_path: Path) -> None:
     spec = tiny_with(
         f"search.executor={{kind: ray_tune, workers: 2, scheduler: {scheduler}, eta: 2}}",

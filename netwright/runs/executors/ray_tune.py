@@ -27,7 +27,8 @@ JOB = "job"
 ROW = "row"
 OUTCOME = "outcome"
 EPOCH, LOSS = "epoch", "loss"
-Scheduler = Literal["search", "asha", "median"]
+Scheduler = Literal["search", "asha", "hyperband", "median"]
+BRACKETS = 3
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
@@ -54,9 +55,10 @@ class RayTune(Executor):
     gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
     scheduler: Scheduler = Field(
         default="search",
-        description="who else may end a trial: nobody but the search, or Ray's asha or median",
+        description="who else may end a trial: nobody but the search, or Ray's asha, hyperband (asha in three "
+        "brackets, each with a later first rung) or median",
     )
-    eta: int = Field(default=3, ge=2, description="of Ray's asha: one in so many goes on")
+    eta: int = Field(default=3, ge=2, description="of Ray's asha and hyperband: one in so many goes on")
 
     def run(self, work: Work, *, scratch: Path) -> None:
         with self._cluster():
@@ -235,8 +237,9 @@ class _WorkScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped her
 def _rays_own(executor: RayTune, *, epochs: int) -> TrialScheduler:
     """The scheduler of Ray that the settings name; it minimises the loss of the objective that chooses the winner."""
     common = {"time_attr": EPOCH, "metric": LOSS, "mode": "min"}
-    if executor.scheduler == "asha":
-        return ASHAScheduler(max_t=epochs, reduction_factor=executor.eta, grace_period=1, **common)
+    if executor.scheduler in ("asha", "hyperband"):
+        brackets = BRACKETS if executor.scheduler == "hyperband" else 1
+        return ASHAScheduler(max_t=epochs, reduction_factor=executor.eta, grace_period=1, brackets=brackets, **common)
     return MedianStoppingRule(grace_period=1, min_samples_required=3, **common)
 
 
