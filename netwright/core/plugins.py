@@ -215,7 +215,25 @@ def _checked(kind: str, found: object, name: str) -> type[Plugin]:
         raise ConfigurationError([Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")])
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigurationError([Mistake(kind, f"{name!r} does not define {', '.join(missing)}")])
+    for method in sorted(getattr(base, "__abstractmethods__", ())):
+        if refused := _refused_call(*(inspect.getattr_static(one, method) for one in (base, found))):
+            raise ConfigurationError([Mistake(kind, f"`{method}` of {name!r} {refused}")])
     return found
+
+
+def _refused_call(asked: object, own: object) -> str:
+    """Why a method cannot be called as another one is; empty when it can."""
+    if not inspect.isfunction(asked) or not inspect.isfunction(own):
+        return ""
+    wanted = inspect.signature(asked)
+    needed = [one for one in wanted.parameters.values() if one.default is one.empty]
+    placed = [one.name for one in needed if one.kind is not one.KEYWORD_ONLY]
+    named = {one.name: None for one in needed if one.kind is one.KEYWORD_ONLY}
+    try:
+        inspect.signature(own).bind(*placed, **named)
+    except TypeError as error:
+        return f"cannot be called with {', '.join(wanted.parameters)}: {error}"
+    return ""
 
 
 def _instance_checked(kind: str, plugin: Plugin) -> Plugin:

@@ -10,7 +10,8 @@ from math import ceil
 
 from pydantic import Field
 
-from netwright.core.plugins import Plugin
+from netwright.core.errors import NetwrightError
+from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Measurement, Objective, Trial, TrialState
 from netwright.search_spaces.space import SearchSpace
 
@@ -100,6 +101,21 @@ class Promotion(Plugin):
     def one_in(self, ladder: Ladder, rung: int) -> int:
         """One in so many goes on from a rung: by default every rung costs about as much as any other in all."""
         return self.eta or max(2, round(ladder.rungs[rung + 1] / ladder.rungs[rung]))
+
+    def decided(self, ladder: Ladder) -> Begin | Promote | None:
+        """What `next` answers; raises NetwrightError where that cannot be done."""
+        move: object = self.next(ladder)
+        if move is None:
+            return None
+        if isinstance(move, Begin) and ladder.may_ask and move.rung in range(ladder.top + 1):
+            return move
+        able = [entrant.number for entrant in ladder.entrants if entrant.paused and entrant.rung < ladder.top]
+        if isinstance(move, Promote) and move.number in able:
+            return move
+        new = f"Begin(rung) with a rung from 0 to {ladder.top}, " if ladder.may_ask else ""
+        old = f"Promote(number) of a paused trial, such as {able[0]}, " if able else ""
+        expected = f"expected {new}{old}or None, as nothing else can be done here"
+        raise NetwrightError(f"`next` of the promotion {name_of(self)!r} answered {move!r:.100}; {expected}")
 
     @abstractmethod
     def next(self, ladder: Ladder) -> Begin | Promote | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
-from netwright.core.plugins import Plugin
+from netwright.core.errors import NetwrightError
+from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions, Objective, Trial
 from netwright.nas.known_costs import CountedCosts, KnownCosts
 from netwright.search_spaces.space import SearchSpace
@@ -64,6 +65,20 @@ class Strategy(Plugin):
     def affordable(self, space: SearchSpace, decisions: Decisions, objectives: Sequence[Objective]) -> bool:
         """Whether an architecture keeps every bound on what is known before training; true where nothing is known."""
         return self._costs is None or self._costs.losses(space, decisions, objectives) is not None
+
+    def proposed(
+        self,
+        space: SearchSpace,
+        trials: Sequence[Trial],
+        objectives: Sequence[Objective],
+        rng: random.Random,
+    ) -> Proposal:
+        """What `ask` answers; raises NetwrightError where that is no proposal."""
+        found: object = self.ask(space, trials, objectives, rng)
+        if isinstance(found, Proposal) and isinstance(found.decisions, dict) and isinstance(found.origin, str):
+            return found
+        expected = "expected Proposal(decisions, origin) with a dict of decisions and a text"
+        raise NetwrightError(f"`ask` of the strategy {name_of(self)!r} answered {found!r:.100}; {expected}")
 
     @abstractmethod
     def ask(

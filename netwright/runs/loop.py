@@ -235,7 +235,7 @@ class SearchLoop:
             trials=seen,
         )
         late = not self._in_time() and any(trial.state is TrialState.DONE for trial in self.trials)
-        return None if late else search.fidelity.promotion.next(ladder)
+        return None if late else search.fidelity.promotion.decided(ladder)
 
     def _promote(self, number: int, step: int, horizon: int | None) -> TrialJob:
         """Send a trial to the rung above its last one; it goes on from its checkpoint where it can."""

@@ -59,7 +59,7 @@ class Proposer:
         for draw in range(ASKS + DRAWS):
             rng = generator(self._spec.seed, "ask", number, draw)
             if draw < ASKS:
-                proposal = self._strategy.ask(space, told, self._spec.objectives, rng)
+                proposal = self._strategy.proposed(space, told, self._spec.objectives, rng)
             else:
                 proposal = Proposal(decisions=space.sample(rng), origin="random, the strategy repeats itself")
             trial = self._drafted(proposal, number)

@@ -167,7 +167,9 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
 
 
 def _nothing_done(trials: list[Trial]) -> str:
+    if not trials:
+        return "no trial was begun: the time was up, or the promotion rule wanted none"
     counts = ", ".join(f"{count} {state}" for state, count in count_states(trials).items() if count)
     reasons = [trial.reason for trial in trials if trial.reason]
-    common = max(reasons, key=reasons.count) if reasons else "no trial was run"
+    common = max(reasons, key=reasons.count) if reasons else "none is told"
     return f"no trial came to an end within the bounds ({counts}); the most common reason: {common}"

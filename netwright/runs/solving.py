@@ -238,7 +238,7 @@ class _Solver:
         for draw in range(ASKS + DRAWS):
             rng = generator(self.run.specification.seed, "solve", number, draw)
             if draw < ASKS:
-                proposal = self.strategy.ask(space, trials, self.objectives, rng)
+                proposal = self.strategy.proposed(space, trials, self.objectives, rng)
             else:
                 proposal = Proposal(space.sample(rng), "random, the strategy repeats itself")
             passes = space.resolve(proposal.decisions).specs()

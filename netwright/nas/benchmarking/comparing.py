@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from netwright.core.errors import NetwrightError
+from netwright.core.own_code import own_place
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.seeds import derive_seed
 from netwright.nas.benchmarking.contestant import Contestant, peer_of
@@ -20,6 +22,7 @@ from netwright.nas.benchmarking.searching import TableSearch, search_table, sear
 from netwright.nas.benchmarking.table import BenchmarkTable
 from netwright.nas.promotion import Promotion
 from netwright.nas.stopper import Stopper
+from netwright.search_spaces.refusal import told_in_a_line
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -121,7 +124,15 @@ def _hold(contest: Contest) -> None:
 def _search(contestant: Contestant, seed: int) -> TableSearch:
     contest = _held["contest"]
     assert isinstance(contest, Contest)
-    return contest.search(contestant, seed)
+    try:
+        return contest.search(contestant, seed)
+    except NetwrightError:
+        raise
+    except Exception as error:  # on its way to the parent process an error loses its place
+        own = own_place(error)
+        if not own:
+            raise
+        raise NetwrightError(f"your own code stopped at {own}: {told_in_a_line(error)}") from None
 
 
 @contextmanager

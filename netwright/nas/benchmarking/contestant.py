@@ -63,7 +63,7 @@ def check(contestant: Contestant, table: BenchmarkTable, objectives: Sequence[Ob
         return
     trials: list[Trial] = []
     for (key, row), number in zip(table.rows.items(), range(3), strict=False):
-        contestant.strategy.ask(table.space, trials, objectives, generator(0, "check", number))
+        contestant.strategy.proposed(table.space, trials, objectives, generator(0, "check", number))
         values = {o.metric: Measurement(metric=o.metric, value=table.value(row, o.metric)) for o in objectives}
         identity = table.identity(dict(key))
         trials.append(

@@ -89,7 +89,7 @@ class _Promoting(Searching):
             space=self._table.space,
             trials=self._trials,
         )
-        return self._fidelity.promotion.next(ladder)
+        return self._fidelity.promotion.decided(ladder)
 
     def _begin(self, rung: int) -> bool:
         """Begin a trial of a new architecture; False when none is left."""

@@ -222,7 +222,7 @@ class Searching:
     def _asked(self, rng: random.Random) -> Proposal:
         """What the strategy proposes, its time counted without that for nearest rows."""
         began, looked = process_time(), self._table.looked_s
-        proposal = self._strategy.ask(self._table.space, self.told(), self._goals.objectives, rng)
+        proposal = self._strategy.proposed(self._table.space, self.told(), self._goals.objectives, rng)
         self._ask_s += process_time() - began - (self._table.looked_s - looked)
         self._asks += 1
         return proposal

@@ -57,7 +57,7 @@ class Auto(Strategy):
         strategy = build("strategy", {"kind": name, **self._settings(name)})
         assert isinstance(strategy, Strategy)
         strategy = strategy.prepare(self._context) if self._context is not None else strategy.knowing(self._costs)
-        proposal = strategy.ask(space, trials, objectives, rng)
+        proposal = strategy.proposed(space, trials, objectives, rng)
         return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")
 
     def _settings(self, name: str) -> dict[str, int]:

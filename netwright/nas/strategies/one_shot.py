@@ -149,7 +149,7 @@ class _Search:
         for attempt in range(TRIES):
             rng = generator(job.context.seed, "one_shot", number, attempt)
             objectives = job.objectives or (job.context.task.primary(),)
-            proposal = job.strategy.inner.ask(job.space, self._trials, objectives, rng)
+            proposal = job.strategy.inner.proposed(job.space, self._trials, objectives, rng)
             if key_of(proposal.decisions) not in seen:
                 return proposal.decisions
         return None

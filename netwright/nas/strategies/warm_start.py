@@ -60,7 +60,7 @@ class WarmStart(Strategy):
             decisions = _carried_over(space, given[place], rng)
             if decisions is not None and key_of(decisions) not in known:
                 return Proposal(decisions, f"given {place + 1} of {len(given)}")
-        return self.then.ask(space, trials, objectives, rng)
+        return self.then.proposed(space, trials, objectives, rng)
 
 
 def _carried_over(space: SearchSpace, given: Given, rng: random.Random) -> dict[str, Any] | None:

@@ -117,7 +117,7 @@ class ZeroCost(Strategy):
         answers: dict[str, tuple[Candidate, Proposal]] = {}
         first: Proposal | None = None
         for _ in range(self.asks):
-            proposal = inner.ask(space, trials, objectives, random.Random(rng.getrandbits(64)))
+            proposal = inner.proposed(space, trials, objectives, random.Random(rng.getrandbits(64)))
             first = first or proposal
             candidate = scorer.candidate(proposal.decisions)
             new = candidate is not None and candidate.identity not in tried
