@@ -175,5 +175,6 @@ def _fail(message: str, code: int, as_json: bool) -> int:
         with suppress(OSError):  # a full disk may be where the output goes
             if as_json:
                 print(json.dumps({"error": message, "exit_code": code}), flush=True)
-        print(f"error: {message}", file=sys.stderr)
+        with suppress(OSError):  # nobody may read it
+            print(f"error: {message}", file=sys.stderr, flush=True)
     return code

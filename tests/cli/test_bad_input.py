@@ -110,6 +110,16 @@ def test_a_name_that_is_no_text_is_written_and_shown_as_an_escape(tmp_path: Path
     assert (tmp_path / "a").read_bytes().endswith(b"l\\udce4uf.svg")
 
 
+def test_the_exit_code_is_the_same_where_nobody_reads_the_sentence() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "netwright", "report", "nowhere"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stderr=writes, env=environment, check=False)
+    os.close(writes)
+    assert done.returncode == 2
+
+
 def test_labels_out_of_range_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = np.zeros((40, 8, 8), np.uint8)
     np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.arange(40) % 4 - 1, class_names=["a", "b", "c"])
