@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_attention import Put
+from netwright.search_spaces.model_calls import UNCHANGED
 from netwright.search_spaces.model_functions import written
 from netwright.search_spaces.model_layers import dropout, expect
 from netwright.search_spaces.model_layouts import TimeFirst, tensor_of
@@ -21,6 +22,7 @@ from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.last_steps import LastSteps
 from netwright.search_spaces.operations.recurrent import Recurrent
 from netwright.search_spaces.operations.summary import Summary
+from netwright.search_spaces.operations.zero import Zero
 
 Cell: TypeAlias = Literal["rnn", "lstm", "gru", "lstm_cells"]
 RECURRENT: Mapping[type[nn.Module], Cell] = {nn.RNN: "rnn", nn.LSTM: "lstm", nn.GRU: "gru"}
@@ -84,8 +86,8 @@ def recurrent(
     expect(not module.proj_size, "a recurrent layer without projection")
     expect(bool(module.bias), "a recurrent layer with biases")
     expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
-    starts = _starts([*arguments[1:], *named.values()])
     last, directions, width = module.num_layers - 1, 2 if module.bidirectional else 1, module.hidden_size
+    starts = _starts([*arguments[1:], *named.values()])
     cells = isinstance(module, nn.LSTM) and _reads_cells(node)
     cell: Cell = "lstm_cells" if cells else RECURRENT[type(module)]
     operation = Recurrent(cell=cell, width=width, bidirectional=module.bidirectional)
@@ -132,9 +134,14 @@ def _starts(given: list[Any]) -> list[Hidden]:
         part for value in given for part in ((value.hidden, value.cells) if isinstance(value, States) else [value])
     ]
     given = [part for value in given for part in (value if type(value) in (tuple, list) else [value])]
-    if all(value is None or (isinstance(value, torch.Tensor) and not bool(value.any())) for value in given):
+    plain = [value is None or (isinstance(value, torch.Tensor) and not bool(value.any())) for value in given]
+    if all(plain):
         return []
     starts = [Hidden(_rows(value.tensor)) if isinstance(value, TimeFirst) else value for value in given]
+    states = [state for start in starts if isinstance(start, Hidden) for state in start.states]
+    # zeros beside a state that is none
+    zeros = Hidden(tuple((x, (*operations, Zero())) for x, operations in states))
+    starts = [zeros if is_zero else start for start, is_zero in zip(starts, plain, strict=True)]
     known = all(isinstance(start, Hidden) for start in starts)
     expect(known, "a recurrent layer that starts from zeros, another one's states or such as state.unsqueeze(0)")
     return starts
@@ -173,6 +180,8 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
         expect(name == "getitem", "one of both states of an LSTM")
         return source.hidden if arguments[1] in (0, -2) else source.cells
     if isinstance(source, Hidden):
+        if name in UNCHANGED:
+            return source
         return source.states[_layer_index(name, arguments, len(source.states))]
     return None
 

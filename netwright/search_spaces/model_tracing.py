@@ -209,6 +209,9 @@ class _Tracer(fx.Tracer):
         name = parameters[0].name if given == 1 else INPUTS
         return lambda x: root_fn(root, *apart.taken(x)), [self.create_proxy("placeholder", name, (), {})]
 
+    def create_arg(self, a: Any) -> Any:
+        return super().create_arg(tuple(a) if hasattr(a, "_fields") else a)  # a tuple with names is no step
+
     def create_node(self, kind: str, *more: Any, **others: Any) -> fx.Node:
         node = super().create_node(kind, *more, **others)
         if kind == "get_attr":

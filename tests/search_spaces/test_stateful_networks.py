@@ -78,6 +78,19 @@ class Exchanged(nn.Module):
         return self.decoder(torch.zeros_like(x), h)[0].amax(1)
 
 
+class Carried(nn.Module):
+    """One part of a sequence after another with carried states, cut from the graph; at first one state is zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin, self.lstm, self.head = nn.Linear(6, 16), nn.LSTM(6, 16, batch_first=True), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.begin(x.mean(1))).view(1, x.size(0), 16)
+        _, (h, c) = self.lstm(x[:, :5], hx=(h, torch.zeros_like(h)))
+        return self.head(self.lstm(x[:, 5:], (h.detach().contiguous(), c))[0][:, -1])
+
+
 STATEFUL = {
     "gru": (lambda: Coder(nn.GRU), (9, 6), 1),
     "rnn": (lambda: Coder(nn.RNN, 2), (9, 6), 2),
@@ -85,6 +98,7 @@ STATEFUL = {
     "lstm_layers": (lambda: Coder(nn.LSTM, 3), (9, 6), 3),
     "bridged": (Bridged, (7, 6), 2),
     "captions": (Captions, (3, 8, 8), 2),
+    "carried": (Carried, (9, 6), 1),
     "exchanged": (Exchanged, (9, 6), 0),
 }
 """The network, the shape of an input, and how many groups of channels its space has: states are coupled."""

@@ -19,6 +19,7 @@ from tests.search_spaces.written_networks import (
     READ,
     REFUSED,
     Embed,
+    NamedOutputs,
     NamedResult,
     Normed,
     OutputsApart,
@@ -126,7 +127,7 @@ def test_several_inputs_are_taken_as_one(name, tmp_path):
     assert outputs(part, x[:1]).shape == (1, *saved.shapes.output_shape)
 
 
-@pytest.mark.parametrize(("kind", "shape"), [(TwoOutputs, (8,)), (OutputsApart, (3, 8, 8))])
+@pytest.mark.parametrize(("kind", "shape"), [(TwoOutputs, (8,)), (NamedOutputs, (8,)), (OutputsApart, (3, 8, 8))])
 def test_several_results_are_given_as_one(kind, shape, tmp_path):
     model, inputs = _made(kind).eval(), _inputs(shape)
     space = space_from_model(model, inputs).save(tmp_path)

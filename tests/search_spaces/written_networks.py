@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -401,6 +402,16 @@ class TwoOutputs(nn.Module):
     def forward(self, x):
         x = F.relu(self.b(x))
         return self.h1(x), self.h2(x)
+
+
+class Found(NamedTuple):
+    kinds: torch.Tensor
+    number: torch.Tensor
+
+
+class NamedOutputs(TwoOutputs):
+    def forward(self, x):
+        return Found(*super().forward(x))
 
 
 class OutputsApart(nn.Module):
