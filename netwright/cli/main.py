@@ -155,7 +155,10 @@ def _explain(error: Exception, as_json: bool) -> int:
         return _fail(str(error), INTERRUPTED if isinstance(error, InterruptedRunError) else USER, as_json)
     if "No space left on device" in str(error) or "disk is full" in str(error):
         return _fail(
-            "the disk is full; what was recorded is kept. Free some space, then go on with --resume", USER, as_json
+            "the disk is full; what was recorded is kept. Free some space, then give the command again; "
+            "a search goes on with --resume RUN",
+            USER,
+            as_json,
         )
     if isinstance(error, OSError) and error.errno in MENDABLE:
         return _fail(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}", USER, as_json)

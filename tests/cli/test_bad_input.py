@@ -120,6 +120,15 @@ def test_the_exit_code_is_the_same_where_nobody_reads_the_sentence() -> None:
     assert done.returncode == 2
 
 
+def test_a_full_disk_is_said_with_how_to_go_on() -> None:
+    command = [sys.executable, "-m", "netwright", "list", "passes"]
+    with Path("/dev/full").open("w") as full:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "Free some space, then give the command again; a search goes on with --resume RUN" in done.stderr
+
+
 def test_labels_out_of_range_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = np.zeros((40, 8, 8), np.uint8)
     np.savez(tmp_path / "bad.npz", inputs=inputs, targets=np.arange(40) % 4 - 1, class_names=["a", "b", "c"])
