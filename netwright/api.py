@@ -35,13 +35,11 @@ from netwright.api_arguments import (
     specification_of,
 )
 from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, RunError
-from netwright.core.progress import Event, Listener
-from netwright.core.text import rounded
+from netwright.core.progress import Listener
 
 if TYPE_CHECKING:
     from netwright.compression.recipe import Recipe
     from netwright.runs.search import OpenRun
-    from netwright.runs.specification import RunSpecification
     from netwright.runs.view import RunView
     from netwright.runs.winner import Winner
 
@@ -320,54 +318,18 @@ def list_runs(root: AnyPath = "runs") -> list[dict[str, Any]]:
     return rows
 
 
-def summary(view: RunView) -> dict[str, Any]:
-    """A run in numbers: trials by state, the front, the winner, a row per compression stage."""
-    from netwright.analysis.front import pareto_front
-    from netwright.runs.rows import stage_row
-
-    front = pareto_front(view.trials, view.objectives)
-    names = [objective.metric for objective in view.objectives]
-    rows = [
-        {"trial": t.number, **{n: t.value(n) for n in names}, "params": t.value("params"), "macs": t.value("macs")}
-        for t in front
-    ]
-    return {
-        "run": str(view.path),
-        "name": view.name,
-        "state": view.state,
-        "trials": {"asked": view.asked, **view.counts},
-        "front": rows,
-        "winner": {key: view.winner[key] for key in ("trial", "rule", "scores")} if view.winner else None,
-        "stages": [stage_row(row, score=view.score.metric) for row in view.stages],
-        "test": view.test,
-        "report": str(view.report) if view.report else None,
-        "bundle": str(view.bundle) if view.bundle else None,
-    }
-
-
 def _begun(
     recipe: Description, *, out: AnyPath | None, overrides: Sequence[str], listener: Listener, command: str
 ) -> RunView:
     """The search that `command` begins with, which goes on by the same command's --resume."""
-    from netwright.runs.search import create_run
+    from netwright.runs.search import create_run, tell_without_network
     from netwright.runs.search import search as run_search
 
     specification = specification_of(recipe, overrides)
     path = create_run(specification, path_or_none(out)).path
-    _tell_without_network(specification, listener)
+    tell_without_network(specification, listener)
     run_search(path, specification=specification, listener=listener, command=command)
     return open_run(path)
-
-
-def _tell_without_network(specification: RunSpecification, listener: Listener) -> None:
-    """What to know of the data, and what an answer without a network scores: a search should be better."""
-    for remark in specification.task.remarks():
-        listener(Event("step", {"text": remark}))
-    found, metric = specification.task.naive(), specification.task.primary().metric
-    if found is not None and metric in found[1]:
-        score, samples = rounded(found[1][metric]), len(specification.task.data().validation)
-        text = f"without a network, {found[0]}: {metric} {score} on the validation split ({samples:,} samples)"
-        listener(Event("step", {"text": text}))
 
 
 def _resumed(run: Run, *, overrides: Sequence[str], listener: Listener, command: str) -> RunView:
@@ -401,7 +363,7 @@ def _compressed(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Liste
 
 
 def _result(path: Path) -> dict[str, Any]:
-    from netwright.runs.rows import summary_sentence
+    from netwright.runs.rows import summary, summary_sentence
 
     view = open_run(path)
     return {**summary(view), "summary": summary_sentence(view)}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from netwright.analysis.front import pareto_front
 from netwright.core.text import rounded
 from netwright.runs.view import RunView
 
@@ -40,6 +41,28 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
         "coverage": {name: share for note in whole for name, share in (note.get("figures") or {}).items()},
     }
     return {**shown, **extra}
+
+
+def summary(view: RunView) -> dict[str, Any]:
+    """A run in numbers: trials by state, the front, the winner, a row per compression stage."""
+    front = pareto_front(view.trials, view.objectives)
+    names = [objective.metric for objective in view.objectives]
+    rows = [
+        {"trial": t.number, **{n: t.value(n) for n in names}, "params": t.value("params"), "macs": t.value("macs")}
+        for t in front
+    ]
+    return {
+        "run": str(view.path),
+        "name": view.name,
+        "state": view.state,
+        "trials": {"asked": view.asked, **view.counts},
+        "front": rows,
+        "winner": {key: view.winner[key] for key in ("trial", "rule", "scores")} if view.winner else None,
+        "stages": [stage_row(row, score=view.score.metric) for row in view.stages],
+        "test": view.test,
+        "report": str(view.report) if view.report else None,
+        "bundle": str(view.bundle) if view.bundle else None,
+    }
 
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from netwright.core.errors import ConfigurationError, InfeasibleError, Interrupt
 from netwright.core.interrupt import undisturbed
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
+from netwright.core.text import rounded
 from netwright.runs.cheap import check_feasible
 from netwright.runs.folder import RunFolder
 from netwright.runs.loop import SearchLoop
@@ -164,6 +165,17 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     if not any(trial.state is TrialState.DONE for trial in loop.trials):
         raise InfeasibleError(_nothing_done(loop.trials))
     return loop.trials
+
+
+def tell_without_network(specification: RunSpecification, listener: Listener) -> None:
+    """What to know of the data, and what an answer without a network scores: a search should be better."""
+    for remark in specification.task.remarks():
+        listener(Event("step", {"text": remark}))
+    found, metric = specification.task.naive(), specification.task.primary().metric
+    if found is not None and metric in found[1]:
+        score, samples = rounded(found[1][metric]), len(specification.task.data().validation)
+        text = f"without a network, {found[0]}: {metric} {score} on the validation split ({samples:,} samples)"
+        listener(Event("step", {"text": text}))
 
 
 def _nothing_done(trials: list[Trial]) -> str:

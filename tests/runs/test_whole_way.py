@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import netwright as nw
-from netwright.api import summary
 from netwright.core.errors import CheckpointError, RunError
 from netwright.export.bundle import verify_bundle
 from netwright.runs.folder import RunFolder
 from netwright.runs.record import StudyRecord
+from netwright.runs.rows import summary
 from netwright.runs.specification import load_specification
 from netwright.runs.view import open_run
 from tests.conftest import ROOT

@@ -44,13 +44,12 @@ def list_runs(root: Path, as_json: bool) -> None:
 @json_option
 def show(run: Path, as_json: bool) -> None:
     """Show what is recorded of RUN. Its state, its trials by state, its front, its compression stages."""
-    from netwright import api
     from netwright.dashboards.answer import answer
-    from netwright.runs.rows import table_columns
+    from netwright.runs import rows
     from netwright.runs.view import open_run
 
     view = open_run(run)
-    summary = api.summary(view)
+    summary = rows.summary(view)
     if as_json:
         print_json(summary)
         return
@@ -64,4 +63,4 @@ def show(run: Path, as_json: bool) -> None:
     if summary["front"]:
         print_table(summary["front"], title="\nFront")
     if summary["stages"]:
-        print_table(summary["stages"], columns=table_columns(summary["stages"]), title="\nCompression")
+        print_table(summary["stages"], columns=rows.table_columns(summary["stages"]), title="\nCompression")

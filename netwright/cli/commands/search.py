@@ -34,6 +34,7 @@ def command(
 ) -> None:
     """Search the space of RECIPE, a YAML run description, and record every trial in a run folder."""
     from netwright import api
+    from netwright.runs import rows
 
     if (recipe is None) == (resume is None):
         raise click.UsageError("give a recipe to start a search, or --resume RUN to go on with one")
@@ -46,7 +47,7 @@ def command(
         else:
             assert recipe is not None
             view = api.search(recipe, out=out, overrides=changes, listener=listener)
-    summary = api.summary(view)
+    summary = rows.summary(view)
     if as_json:
         print_json(summary)
         return
