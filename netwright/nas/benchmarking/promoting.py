@@ -22,7 +22,6 @@ def search_promoting(
     promotion: Promotion,
     epochs: int,
     seed: int,
-    learn_from: int = 10,
 ) -> TableSearch:
     """Search until the next training does not fit into so many epochs in all.
 
@@ -31,7 +30,7 @@ def search_promoting(
     checkpoint would be cheaper. A row that is promoted is paid for once per rung.
     """
     rungs = tuple(float(e) for e in (*(f.epochs for f in goals.fidelities), goals.epochs or 0))
-    fidelity = Fidelity(rungs=rungs, promotion=promotion, learn_from=learn_from)
+    fidelity = Fidelity(rungs=rungs, promotion=promotion)
     # every rung costs about as much as any other in all
     told = strategy.expecting(int(epochs / (rungs[0] * len(rungs))), rungs=rungs)
     knowing = told.knowing(TableCosts(table, goals.known)) if goals.known else told

@@ -91,9 +91,7 @@ def search_table(
     return Searching(knowing, table, goals, seed=seed, stopper=stopper).run(budget, epochs)
 
 
-def search_with_peer(
-    peer: Peer, table: BenchmarkTable, goals: Goals, *, budget: int, cache: bool, limit: int = PATIENCE
-) -> TableSearch:
+def search_with_peer(peer: Peer, table: BenchmarkTable, goals: Goals, *, budget: int, cache: bool) -> TableSearch:
     """The same with another library's own ask and tell.
 
     With `cache` a row that was paid for is told again for nothing, until none is left or ten times the budget were told
@@ -103,7 +101,7 @@ def search_with_peer(
     seen: set[str] = set()
     asks = known = absent = refused = moved = idle = 0
     spent = 0.0
-    while len(paid) < budget and idle < limit:
+    while len(paid) < budget and idle < PATIENCE:
         if cache and (len(seen) == len(table.complete) or known >= AGAIN * budget):
             break
         began = process_time()
