@@ -123,8 +123,9 @@ def _prove(read: ReadModel, reading: Reading, traced: Traced) -> None:
                 "that is read again, or does a step depend on the number of samples?"
             )
     raise SpaceError(
-        "the network as it was read gives other values than the network itself: does torch compute padded sequences "
-        "in another way at inference (enable_nested_tensor=False), or does forward look how it is called?"
+        "the network as it was read gives other values than the network itself: do torch's transformers "
+        "mask in another way at inference (torch.backends.mha.set_fastpath_enabled(False) ends that), or does forward "
+        "look how it is called?"
     )
 
 
