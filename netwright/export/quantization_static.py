@@ -29,6 +29,7 @@ from netwright.export.quantization import (
     prepared,
     told,
 )
+from netwright.export.quantization_masks import without_masks
 from netwright.export.quantization_ranges import Calibration, save_ranges
 from netwright.export.weight_grid import exact_steps
 
@@ -118,8 +119,9 @@ class StaticQuantizer:
             self.path = prepared(self.source, folder)
             if self.settings.equalize:
                 self.path = equalized(self.path, folder / "equalized.onnx", sample=self.calibration[:_COMPARED])
+            seen, self._masked = without_masks(self.path, folder / "without_masks.onnx", until=_WEIGHTED)
             save_ranges(
-                self.path,
+                seen,
                 self.calibration,
                 method=self.settings.method,
                 percentile=self.settings.percentile,
@@ -135,7 +137,7 @@ class StaticQuantizer:
         """Write the int8 copy in the best scheme; raises ExportError as `quantize_static` does."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with told(self.source):
-            left = [*excluded_nodes(self.path, exclude), *index_makers(self.path)]
+            left = [*excluded_nodes(self.path, exclude), *index_makers(self.path), *self._masked]
             candidates = schemes(this_machine(), self.settings)
             made: list[tuple[float, int, Path]] = []
             for number, scheme in enumerate(candidates):

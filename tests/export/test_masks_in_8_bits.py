@@ -1,0 +1,65 @@
+"""Attention with a mask in 8 bits: minus infinity must not become the range of what is computed with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from netwright.export.onnx_runtime import Session
+from netwright.export.quantization_masks import without_masks
+from netwright.export.quantization_ranges import Calibration
+from netwright.export.quantization_static import Static, quantize_static
+from netwright.export.to_onnx import export_onnx
+
+
+class Masked(nn.Module):
+    """A sequence whose steps see none of the later ones; `never` is what the mask adds to those."""
+
+    def __init__(self, never: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.encoder, self.head, self.never = nn.TransformerEncoder(layer, 2), nn.Linear(16, 3), never
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        length = inputs.size(1)
+        mask = torch.triu(torch.full((length, length), self.never), 1)
+        return self.head(self.encoder(inputs, mask=mask, is_causal=False)[:, -1])
+
+
+def _files(folder: Path, never: float) -> tuple[Path, np.ndarray[Any, Any]]:
+    data = np.random.default_rng(0).normal(size=(64, 7, 16)).astype(np.float32)
+    export_onnx(Masked(never).eval(), folder / "float.onnx", example=data[:16])
+    return folder / "float.onnx", data
+
+
+@pytest.mark.parametrize("never", [-np.inf, float(np.finfo(np.float32).min), -1e9])
+def test_a_mask_leaves_the_8_bit_file_near_the_float_one(tmp_path: Path, never: float) -> None:
+    source, data = _files(tmp_path, never)
+    done = quantize_static(source, tmp_path / "int8.onnx", calibration=data)
+    assert done.relative_error is not None
+    assert done.relative_error < 0.1
+    assert done.coverage_params > 0.9
+    wanted, found = (Session(path)(data) for path in (source, done.path))
+    assert np.linalg.norm(found - wanted) < 0.1 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("method", get_args(Calibration))
+def test_every_way_of_calibrating_takes_a_mask(tmp_path: Path, method: Calibration) -> None:
+    source, data = _files(tmp_path, -np.inf)
+    done = quantize_static(source, tmp_path / "int8.onnx", calibration=data, settings=Static(method=method))
+    assert done.relative_error is not None
+    assert done.relative_error < 0.2
+
+
+def test_a_file_without_masks_is_calibrated_as_it_is(tmp_path: Path) -> None:
+    data = np.zeros((16, 4), np.float32)
+    export_onnx(nn.Linear(4, 2).eval(), tmp_path / "plain.onnx", example=data)
+    path = tmp_path / "plain.onnx"
+    assert without_masks(path, tmp_path / "copy.onnx", until=frozenset()) == (path, [])
+    assert not (tmp_path / "copy.onnx").exists()
