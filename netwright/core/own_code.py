@@ -32,6 +32,11 @@ def packs_sequences(error: BaseException) -> bool:
     return any(name == code.co_name or name in code.co_names for code in codes)
 
 
+def compares_mask(error: BaseException) -> bool:
+    """Whether an error went through torch's look into a mask for whether it is the causal one."""
+    return any(frame.f_code.co_name == "_detect_is_causal_mask" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 def values_decide(name: str, error: BaseException) -> str:
     """What is wrong with a network that `error` shows to compute something else for other values, and where."""
     place = own_place(error)
@@ -40,6 +45,11 @@ def values_decide(name: str, error: BaseException) -> str:
         return (
             f"{name} packs its sequences by their lengths{where}, and costs and files need one graph for all inputs: "
             "give the layer the filled-up batch, with what fills it in front so that the last step is a real one"
+        )
+    if compares_mask(error):
+        return (
+            f"{name} has torch find out whether its mask is the causal one{where}, and costs and files need one graph "
+            "for all inputs: call the transformer with is_causal=False beside the mask, which computes the same"
         )
     return (
         f"what {name} computes depends on the values of a tensor{where}: "

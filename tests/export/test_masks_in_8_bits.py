@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from netwright.core.errors import ExportError
 from netwright.export.onnx_runtime import Session
 from netwright.export.quantization_masks import without_masks
 from netwright.export.quantization_ranges import Calibration
@@ -20,16 +21,17 @@ from netwright.export.to_onnx import export_onnx
 class Masked(nn.Module):
     """A sequence whose steps see none of the later ones; `never` is what the mask adds to those."""
 
-    def __init__(self, never: float) -> None:
+    def __init__(self, never: float, causal: bool | None = False) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.causal = causal
         layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
         self.encoder, self.head, self.never = nn.TransformerEncoder(layer, 2), nn.Linear(16, 3), never
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         length = inputs.size(1)
         mask = torch.triu(torch.full((length, length), self.never), 1)
-        return self.head(self.encoder(inputs, mask=mask, is_causal=False)[:, -1])
+        return self.head(self.encoder(inputs, mask=mask, is_causal=self.causal)[:, -1])
 
 
 def _files(folder: Path, never: float) -> tuple[Path, np.ndarray[Any, Any]]:
@@ -63,3 +65,8 @@ def test_a_file_without_masks_is_calibrated_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "plain.onnx"
     assert without_masks(path, tmp_path / "copy.onnx", until=frozenset()) == (path, [])
     assert not (tmp_path / "copy.onnx").exists()
+
+
+def test_a_mask_that_torch_compares_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="call the transformer with is_causal=False beside the mask"):
+        export_onnx(Masked(-np.inf, causal=None).eval(), tmp_path / "m.onnx", example=np.zeros((4, 7, 16), np.float32))
