@@ -198,9 +198,7 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(contents: BundleContents, t
 def test_a_place_that_takes_no_files_is_called_so(contents: BundleContents, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (Path("/proc/nowhere"), tmp_path / "file" / "bundle", tmp_path / ("a" * 300)):
-        with pytest.raises(
-            ExportError, match=r"cannot be written: (No such|File).*; give another"
-        ):
+        with pytest.raises(ExportError, match=r"cannot be written: (No such|File).*; give another"):
             write_bundle(place, contents)
 
 
