@@ -47,5 +47,5 @@ def command(out: Path | None, overrides: tuple[str, ...], as_json: bool) -> None
     print("\n" + result["summary"])
     print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")
     print(
-        f"\nGo on:\n  netwright dashboard {result['run']}\n  netwright export {result['run']} --trial 0 --format onnx"
+        f"\nGo on:\n  netwright dashboard {result['run']}\n  netwright export {result['run']} --trial best --format nwz"
     )
