@@ -70,3 +70,25 @@ def test_a_file_without_masks_is_calibrated_as_it_is(tmp_path: Path) -> None:
 def test_a_mask_that_torch_compares_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="call the transformer with is_causal=False beside the mask"):
         export_onnx(Masked(-np.inf, causal=None).eval(), tmp_path / "m.onnx", example=np.zeros((4, 7, 16), np.float32))
+
+
+class Prices(nn.Module):
+    """Inputs and results in hundreds of thousands, standardised inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.layers((inputs - 5e5) / 2e5) * 3e5 + 6e5
+
+
+def test_large_numbers_that_rule_nothing_out_are_no_masks(tmp_path: Path) -> None:
+    data = (5e5 + 2e5 * np.random.default_rng(0).normal(size=(64, 8))).astype(np.float32)
+    export_onnx(Prices().eval(), tmp_path / "prices.onnx", example=data[:16])
+    source = tmp_path / "prices.onnx"
+    assert without_masks(source, tmp_path / "copy.onnx", until=frozenset({"Gemm", "MatMul"})) == (source, [])
+    done = quantize_static(source, tmp_path / "int8.onnx", calibration=data)
+    wanted, found = (Session(path)(data) for path in (source, done.path))
+    assert np.linalg.norm(found - wanted) < 0.05 * np.linalg.norm(wanted - wanted.mean())
