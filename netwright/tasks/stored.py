@@ -130,8 +130,8 @@ class LabelledTask(ClassesTask):
         return np.array([category(cell) for cell in cells.tolist()])
 
 
-class LabelledRows(LabelledTask, StoredTask):
-    """The same where a column names each sample too, such as a text or a file."""
+class TableRows(Task):
+    """A task whose table may have a column for the part that a row is of, and one for what it belongs to."""
 
     split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
     group: str = Field(
@@ -139,6 +139,10 @@ class LabelledRows(LabelledTask, StoredTask):
         description="name of a column that says which rows belong together, such as those of one patient: parts that "
         "are split off have whole groups",
     )
+
+
+class LabelledRows(TableRows, LabelledTask, StoredTask):
+    """The same where a column names each sample too, such as a text or a file."""
 
     def check_no_columns(self) -> None:
         """Raise DataError when columns are named, though the data lies in no table."""

@@ -13,12 +13,12 @@ from netwright.tasks.data import AnyArray, Arrays, Split
 from netwright.tasks.npz_file import read_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers import arrays, tables
-from netwright.tasks.stored import ArraysTask
+from netwright.tasks.stored import ArraysTask, TableRows
 from netwright.tasks.table import is_table
 from netwright.tasks.tabular import read_table, told
 
 
-class TableTask(ArraysTask):
+class TableTask(TableRows, ArraysTask):
     """A task that reads rows; one of its own names the target columns and says what they become."""
 
     path: DataPath = Field(description=".csv, .tsv or .parquet table with a row of names, or .npz file")
@@ -27,12 +27,6 @@ class TableTask(ArraysTask):
         default=(),
         description="names of columns of numbers that name categories, as zip codes do: each of their values is an "
         "input, as of a column of texts",
-    )
-    split: str = Field(default="", description="name of a column that says train, validation or test, if there is one")
-    group: str = Field(
-        default="",
-        description="name of a column that says which rows belong together, such as those of one patient: parts that "
-        "are split off have whole groups",
     )
 
     @abstractmethod
