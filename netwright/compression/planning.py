@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,11 +65,14 @@ class Planned:
         }
 
 
-def plan_passes(model: Model, passes: Sequence[Pass], context: Context) -> tuple[Planned, ...]:
+def plan_passes(
+    model: Model, passes: Sequence[Pass], context: Context, *, end: Callable[[Model], None] | None = None
+) -> tuple[Planned, ...]:
     """The plan of passes in their order, beginning with the network as it is, as `original`.
 
-    Nothing is trained and nothing is kept: files that passes make go to a folder that is removed. What training
-    would change, such as the values of weights, is not in the figures; structure, and so MACs, is.
+    Nothing is trained and nothing is kept: files that passes make go to a folder that is removed, after `end` was
+    given the network with all passes. What training would change, such as the values of weights, is not in the
+    figures; structure, and so MACs, is, unless a pass reads it from weights, as ranks by energy are.
     Raises NetwrightError when the network itself cannot be counted.
     """
     with tempfile.TemporaryDirectory(prefix="netwright-plan-") as folder:
@@ -82,6 +85,8 @@ def plan_passes(model: Model, passes: Sequence[Pass], context: Context) -> tuple
             context.listener(Event("step", {"text": f"planning pass {number + 1} of {len(passes)}: {name}"}))
             planned, model = _planned(one, name, model, dry, found[-1].figures)
             found.append(planned)
+        if end is not None:
+            end(model)
         return tuple(found)
 
 

@@ -79,10 +79,13 @@ def column(key: str, *, units: Mapping[str, str] | None = None, **more: Any) -> 
     if key in _KNOWN:
         label, kind, known_unit = _KNOWN[key]
         return Column(key=key, label=label, kind=kind, unit=known_unit, **more)
-    for prefix, word in (("best_", "best"), ("validation_", "validation")):
+    for prefix, word in (("best_", "best"), ("validation_", "validation"), ("predicted_", "predicted")):
         if key.startswith(prefix):
             inner = column(key.removeprefix(prefix), units=units)
             return replace(inner, key=key, label=f"{word} {inner.label}", **more)
+    score, of, what = key.partition(" of ")
+    if of and score in _KNOWN:  # of one label among several, such as `roc_auc of dot`
+        return replace(column(score), key=key, label=f"{_KNOWN[score][0]} of {what}", **more)
     label = key.replace("_", " ")
     for ending, kind in (("_ms", "ms"), ("_bytes", "bytes")):
         if key.endswith(ending):

@@ -16,7 +16,7 @@ from typing import Any
 from netwright.compression.judging import figure_of
 from netwright.compression.open_field import OpenField
 from netwright.compression.open_recipe import OpenRecipe
-from netwright.compression.planning import FIGURES, plan_passes
+from netwright.compression.planning import FIGURES
 from netwright.compression.recipe import Recipe, RecipeResult
 from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_from, measure_sensitivity, probes_of
 from netwright.compression.store import model_identity
@@ -35,13 +35,13 @@ from netwright.core.progress import Event, Listener
 from netwright.core.records import Objective, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.strategy import Proposal, Strategy
+from netwright.runs.forecast import Forecast, beyond, forecast
 from netwright.runs.search import OpenRun
 from netwright.runs.tries import Try, chosen_of, front_of, missed, objectives_of, plane_of, verdict_of
 from netwright.runs.workbench import Workbench
 
 ASKS = 20
 DRAWS = 100
-BYTES = ("size_bytes", "coded_bytes")
 
 
 def strategy_of(recipe: Recipe) -> Strategy:
@@ -175,7 +175,7 @@ class _Solver:
                 if begun is None:
                     break
                 self.record([*tries, begun])
-                tries.append(self._run(begun, here.resolve(begun.decisions), judged=last))
+                tries.append(self._run(begun, here.resolve(begun.decisions), tries, judged=last))
                 self.record(tries)
                 self._tell(tries[-1])
         return tries
@@ -248,31 +248,28 @@ class _Solver:
                 return found
         return None
 
-    def _run(self, begun: Try, recipe: Recipe, *, judged: bool) -> Try:
-        """What came of a try; goals for the result are judged only where it has all passes."""
-        count = f"{begun.number + 1} of {self.recipe.solve.trials if self.recipe.solve else 0}"
+    def _run(self, begun: Try, recipe: Recipe, tries: Sequence[Try], *, judged: bool) -> Try:
+        """What came of a try after others; goals for the result are judged only where it has all passes."""
+        assert self.recipe.solve is not None
+        count = f"{begun.number + 1} of {self.recipe.solve.trials}"
         text = f"try {begun.number} ({count}, {begun.origin}): {_settings(begun.decisions)}"
         self.bench.context.listener(Event("step", {"text": text}))
         began = time.monotonic()
         recipe = recipe.model_copy(update={"retry": 0})
         try:
-            predicted = self._predicted(recipe) if judged and set(recipe.bounds.goals()) & set(FIGURES) else {}
-            if broken := self._beyond(predicted):
-                reason = f"predicted before training: {broken}"
-                return dataclasses.replace(
-                    begun,
-                    state=TrialState.INFEASIBLE,
-                    reason=reason,
-                    predicted=predicted,
-                    seconds=time.monotonic() - began,
-                )
+            found = forecast(self.bench, recipe, self.first) if judged else Forecast()
+            begun = dataclasses.replace(begun, predicted=found.figures, ends=found.ends)
+            if broken := beyond(found, self.objectives, margin=self.recipe.solve.margin, tries=tries):
+                reason = f"predicted before training: {missed(found.figures, broken)}"
+                spent = time.monotonic() - began
+                return dataclasses.replace(begun, state=TrialState.INFEASIBLE, reason=reason, seconds=spent)
             result = self.bench.run(recipe, stop_at_break=True, baseline_ms=self.first.get("latency_ms"))
         except (InterruptedRunError, MissingPackageError, DataError):
             raise
         except NetwrightError as error:
             return dataclasses.replace(begun, state=TrialState.FAILED, reason=str(error))
         ended = self._ended(begun, result, judged=judged)
-        return dataclasses.replace(ended, predicted=predicted, seconds=time.monotonic() - began)
+        return dataclasses.replace(ended, seconds=time.monotonic() - began)
 
     def _ended(self, begun: Try, result: RecipeResult, *, judged: bool) -> Try:
         last = result.stages[-1]
@@ -292,32 +289,6 @@ class _Solver:
     @property
     def _score(self) -> Objective:
         return self.run.specification.task.primary()
-
-    def _predicted(self, recipe: Recipe) -> dict[str, float]:
-        """The costs of a recipe's result without training, set right by what the input's own file measured."""
-        context = dataclasses.replace(self.bench.context, listener=lambda event: None)
-        plan = plan_passes(self.bench.model, recipe.passes, context)
-        start, end = plan[0].figures, plan[-1].figures
-        done = zip(recipe.passes, plan[1:], strict=True)
-        in_file = any(one.stage == "file" and not planned.reason for one, planned in done)
-        found: dict[str, float] = {}
-        for name in FIGURES:
-            value, own, was = end.get(name), self.first.get(name), start.get(name)
-            if value is None or own is None or not was or (name == "coded_bytes" and not in_file):
-                continue  # coded bytes of a module are too rough an estimate to end a try by
-            found[name] = float(value if in_file else value + own - was if name in BYTES else value * own / was)
-        return found
-
-    def _beyond(self, predicted: Mapping[str, float]) -> str:
-        """The bounds that predictions break by more than the margin, in words."""
-        assert self.recipe.solve is not None
-        share = 1 + self.recipe.solve.margin
-        broken = [
-            o
-            for o in self.objectives
-            if o.bound is not None and o.metric in FIGURES and predicted.get(o.metric, 0) > o.bound * share
-        ]
-        return missed(predicted, broken)
 
     def _tell(self, one: Try) -> None:
         figures = ", ".join(

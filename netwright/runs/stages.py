@@ -26,6 +26,7 @@ from netwright.tasks.task import Task
 
 BATCH = 256
 EXAMPLES = 16
+SCREENING = {"pairs": 60, "seconds": 0.6, "warmup_seconds": 0.2, "warmup_windows": 3}
 CODED_UP_TO = 32 << 20
 """Bytes of the largest file that is coded for the table; above, coding would take minutes."""
 
@@ -88,6 +89,20 @@ class StageMeter:
         """The latency columns of several stages' files, all measured in one interleaved session."""
         found = time_files(files, self.example, protocol=self.protocol, reference=next(iter(files)))
         return {stage: latency_columns(latency) for stage, latency in found.items()}
+
+    def screen(self, model: Model, folder: Path) -> tuple[Latency, Latency]:
+        """The latency of the baseline and of a model that is not yet trained, side by side in seconds.
+
+        The protocol is the run's own with fewer samples, on one thread of CPU time, which a busy machine disturbs
+        less. Raises ExportError when there is no file to run.
+        """
+        first = next(iter(self.files))
+        path = model.file or export_onnx(model.module, folder / "planned.onnx", example=self.example).path
+        statistic = "cpu" if self.protocol.threads == 1 else "wall"
+        protocol = self.protocol.model_copy(update={**SCREENING, "statistic": statistic})
+        files = {"baseline": self.files[first], "planned": path}
+        found = time_files(files, self.example, protocol=protocol, reference="baseline", sessions=2)
+        return found["baseline"], found["planned"]
 
     @property
     def validation(self) -> Split:

@@ -19,7 +19,8 @@ class Try:
     """One setting of an open recipe: its decisions, the passes they make, and what came of it.
 
     `phase` is the place among the passes searched one after the other, 0 when all are searched together.
-    `predicted` and `figures` are costs and scores by name; `stages` tells what became of every pass.
+    `predicted` and `figures` are costs and scores by name, `ends` the interval of a prediction that was timed;
+    `stages` tells what became of every pass.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Try:
     state: TrialState = TrialState.RUNNING
     reason: str = ""
     predicted: Mapping[str, float] = field(default_factory=dict)
+    ends: Mapping[str, Sequence[float]] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
     stages: Sequence[Mapping[str, Any]] = ()
     seconds: float = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from netwright.core.errors import CompressionError, ConfigurationError, Infeasib
 from netwright.core.progress import Event
 from netwright.core.records import Objective, TrialState
 from netwright.evaluation.profile import profile
+from netwright.runs.forecast import Forecast, beyond
 from netwright.runs.search import OpenRun, create_run, writing
 from netwright.runs.solving import narrowed, sensitivities, solve, strategy_of
 from netwright.runs.specification import RunSpecification
@@ -31,6 +32,7 @@ from netwright.runs.workbench import Workbench, context_of, salt_of
 from netwright.tasks.training import fit
 
 WIDTH = 32
+SHORT = {"pairs": 10, "seconds": 0.1, "warmup_seconds": 0.05, "noisy_above": 100, "control": False}
 
 
 class Narrow(Pass):
@@ -112,15 +114,18 @@ def opened(tmp_path: Path, network: nn.Module) -> Callable[..., Any]:
 
     @contextmanager
     def make(
-        one: Recipe, *, listener: Callable[[Event], None] = lambda event: None
+        one: Recipe, *, listener: Callable[[Event], None] = lambda event: None, timed: bool = False
     ) -> Iterator[tuple[OpenRun, Workbench]]:
-        specification = RunSpecification.parse({"name": "solved", "task": "digits"})
+        specification = RunSpecification.parse({"name": "solved", "task": "digits", "latency": SHORT})
         path = tmp_path / "run"
         if not path.exists():
             create_run(specification, path)
         with writing(path, specification=specification) as run:
             context = context_of(specification, network, recipe=one, workspace=path / "work", listener=listener)
             meter = QuickMeter(specification.task, path / "models", specification.latency, {"original": path})
+            if timed:
+                meter = StageMeter(specification.task, path / "models", specification.latency)
+                meter.begin(Model(network))
             yield run, Workbench(Model(network), context, meter, FolderStore(path / "stages"), salt_of(run))
 
     return make
@@ -166,6 +171,40 @@ def test_predictions_end_a_try_before_it_is_trained(opened) -> None:
     assert all(one.predicted["params"] > 1200 * 1.1 for one in early)
     assert sorted(Narrow.applied) == sorted(one.decisions[next(iter(one.decisions))] for one in trained)
     assert all(one.predicted["params"] == one.figures["params"] for one in trained), "the prediction is exact here"
+
+
+def test_a_latency_that_cannot_be_kept_ends_tries_before_they_are_trained(opened) -> None:
+    one = recipe(bounds={"latency_ms": 1e-6}, solve={"trials": 2})
+    with opened(one, timed=True) as (run, bench):
+        with pytest.raises(InfeasibleError, match=r"No try reached latency_ms 1e-06; the best was"):
+            solve(run, bench, one)
+        tries = [Try.from_json(each) for each in run.record.fact("solver")["tries"]]
+    assert Narrow.applied == []
+    assert all(each.reason.startswith("predicted before training: latency_ms") for each in tries)
+    assert all(each.ends["latency_ms"][0] <= each.predicted["latency_ms"] for each in tries)
+
+
+def test_a_latency_within_the_goal_is_predicted_and_then_measured(opened) -> None:
+    _, fact = solved(opened, recipe(bounds={"latency_ms": 1e6}, solve={"trials": 1}), timed=True)
+    one = Try.from_json(fact["tries"][0])
+    low, high = one.ends["latency_ms"]
+    assert 0 < low <= one.predicted["latency_ms"] <= high
+    assert one.figures["latency_ms"] > 0
+    assert len(Narrow.applied) == 1
+
+
+def test_no_try_is_ended_by_a_prediction_within_its_error() -> None:
+    goals = [Objective(metric="latency_ms", direction="minimize", bound=1.0)]
+
+    def broken(value: float, low: float, tries: Sequence[Try] = ()) -> bool:
+        return bool(beyond(Forecast({"latency_ms": value}, {"latency_ms": (low, 2.0)}), goals, margin=0.1, tries=tries))
+
+    assert broken(1.5, 1.2)
+    assert not broken(1.5, 1.05), "the interval reaches into the margin"
+    before = Try(number=0, phase=0, decisions={}, passes=[{}], stages=[{}], origin="", predicted={"latency_ms": 2.0})
+    halved = dataclasses.replace(before, figures={"latency_ms": 1.0})
+    assert not broken(1.5, 1.4, [halved]), "what was measured came to half of what had been predicted"
+    assert broken(1.5, 1.4, [dataclasses.replace(halved, stages=[])]), "that one ended at an earlier pass"
 
 
 def test_a_goal_that_cannot_be_met_is_named_with_what_is_missing(opened) -> None:

@@ -35,8 +35,9 @@ class Solver(Panel):
     order: ClassVar[int] = 42
     help: ClassVar[str] = (
         "Every try is the recipe with one setting of its open fields, measured like the stages above, on the "
-        "validation split. Tries whose predicted cost broke a bound were not trained. The chosen one has the best "
-        "value of the first figure among those that keep every bound."
+        "validation split. What is predicted is known before training: counted in the untrained network, its latency "
+        "timed in a few seconds. Tries whose prediction broke a bound for certain were not trained. The chosen one has "
+        "the best value of the first figure among those that keep every bound."
     )
     empty: ClassVar[str] = (
         "The recipe had no open fields. Write a range where a value stands, such as `ratio: {low: 0.2, high: 0.6}`, "
@@ -48,6 +49,7 @@ class Solver(Panel):
         if not view.solver:
             return []
         metrics = [objective.metric for objective in _objectives(view)]
+        forecast = _forecast(view)
         original = view.solver.get("original", {})
         return [
             {
@@ -56,6 +58,7 @@ class Solver(Panel):
                 "settings": _settings(one["decisions"]),
                 **{metric: rounded(number(one["figures"].get(metric))) for metric in metrics},
                 **{f"{m}_change": _change(one["figures"].get(m), original.get(m)) for m in metrics},
+                **{key: value for metric in forecast for key, value in _predicted(one, metric).items()},
                 "reason": worded(one["reason"]),
                 "origin": one["origin"],
                 "seconds": rounded(one["seconds"], 3),
@@ -65,11 +68,16 @@ class Solver(Panel):
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         figures = [column(o.metric, units=view.units, change=f"{o.metric}_change") for o in _objectives(view)]
+        predicted = [
+            column(f"predicted_{m}", units=view.units, low=f"predicted_{m}_low", high=f"predicted_{m}_high")
+            for m in _forecast(view)
+        ]
         return [
             Column(key="number", label="try", kind="integer"),
             Column(key="group", label="outcome", remark="reason"),
             Column(key="settings", label="settings", kind="code"),
             *figures,
+            *predicted,
             Column(key="origin", label="proposed by"),
             column("seconds"),
         ]
@@ -124,6 +132,20 @@ class Solver(Panel):
 
 def _objectives(view: RunView) -> list[Objective]:
     return [Objective.parse(one) for one in (view.solver or {}).get("objectives", ())]
+
+
+def _forecast(view: RunView) -> list[str]:
+    """The figures that were predicted of any try."""
+    tries = (view.solver or {}).get("tries", ())
+    return [o.metric for o in _objectives(view) if any(o.metric in one["predicted"] for one in tries)]
+
+
+def _predicted(one: Mapping[str, Any], metric: str) -> Row:
+    """What was predicted of a try before its training, with the interval of what was timed."""
+    low, high = one.get("ends", {}).get(metric, (None, None))
+    value = number(one["predicted"].get(metric))
+    key = f"predicted_{metric}"
+    return {key: rounded(value), f"{key}_low": rounded(low), f"{key}_high": rounded(high)}
 
 
 def _input(x: float | int | None, y: float | int | None, at: str) -> dict[str, Any]:
