@@ -218,7 +218,11 @@ def report(run: Run, *, out: AnyPath | None = None, trust: bool = False) -> Path
     page = path_or_none(out) or path / "report.html"
     if page.is_dir():
         raise ConfigurationError([Mistake("out", f"{page} is a folder; give the path of a file")])
-    return write_report(open_run(path, trust=trust), page)
+    view = open_run(path, trust=trust)
+    try:
+        return write_report(view, page)
+    except OSError as error:
+        raise RunError(f"{page} cannot be written: {error.strerror}; name another file with --out") from None
 
 
 def export_trial(

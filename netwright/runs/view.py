@@ -169,13 +169,21 @@ def _view(
         parity=record.fact("parity") or (),
         test=record.fact("test"),
         without_network=record.fact("without_network"),
-        environment=folder.read_environment(),
+        environment=_environment(folder),
         events=record.all_events(),
         bundle=folder.bundle if folder.bundle.is_dir() else None,
         report=folder.report if folder.report.exists() else None,
         solver=record.fact("solver"),
         sensitivity=record.fact("sensitivity"),
     )
+
+
+def _environment(folder: RunFolder) -> dict[str, Any]:
+    """Where the run comes from; nothing when its record is lost, without which all else can still be read."""
+    try:
+        return folder.read_environment()
+    except RunError:
+        return {}
 
 
 def _asked(specification: Mapping[str, Any], record: StudyRecord, *, tried: int) -> int:

@@ -9,7 +9,12 @@ from netwright.dashboards.labels import axis, column
 
 @pytest.mark.parametrize(
     ("key", "title"),
-    [("nmse_db", "NMSE (dB)"), ("validation_nmse_db", "validation NMSE (dB)"), ("step_error", "wrong steps")],
+    [
+        ("nmse_db", "NMSE (dB)"),
+        ("validation_nmse_db", "validation NMSE (dB)"),
+        ("step_error", "wrong steps"),
+        ("roc_auc of dot", "ROC AUC of dot"),
+    ],
 )
 def test_a_score_has_the_name_of_its_field_and_its_unit(key: str, title: str) -> None:
     assert axis(key)["title"]["text"] == title

@@ -19,7 +19,7 @@ class Environment(Panel):
     order: ClassVar[int] = 90
     help: ClassVar[str] = "The command repeats the run; with the same versions and seed it takes the same decisions."
     empty: ClassVar[str] = (
-        "The run folder holds no environment record, so its versions and machine are unknown. "
+        "The run folder holds no readable environment record, so its versions and machine are unknown. "
         "Runs started by `netwright` write one."
     )
 
