@@ -6,6 +6,7 @@ In YAML a range stands where a value would stand, `ratio: {low: 0.2, high: 0.6}`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -71,16 +72,25 @@ class OpenField(Settings):
             return self.ends()
         middle = (self.low * self.high) ** 0.5 if self.log else (self.low + self.high) / 2
         if self.kind == "integer":
-            return tuple(dict.fromkeys((int(self.low), int(middle), int(self.high))))
-        return (self.low, float(f"{middle:.6g}"), self.high)
+            return tuple(dict.fromkeys((int(self.low), int(self._on_grid(middle)), int(self.high))))
+        return (self.low, float(f"{self._on_grid(middle):.6g}"), self.high)
 
     def between(self, least: float, most: float) -> OpenField:
         """The same range with nothing below `least` or above `most`; as it is where nothing would be left."""
         if self.kind == "choice":
             kept = tuple(one for one in self.choice if not isinstance(one, (int, float)) or least <= one <= most)
             return self.model_copy(update={"choice": kept or self.choice})
-        low, high = max(self.low, least), min(self.high, most)
+        low, high = self._on_grid(max(self.low, least), up=True), self._on_grid(min(self.high, most))
         return self.model_copy(update={"low": low, "high": high}) if low <= high else self
+
+    def _on_grid(self, value: float, *, up: bool = False) -> float:
+        """The next value of the range at or below, or with `up` at or above, a number; itself where all are values."""
+        step = self.step or (1.0 if self.kind == "integer" else None)
+        if step is None:
+            return value
+        steps = (value - self.low) / step
+        count = math.ceil(steps - 1e-9) if up else math.floor(steps + 1e-9)
+        return float(f"{self.low + count * step:.10g}")
 
     def _steps(self, step: float) -> Iterator[float]:
         count = int((self.high - self.low) / step + 1e-9)

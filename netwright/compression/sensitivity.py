@@ -143,6 +143,27 @@ def hopeless_from(rows: Sequence[Bearing], *, stage: str, hopeless: float, falli
     return None
 
 
+def bearable_until(
+    rows: Sequence[Bearing], *, stage: str, limit: float, hopeless: float, falling: bool = False
+) -> float | None:
+    """The strength between the hopeless `limit` and the next milder one at which the median loss is about `hopeless`.
+
+    None when nothing milder was measured.
+    """
+    losses: dict[float, list[float]] = {}
+    for row in rows:
+        if row.stage == stage and row.strength is not None and row.loss is not None:
+            losses.setdefault(row.strength, []).append(row.loss)
+    milder = [strength for strength in losses if (strength > limit if falling else strength < limit)]
+    if not milder:
+        return None
+    near = min(milder, key=lambda strength: abs(strength - limit))
+    low, high = np.median(losses[near]), np.median(losses[limit])
+    share = np.clip((hopeless - low) / (high - low), 0.0, 1.0) if high > low else 0.0
+    end = float(f"{near + share * (limit - near):.3g}")
+    return min(end, near) if falling else max(end, near)
+
+
 def fragile_groups(rows: Sequence[Bearing], *, stage: str, hopeless: float) -> list[str]:
     """The groups that lose more than the share `hopeless` at every strength that was tried."""
     found = []

@@ -109,7 +109,9 @@ class InterruptedRunError(NetwrightError):
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """The tail of a message about an unknown name: the nearest known name, then all of them."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    near = get_close_matches(name, known, n=1, cutoff=0.6) or [
+        one for one in known if one.split("_")[0] == name.split("_")[0]
+    ]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(known) if known else "none"
     return f"{hint} (known: {listed})"

@@ -18,7 +18,14 @@ from netwright.compression.open_field import OpenField
 from netwright.compression.open_recipe import OpenRecipe
 from netwright.compression.planning import FIGURES
 from netwright.compression.recipe import Recipe, RecipeResult
-from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_from, measure_sensitivity, probes_of
+from netwright.compression.sensitivity import (
+    Bearing,
+    bearable_until,
+    fragile_groups,
+    hopeless_from,
+    measure_sensitivity,
+    probes_of,
+)
 from netwright.compression.store import model_identity
 from netwright.core.errors import (
     ConfigurationError,
@@ -117,7 +124,7 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
         falling = probe.one.strength == f"-{probe.field}"
         if place is not None and (falling or probe.one.strength == probe.field):
             limit = hopeless_from(rows, stage=probe.stage, hopeless=hopeless, falling=falling)
-            cut = _cut(opened[place], rows, probe.stage, limit, falling=falling)
+            cut = _cut(opened[place], rows, probe.stage, limit, hopeless=hopeless, falling=falling)
             if cut != opened[place]:
                 texts.append(
                     f"{cut.name} is only {cut.domain().describe()}: at {limit:g} most groups alone, untrained, "
@@ -136,16 +143,16 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
     return Recipe.parse({**data, "open": [one.model_dump(mode="json") for one in opened]}), texts
 
 
-def _cut(one: OpenField, rows: Sequence[Bearing], stage: str, limit: float | None, *, falling: bool) -> OpenField:
-    """A range up to the strongest value that was measured to be milder than the hopeless one."""
+def _cut(
+    one: OpenField, rows: Sequence[Bearing], stage: str, limit: float | None, *, hopeless: float, falling: bool
+) -> OpenField:
+    """A range up to about the strength from which most groups lose too much."""
     if limit is None:
         return one
-    values = [row.strength for row in rows if row.stage == stage and row.strength is not None]
-    if falling:
-        above = [value for value in values if value > limit]
-        return one.between(min(above), math.inf) if above else one
-    below = [value for value in values if value < limit]
-    return one.between(-math.inf, max(below)) if below else one
+    end = bearable_until(rows, stage=stage, limit=limit, hopeless=hopeless, falling=falling)
+    if end is None:
+        return one
+    return one.between(end, math.inf) if falling else one.between(-math.inf, end)
 
 
 @dataclass
@@ -173,6 +180,7 @@ class _Solver:
             while sum(one.phase == phase for one in tries) < quota:
                 begun = self._next(here, [one for one in tries if one.phase == phase], len(tries), phase)
                 if begun is None:
+                    self.bench.context.listener(Event("step", {"text": "no other setting is left to try"}))
                     break
                 self.record([*tries, begun])
                 tries.append(self._run(begun, here.resolve(begun.decisions), tries, judged=last))

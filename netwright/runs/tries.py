@@ -106,7 +106,7 @@ def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
             texts.append(f"{objective.metric} is not known, {most} {_number(bound)} is asked")
             continue
         by = abs(value - bound)
-        share = f" ({by / abs(bound):,.1%})" if bound else ""
+        share = f" ({by / abs(bound):,.{1 if by < abs(bound) else 0}%})" if bound else ""
         texts.append(
             f"{objective.metric} {_number(value)}, {most} {_number(bound)} is asked: missed by {_number(by)}{share}"
         )

@@ -157,3 +157,15 @@ def test_fixed_decisions_are_no_longer_asked_for() -> None:
     decisions = space.sample(random.Random(0))
     assert "structured_prune/ratio" not in decisions
     assert space.resolve(decisions).specs()[0]["ratio"] == 0.3
+
+
+def test_a_range_with_steps_keeps_them_when_it_is_probed_or_cut() -> None:
+    passes = [
+        {"kind": "share_weights", "bits": {"low": 2, "high": 8, "step": 2}},
+        {"kind": "low_rank", "energy": {"low": 0.6, "high": 0.9, "step": 0.1}},
+    ]
+    bits, energy = Recipe.parse({"passes": passes, "solve": {}}).open
+    assert bits.probes() == (2, 4, 8)
+    assert bits.between(3, 7).domain() == Integer(4, 6, 2)
+    assert energy.probes() == (0.6, 0.7, 0.9)
+    assert energy.between(0.65, 1).domain() == Categorical((0.7, 0.8, 0.9))

@@ -497,3 +497,10 @@ def test_two_passes_that_make_a_file_are_an_illegal_order() -> None:
     with pytest.raises(ConfigurationError, match="quantize_weights makes a file of the network, and quantize before"):
         Recipe.parse({"passes": ["quantize", "quantize_weights"]})
     assert len(Recipe.parse({"passes": ["fold", "quantize", "entropy_code"]}).passes) == 3
+
+
+def test_a_goal_by_another_name_is_told_its_own() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"bounds\.peak_memory: unknown field; did you mean 'peak_activation_bytes'"
+    ):
+        Recipe.parse({"bounds": {"peak_memory": 12_000}})

@@ -13,7 +13,13 @@ from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.context import Context
 from netwright.compression.model import Model
 from netwright.compression.recipe import Recipe
-from netwright.compression.sensitivity import Bearing, fragile_groups, hopeless_from, measure_sensitivity
+from netwright.compression.sensitivity import (
+    Bearing,
+    bearable_until,
+    fragile_groups,
+    hopeless_from,
+    measure_sensitivity,
+)
 
 
 class Fade(Pass):
@@ -123,6 +129,13 @@ def test_a_strength_is_hopeless_when_most_groups_alone_lose_too_much() -> None:
     assert hopeless_from(rows, stage="other", hopeless=0.5) is None
     assert hopeless_from(rows, stage="p", hopeless=0.5, falling=True) == 0.6
     assert fragile_groups(rows, stage="p", hopeless=0.5) == ["b"]
+
+
+def test_a_range_is_bearable_up_to_where_the_loss_between_two_measured_strengths_is_too_much() -> None:
+    rows = [bearing("a", 0.2, 0.1), bearing("b", 0.2, 0.1), bearing("a", 0.6, 0.9), bearing("b", 0.6, 0.9)]
+    assert bearable_until(rows, stage="p", limit=0.6, hopeless=0.5) == pytest.approx(0.4)
+    assert bearable_until(rows, stage="p", limit=0.2, hopeless=0.5, falling=True) == 0.6, "it was the mild one, and bad"
+    assert bearable_until(rows, stage="p", limit=0.2, hopeless=0.05) is None
 
 
 def test_a_row_survives_a_round_trip() -> None:
