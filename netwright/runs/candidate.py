@@ -63,6 +63,7 @@ class Candidate:
             training=self.reduced.training,
             seed=self.job.seed,
             on_epoch=on_epoch,
+            auxiliary=self.reduced.auxiliary,
             checkpoint=checkpoint,
             device=self.specification.training_device(),
         )

@@ -163,6 +163,7 @@ def _losses(interval: Interval, objective: Objective) -> tuple[float, float]:
 
 def _trained(run: OpenRun, racer: Racer, repeat: int) -> Racer:
     """The racer after one more training in full; one that gave nothing is counted with its reason."""
+    from netwright.runs.reduced import helped
     from netwright.tasks.training import NotFiniteError, evaluate, fit
 
     spec, identity = run.specification, racer.trial.identity
@@ -170,8 +171,12 @@ def _trained(run: OpenRun, racer: Racer, repeat: int) -> Racer:
     model = spec.searched.build(racer.trial.decisions, spec.task.shapes(), seed=seed)
     checkpoint = winner_checkpoint(run, identity, repeat)
     device = spec.training_device()
+    training = spec.winner.training
+    auxiliary = helped(spec, racer.trial.decisions, model, training=training, seed=seed)
     try:
-        fit(model, spec.task, training=spec.winner.training, seed=seed, checkpoint=checkpoint, device=device)
+        fit(
+            model, spec.task, training=training, seed=seed, auxiliary=auxiliary, checkpoint=checkpoint, device=device
+        )  # fmt: skip
     except NotFiniteError as error:
         return dataclasses.replace(racer, failed={**racer.failed, repeat: str(error)})
     scores = evaluate(model, spec.task, "validation", device=device)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import build, spec_of
+from netwright.core.errors import ConfigurationError, Mistake, ShapeError
+from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.records import Objective
 from netwright.core.seeds import generator
 from netwright.runs.specification import RunSpecification
@@ -31,11 +32,12 @@ CHANNELS = ("filters", "features", "width", "count", "first", "last")
 
 @dataclass(frozen=True, slots=True)
 class Reduced:
-    """What is trained at a rung: the network, the task and the settings."""
+    """What is trained at a rung: the network, the task, the settings; and the network with its auxiliary heads."""
 
     model: nn.Module
     task: Task
     training: Training
+    auxiliary: nn.Module | None = None
 
 
 def at_rung(
@@ -44,16 +46,35 @@ def at_rung(
     """What is trained at a rung of the search's fidelity; `model` is the whole network, taken where it can be."""
     training, fidelity = spec.search.training, spec.search.fidelity
     if fidelity is None or rung is None or fidelity.axis == "epochs" or rung >= 1:
-        return Reduced(model, spec.task, training)
+        return Reduced(model, spec.task, training, helped(spec, decisions, model, training=training, seed=seed))
     if fidelity.axis == "data":
-        return Reduced(model, spec.task, training.model_copy(update={"samples": _samples(spec, rung)}))
+        fewer = training.model_copy(update={"samples": _samples(spec, rung)})
+        return Reduced(model, spec.task, fewer, helped(spec, decisions, model, training=training, seed=seed))
     if fidelity.axis == "resolution":
         task = AtResolution(task=spec.task, share=rung, split_seed=spec.task.split_seed)
-        return Reduced(spec.searched.build(decisions, task.shapes(), seed=seed), task, training)
-    from netwright.search_spaces.compiler import compile_graph
+        model = spec.searched.build(decisions, task.shapes(), seed=seed)
+        return Reduced(model, task, training, helped(spec, decisions, model, task=task, training=training, seed=seed))
+    from netwright.search_spaces.compiler import compile_beside, compile_graph
 
-    graph = narrowed(spec.searched.graph(decisions, spec.task.shapes()), rung)
-    return Reduced(compile_graph(graph, seed=seed), spec.task, training)
+    shapes = spec.task.shapes()
+    sides = spec.searched.auxiliary_graphs(decisions, shapes) if training.auxiliary else []
+    graph, *sides = [narrowed(part, rung) for part in (spec.searched.graph(decisions, shapes), *sides)]
+    model = compile_graph(graph, seed=seed)
+    return Reduced(model, spec.task, training, compile_beside(model, graph, sides, seed=seed) if sides else None)
+
+
+def helped(
+    spec: RunSpecification,
+    decisions: Mapping[str, Any],
+    model: nn.Module,
+    *,
+    training: Training,
+    seed: int,
+    task: Task | None = None,
+) -> nn.Module | None:
+    """The network with its auxiliary heads, for a training that weighs them; none for any other."""
+    shapes = (task or spec.task).shapes()
+    return spec.searched.with_auxiliary(model, decisions, shapes, seed=seed) if training.auxiliary else None
 
 
 def check_fidelity(spec: RunSpecification) -> None:
@@ -70,6 +91,24 @@ def check_fidelity(spec: RunSpecification) -> None:
         raise ConfigurationError([Mistake("search.fidelity.axis", what)])
     task = AtResolution(task=spec.task, share=fidelity.rungs[0], split_seed=spec.task.split_seed)
     spec.searched.graph(decisions, task.shapes())
+
+
+def check_auxiliary(spec: RunSpecification) -> None:
+    """Raise ConfigurationError where a training weighs auxiliary heads and the networks have none."""
+    mistakes = []
+    if spec.compress is not None and spec.compress.fine_tune.auxiliary:
+        mistakes.append(
+            Mistake("compress.fine_tune.auxiliary", "what is compressed has no auxiliary head; leave it out")
+        )
+    trainings = {"search.training": spec.search.training, "winner.training": spec.winner.training}
+    if spec.space is not None and (weighed := [name for name, one in trainings.items() if one.auxiliary]):
+        decisions = spec.space.sample(generator(spec.seed, "auxiliary"))
+        with suppress(ShapeError):  # others may fit the task; a trial that does not will say so
+            if not spec.space.auxiliary_graphs(decisions, spec.task.shapes()):
+                what = f"the space {name_of(spec.space)!r} brings no auxiliary head; leave it out"
+                mistakes += [Mistake(f"{name}.auxiliary", what) for name in weighed]
+    if mistakes:
+        raise ConfigurationError(mistakes)
 
 
 def narrowed(graph: LayerGraph, share: float) -> LayerGraph:

@@ -20,7 +20,7 @@ from netwright.runs.noise import noise_of
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.provenance import environment
 from netwright.runs.record import StudyRecord, count_states
-from netwright.runs.reduced import check_fidelity
+from netwright.runs.reduced import check_auxiliary, check_fidelity
 from netwright.runs.score_check import check_scores
 from netwright.runs.specification import RunSpecification
 
@@ -49,6 +49,7 @@ def create_run(specification: RunSpecification, path: Path | None = None) -> Run
         check_scores(specification)
         check_feasible(specification)
         check_fidelity(specification)
+    check_auxiliary(specification)
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     path = path or RunFolder.take_next(specification.name)
     shapes, score = specification.task.shapes().to_json(), specification.task.primary().model_dump(mode="json")

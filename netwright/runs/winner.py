@@ -16,6 +16,7 @@ from netwright.core.records import Decisions, Trial, TrialState
 from netwright.core.text import readable
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.racing import lost_seeds, raced, winner_checkpoint, winner_seed
+from netwright.runs.reduced import helped
 from netwright.runs.search import OpenRun
 from netwright.runs.specification import RunSpecification
 from netwright.tasks.training import FitResult, Training, evaluate, fit
@@ -123,12 +124,15 @@ def _fitted(run: OpenRun, module: nn.Module, trial: Trial, *, repeat: int, liste
         listener(Event("winner.epoch", {**row, **told}))
         return True
 
+    training = specification.winner.training
+    seed = winner_seed(specification, trial.identity, repeat)
     return fit(
         module,
         specification.task,
-        training=specification.winner.training,
-        seed=winner_seed(specification, trial.identity, repeat),
+        training=training,
+        seed=seed,
         on_epoch=on_epoch,
+        auxiliary=helped(specification, trial.decisions, module, training=training, seed=seed),
         checkpoint=winner_checkpoint(run, trial.identity, repeat),
         device=specification.training_device(),
     )

@@ -23,10 +23,8 @@ from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv2d import Conv2d
 from netwright.search_spaces.operations.drop_path import DropPath
 from netwright.search_spaces.operations.dropout import Dropout
-from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.linear import Linear
-from netwright.search_spaces.operations.pool2d import Pool2d
 from netwright.search_spaces.outline import Outline
 
 Side: TypeAlias = tuple[CellOperation, int]
@@ -176,17 +174,6 @@ def head(net: GraphBuilder, x: Tensor, *, classes: int, relu: bool, dropout: flo
     if dropout:
         x = net.add(Dropout(probability=dropout), x)
     return net.add(Linear(features=classes), x)
-
-
-def auxiliary_head(net: GraphBuilder, x: Tensor, *, classes: int, stride: int, last_norm: bool) -> Tensor:
-    """The classifier beside the network that helps to train it: (channels, height, width) -> (classes,)."""
-    pool = Pool2d(mode="average", kernel=5, stride=stride, padding="valid")
-    y = net.chain(x, Activation(), pool, Conv2d(filters=128, kernel=1), BatchNorm(), Activation())
-    _, height, width = y.shape
-    y = net.add(Conv2d(filters=768, kernel=(height, width), padding="valid"), y)
-    if last_norm:
-        y = net.add(BatchNorm(), y)
-    return net.chain(y, Activation(), Flatten(), Linear(features=classes))
 
 
 def _brought_to(net: GraphBuilder, x: Tensor, *, filters: int, half: bool, style: StyleName) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import torch
 from torch import fx, nn
 
@@ -19,19 +22,38 @@ def compile_graph(graph: LayerGraph, *, seed: int = 0) -> fx.GraphModule:
         return _compile(graph)
 
 
-def _compile(graph: LayerGraph) -> fx.GraphModule:
+def compile_beside(
+    model: nn.Module, graph: LayerGraph, sides: Sequence[LayerGraph], *, seed: int = 0
+) -> fx.GraphModule:
+    """A module that gives the outputs of `graph`, whose layers are those of `model`, and then of each of `sides`.
+
+    What a side has under the name of a node of the graph is that node; its other layers are new, their weights drawn
+    from `seed`.
+    """
+    nodes = {node.name: node for part in (graph, *sides) for node in part.nodes}
+    nodes |= {node.name: node for node in graph.nodes}
+    whole = LayerGraph(graph.input_shape, tuple(nodes.values()), graph.output)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _compile(whole, sides=[side.output for side in sides], held=dict(model.named_modules()))
+
+
+def _compile(
+    graph: LayerGraph, *, sides: Sequence[str] = (), held: Mapping[str, nn.Module] = MappingProxyType({})
+) -> fx.GraphModule:
     root = nn.Module()
     steps = fx.Graph()
     placed: set[str] = set()
     values = {INPUT: steps.placeholder("input")}
     for node, shapes in node_shapes(graph):
         path = node.weights.replace("/", ".")
-        module = None if node.weights in placed else node.operation.module(shapes)
+        module = None if node.weights in placed else held.get(path) or node.operation.module(shapes)
         placed.add(node.weights)
         if module is not None:
             _place(root, path, module)
         values[node.name] = node.operation.emit(steps, path, [values[name] for name in node.inputs])
-    steps.output(values[graph.output])
+    output = values[graph.output]
+    steps.output((output, *(values[side] for side in sides)) if sides else output)
     steps.lint()
     return fx.GraphModule(root, steps, class_name="Network")
 

@@ -13,8 +13,10 @@ from netwright.search_spaces.operations.add import Add
 from netwright.search_spaces.operations.batch_norm import BatchNorm
 from netwright.search_spaces.operations.concat import Concat
 from netwright.search_spaces.operations.conv2d import Conv2d
+from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.group_norm import GroupNorm
+from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.multiply import Multiply
 from netwright.search_spaces.operations.pad2d import Pad2d
 from netwright.search_spaces.operations.pool2d import Pool2d
@@ -237,3 +239,20 @@ def _padded(net: GraphBuilder, x: Tensor, y: Tensor, *, stride: int) -> Tensor:
     """The same without weights: every n-th pixel, and channels of zeros on both sides (He et al., 2016, option A)."""
     missing = y.shape[0] - x.shape[0]
     return net.chain(x, Subsample2d(stride=stride), Pad2d(first=missing // 2, last=missing - missing // 2))
+
+
+def auxiliary_head(
+    net: GraphBuilder, x: Tensor, *, classes: int, stride: int, last_norm: bool = True, epsilon: float = 1e-5
+) -> Tensor:
+    """The classifier beside a network that helps to train it: (channels, height, width) -> (classes,).
+
+    Szegedy et al., 2016; the cells of NASNet and DARTS are trained with the same one.
+    """
+    pool = Pool2d(mode="average", kernel=5, stride=stride, padding="valid")
+    norm = BatchNorm(epsilon=epsilon)
+    y = net.chain(x, Activation(), pool, Conv2d(filters=128, kernel=1), norm, Activation())
+    _, height, width = y.shape
+    y = net.add(Conv2d(filters=768, kernel=(height, width), padding="valid"), y)
+    if last_norm:
+        y = net.add(norm, y)
+    return net.chain(y, Activation(), Flatten(), Linear(features=classes))

@@ -97,13 +97,16 @@ class LayerGraph:
 class GraphBuilder:
     """Adds operations one by one; shapes are inferred and channels matched on the way."""
 
-    def __init__(self, *input_shapes: Shape) -> None:
+    def __init__(self, *input_shapes: Shape, for_training: bool = False) -> None:
         # A mark and not the builder itself: a circle of references would have to be found by the garbage collector.
         self._mark = object()
         self.inputs = tuple([Tensor(index, tuple(shape), self._mark) for index, shape in enumerate(input_shapes)])
         self._count = len(self.inputs)
         self._items: list[Layer | Call] = []
         self._scopes: tuple[str, ...] = ()
+        self.for_training = for_training
+        self.sides: list[Tensor] = []
+        """What the auxiliary heads give out; none but in a network for training."""
 
     @property
     def input(self) -> Tensor:
@@ -151,6 +154,14 @@ class GraphBuilder:
         """
         name = name or block.__name__.strip("_")
         return self.embed(self._block(block, inputs, name, settings), *inputs, name=name)
+
+    def auxiliary(self, block: Block, *inputs: Tensor, name: str = "auxiliary", **settings: Hashable) -> None:
+        """A head beside the network whose loss helps to train it: added as by `use`, and for a training alone.
+
+        It gives what the network itself gives, such as one value per class (Szegedy et al., 2015).
+        """
+        if self.for_training:
+            self.sides.append(self.use(block, *inputs, name=name, **settings))
 
     def block(self, block: Block, *inputs: Tensor, name: str, **settings: Hashable) -> Outline:
         """What `use` would add, to `embed` it in one place or more."""

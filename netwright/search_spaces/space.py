@@ -31,7 +31,7 @@ from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor, flat
 from netwright.search_spaces.outline import Layer, Outline
 
 if TYPE_CHECKING:
-    from torch import fx
+    from torch import fx, nn
 
     from netwright.search_spaces.supernet import Supernet
 
@@ -140,11 +140,26 @@ class SearchSpace(Plugin):
 
     def outline(self, decisions: Decisions, shapes: Shapes) -> Outline:
         """The network as `lower` wrote it, with its blocks."""
+        return self._outline(decisions, shapes, GraphBuilder(shapes.input))
+
+    def auxiliary_graphs(self, decisions: Decisions, shapes: Shapes) -> list[LayerGraph]:
+        """For each auxiliary head that `lower` adds (`net.auxiliary`), the network as far as that, and the head.
+
+        Other operations have the names, and so the weights, that they have in `graph`. Raises as `graph` does.
+        """
+        net = GraphBuilder(shapes.input, for_training=True)
+        self._outline(decisions, shapes, net)
+        for side in net.sides:
+            if side.shape != shapes.output_shape:
+                raise ShapeError(f"an auxiliary head ends in {side.shape}, the task needs {shapes.output_shape}")
+        return [simplify(net.finish(side)) for side in net.sides]
+
+    def _outline(self, decisions: Decisions, shapes: Shapes, net: GraphBuilder) -> Outline:
         chooser = ReplayChooser(decisions)
         plan = self.decide(chooser)
         chooser.check_all_used()
         try:
-            return self._lowered(plan, shapes)
+            return self._lowered(plan, shapes, net)
         except Exception as error:
             refusal = self.refusal(error, chooser.decisions, shapes)
             if refusal is None:
@@ -163,8 +178,7 @@ class SearchSpace(Plugin):
             return None
         return RefusedError(reason, space=self, decisions=decisions, shapes=shapes)
 
-    def _lowered(self, plan: Any, shapes: Shapes) -> Outline:
-        net = GraphBuilder(shapes.input)
+    def _lowered(self, plan: Any, shapes: Shapes, net: GraphBuilder) -> Outline:
         output = self.lower(plan, net, shapes)
         if not isinstance(output, Tensor):
             raise SpaceError(
@@ -195,6 +209,18 @@ class SearchSpace(Plugin):
         from netwright.search_spaces.compiler import compile_graph
 
         return compile_graph(self.graph(decisions, shapes), seed=seed)
+
+    def with_auxiliary(
+        self, model: nn.Module, decisions: Decisions, shapes: Shapes, *, seed: int = 0
+    ) -> fx.GraphModule | None:
+        """The built `model` with its auxiliary heads, for `fit`; None where the space has none.
+
+        It shares the model's layers and gives a tuple: the model's outputs, and those of each head.
+        """
+        from netwright.search_spaces.compiler import compile_beside
+
+        sides = self.auxiliary_graphs(decisions, shapes)
+        return compile_beside(model, self.graph(decisions, shapes), sides, seed=seed) if sides else None
 
     def supernet(self, shapes: Shapes, *, seed: int = 0) -> Supernet:
         """One network that holds the weights of every architecture, for weight sharing; see `Supernet`."""

@@ -48,6 +48,12 @@ class Training(Settings):
         description="draw each class equally often, where most samples are of one; an epoch stays as long",
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="probability spread over all classes")
+    auxiliary: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="weight of the loss of auxiliary heads, for spaces that bring some, usually 0.4; 0 goes without",
+    )
     samples: int | None = Field(
         default=None,
         ge=2,

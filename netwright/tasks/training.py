@@ -82,6 +82,7 @@ def fit(
     teacher: nn.Module | None = None,
     distillation: Distillation | None = None,
     hooks: Sequence[TrainingHook] = (),
+    auxiliary: nn.Module | None = None,
     checkpoint: Path | None = None,
     device: str = "cpu",
     clock: Clock = SYSTEM_CLOCK,
@@ -91,17 +92,20 @@ def fit(
     After each epoch the state is saved to `checkpoint`, then `on_epoch` gets the epoch's row and ends the
     training by returning False. When the file is already there, the training goes on from it, or returns
     at once when it was complete. With a `teacher`, its outputs are learned too; `hooks` take part in every step.
+    Where `training.auxiliary` is above 0, `auxiliary` is trained: a network of the model's layers that gives a tuple,
+    the model's outputs and those of its auxiliary heads (`SearchSpace.with_auxiliary`).
     The model ends on the device and in the mode it came with, and the global random generators are left as they were.
 
     Raises NotFiniteError, ShapeError when the outputs do not fit the task, SpaceError when there is nothing
     to train, CheckpointError, DataError, and ConfigurationError.
     """
     distillation = _distillation(model, teacher, distillation)
-    with on_device(model, device) as place, evaluating(model), _own_random_numbers(place, seed):
-        trainer = _Trainer(model, task, training=training, seed=seed, place=place, hooks=hooks)
+    whole = _whole(model, auxiliary, training)
+    with on_device(whole, device) as place, evaluating(model), evaluating(whole), _own_random_numbers(place, seed):
+        trainer = _Trainer(model, task, whole=whole, training=training, seed=seed, place=place, hooks=hooks)
         if teacher is not None and distillation is not None:
             trainer.learn_from(teacher, distillation)
-        with fastest_layout(model, trainer.example()) as trainer.layout:
+        with fastest_layout(whole, trainer.example()) as trainer.layout:
             trainer.start_hooks()
             if checkpoint is not None:
                 trainer.resume(checkpoint)
@@ -138,6 +142,15 @@ def _distillation(
     return (distillation or Distillation()) if teacher is not None else None
 
 
+def _whole(model: nn.Module, auxiliary: nn.Module | None, training: Training) -> nn.Module:
+    """What is trained: the model, with its auxiliary heads where they count."""
+    if not training.auxiliary:
+        return model
+    if auxiliary is None:
+        raise ConfigurationError([Mistake("training.auxiliary", "the network brings no auxiliary head; leave it out")])
+    return auxiliary
+
+
 @contextmanager
 def _own_random_numbers(place: torch.device, seed: int) -> Iterator[None]:
     """The global generators, which dropout draws from, seeded for a while and then as before."""
@@ -154,6 +167,7 @@ class _Trainer:
         model: nn.Module,
         task: Task,
         *,
+        whole: nn.Module,
         training: Training,
         seed: int,
         place: torch.device,
@@ -161,7 +175,7 @@ class _Trainer:
     ) -> None:
         data = task.data()
         self.hooks = tuple(hooks)
-        self.model, self.task, self.training, self.place = model, task, training, place
+        self.model, self.whole, self.task, self.training, self.place = model, whole, task, training, place
         self.rows: list[EpochRow] = []
         self.validation = data.validation
         self.preprocessing = data.preprocessing
@@ -173,7 +187,7 @@ class _Trainer:
         self.inputs = torch.tensor(self.train.inputs, device=place)
         self.targets = torch.tensor(self.train.targets, device=place)
         self.order = torch.Generator().manual_seed(derive_seed("order", seed))
-        self.optimizer = optimizer_of(model, training)
+        self.optimizer = optimizer_of(whole, training)
         self.normalise = Normalise(data.preprocessing, self.inputs)
         self.layout = torch.contiguous_format
         self.teacher: nn.Module | None = None
@@ -215,7 +229,7 @@ class _Trainer:
 
     def epoch(self, number: int) -> EpochRow:
         """All training samples, small sets several times, and one look at the validation split."""
-        self.model.train()
+        self.whole.train()
         batches = self._batches()
         total, seen = torch.zeros((), dtype=torch.float64, device=self.place), 0
         for place, index in enumerate(batches):
@@ -242,7 +256,7 @@ class _Trainer:
         defaults = _facts(Training()) | _facts_of_task(self.task, defaults=True)
         state = load_state(path, identity=self.identity, defaults=defaults, older=self._older_identity())
         self.identity = dict(state.identity)
-        put_into(self.model, state.model)
+        put_into(self.whole, state.model)
         restore_optimizer(self.optimizer, state.optimizer)
         for number, hook in enumerate(self.hooks):
             own = {k.removeprefix(f"{number}."): t for k, t in state.hooks.items() if k.startswith(f"{number}.")}
@@ -254,7 +268,7 @@ class _Trainer:
         """All that `resume` needs."""
         return TrainingState(
             identity=self.identity,
-            model=self.model.state_dict(),
+            model=self.whole.state_dict(),
             optimizer=self.optimizer.state_dict()["state"],
             generators=self.generators(),
             hooks={f"{n}.{name}": t for n, hook in enumerate(self.hooks) for name, t in hook.tensors().items()},
@@ -301,13 +315,15 @@ class _Trainer:
         ready = laid_out(self.normalise(inputs), self.layout)
         self.optimizer.zero_grad(set_to_none=True)
         self.put()
-        outputs = self.model(ready)
+        outputs, *sides = [self.model(ready)] if self.whole is self.model else self.whole(ready)
         self._check_shape(outputs, len(index))
-        loss = self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
+        loss = self._loss(outputs, targets)
         if self.teacher is not None:
             taught = self._teacher_outputs(self.teacher, ready, index)
             soft = self.task.soft_loss(outputs, taught, temperature=self.distillation.temperature)
             loss = self.distillation.weight * soft + (1 - self.distillation.weight) * loss
+        for side in sides:
+            loss = loss + self.training.auxiliary * self._loss(side, targets)
         for hook in self.hooks:
             term = hook.penalty(ready)
             loss = loss if term is None else loss + term
@@ -316,11 +332,14 @@ class _Trainer:
         for hook in self.hooks:
             hook.gradients()
         if self.training.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
+            nn.utils.clip_grad_norm_(self.whole.parameters(), self.training.gradient_clip)
         self.optimizer.step()
         for hook in self.hooks:
             hook.stepped()
         return loss.detach()
+
+    def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
 
     def _teacher_outputs(self, teacher: nn.Module, ready: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if self.teacher_outputs is not None:
@@ -357,7 +376,7 @@ class _Trainer:
         facts = _facts(self.training)
         if self.hooks:
             facts["hooks"] = content_hash([hook.identity() for hook in self.hooks])
-        weights = self.model.state_dict()
+        weights = self.whole.state_dict()
         shapes = {name: [str(t.dtype), *t.shape] for name, t in weights.items()}
         return facts | {
             "seed": str(seed),

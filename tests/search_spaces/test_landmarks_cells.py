@@ -44,7 +44,7 @@ def test_parameters_and_macs_are_the_published_ones(name):
 def test_the_auxiliary_classifier_has_the_parameters_of_the_published_code(name, params):
     """3,825,768 with it and 3,349,342 without for darts-v2; 5,979,528 and 4,718,752 for ImageNet."""
     landmark = load_landmark(name)
-    graph = landmark.search_space.auxiliary_graph(landmark.resolved(), landmark.shapes)
+    (graph,) = landmark.search_space.auxiliary_graphs(landmark.resolved(), landmark.shapes)
     assert sum(c.params for c in layer_costs(graph) if c.name.startswith("auxiliary/")) == params
     deployed = {node.name for node in landmark.search_space.graph(landmark.resolved(), landmark.shapes).nodes}
     assert all(node.name in deployed or node.name.startswith("auxiliary/") for node in graph.nodes)

@@ -235,7 +235,7 @@ def test_every_skeleton_serves_any_size(skeleton, stem, size):
 
 def test_the_auxiliary_classifier_shares_the_names_of_the_network():
     decisions = TWO_NODES.from_genotype(DATA)
-    network, side = TWO_NODES.graph(decisions, CIFAR), TWO_NODES.auxiliary_graph(decisions, CIFAR)
+    network, (side,) = TWO_NODES.graph(decisions, CIFAR), TWO_NODES.auxiliary_graphs(decisions, CIFAR)
     main, helper = compile_graph(network, seed=1), compile_graph(side, seed=2)
     shared = {k: v for k, v in main.state_dict().items() if k in helper.state_dict()}
     own = [name for name in helper.state_dict() if name not in shared]
@@ -244,7 +244,7 @@ def test_the_auxiliary_classifier_shares_the_names_of_the_network():
     helper.load_state_dict(shared, strict=False)
     assert helper(torch.randn(2, 3, 32, 32)).shape == (2, 10)
     with pytest.raises(ShapeError, match="at auxiliary/pool2d"):
-        TWO_NODES.auxiliary_graph(decisions, Shapes((3, 8, 8), 10))
+        TWO_NODES.auxiliary_graphs(decisions, Shapes((3, 8, 8), 10))
 
 
 def test_drop_path_is_on_every_operation_but_skips_and_grows_with_depth_in_nasnet():

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import Chooser
-from netwright.search_spaces.conv_blocks import Branch, Layer, Normalisation, Pool, Residual, Style
+from netwright.search_spaces.conv_blocks import Branch, Layer, Normalisation, Pool, Residual, Style, auxiliary_head
 from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.operation import Padding, Size
 from netwright.search_spaces.operations.activation import Function
@@ -135,6 +135,10 @@ class Convnet(SearchSpace):
         default=(0, 0), description="least and most fully connected layers before the last"
     )
     neurons: tuple[Size, ...] = Field(default=(64, 128, 256), min_length=1, description="of such a layer")
+    auxiliary_after: Count = Field(
+        default=0,
+        description="stage after which an auxiliary classifier sits, for trainings that weigh it; 0: none",
+    )
 
     @model_validator(mode="after")
     def _every_decision_has_an_option(self) -> Convnet:
@@ -170,6 +174,8 @@ class Convnet(SearchSpace):
         for index, stage in enumerate(plan.stages):
             with net.scope(f"stage{index + 1}"):
                 x = stage.lower(net, x, style=plan.style)
+            if index + 1 == self.auxiliary_after:
+                net.auxiliary(auxiliary_head, x, classes=shapes.classes, stride=3, epsilon=self.epsilon)
         head, dropout = plan.head, Dropout(probability=plan.dropout)
         with net.scope("head"):
             if head.pooling == "flatten":

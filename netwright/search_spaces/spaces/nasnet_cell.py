@@ -13,13 +13,11 @@ from pydantic import Field
 from netwright.core.errors import SpaceError
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
-from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.cell_genotypes import CellGenotype, read_genotype, write_genotype
 from netwright.search_spaces.cell_operations import CellOperation, StyleName, relu_conv_norm
 from netwright.search_spaces.cell_skeleton import (
     Side,
     Wiring,
-    auxiliary_head,
     cell_body,
     connected,
     eighth_stem,
@@ -31,7 +29,8 @@ from netwright.search_spaces.cell_skeleton import (
     strided_stem,
 )
 from netwright.search_spaces.chooser import Chooser
-from netwright.search_spaces.graph import GraphBuilder, LayerGraph, Tensor
+from netwright.search_spaces.conv_blocks import auxiliary_head
+from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.space import SearchSpace
 
 ConcatMode = Literal["all", "loose_ends", "chosen"]
@@ -66,7 +65,8 @@ class NasnetCell(SearchSpace):
     before. Normal cells are stacked `cells` times per stage; a reduction cell with twice the filters halves height
     and width between stages (Zoph et al., 2018; Real et al., 2019; Liu et al., 2018 and 2019).
 
-    The auxiliary classifier that these papers train beside the network is no part of it: see `auxiliary_graph`.
+    The auxiliary classifier that these papers train beside the network is there where a training weighs it
+    (`auxiliary: 0.4`), and no part of what is measured.
     """
 
     small: ClassVar[Mapping[str, Any]] = {"nodes": (2, 3), "filters": (8,), "stages": 2}
@@ -114,26 +114,11 @@ class NasnetCell(SearchSpace):
         return Plan(filters, cells, normal, self._wiring("reduction", choose) if self._has_own_reduction else normal)
 
     def lower(self, plan: Plan, net: GraphBuilder, shapes: Shapes) -> Tensor:
-        *_, (_, x) = self._cells(plan, net)
+        cells = list(self._cells(plan, net))
         relu = self.skeleton != "darts"
-        return net.use(head, x, name="head", classes=shapes.classes, relu=relu, dropout=self.dropout)
-
-    def auxiliary_graph(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
-        """The network up to where the auxiliary classifier sits, and that classifier, under `auxiliary/`.
-
-        Its other operations have the names, and so the weights, that they have in `graph`: train both losses,
-        deploy `graph` alone. Raises ShapeError when too few places are left for its 5x5 window.
-        """
-        plan = self.trace(decisions)
-        net = GraphBuilder(shapes.input)
-        outputs = [(None, net.input), *self._cells(self.decide(plan), net)]
-        last = max((i for i, (place, _) in enumerate(outputs) if place and place.stride == 2), default=len(outputs) - 1)
-        darts = self.skeleton == "darts"
-        _, x = outputs[last if darts else last - 1]
-        large = darts and self.stem == "imagenet"
-        stride, norm = (2, False) if large else (3, True)
-        settings = {"classes": shapes.classes, "stride": stride, "last_norm": norm}
-        return simplify(net.finish(net.use(auxiliary_head, x, name="auxiliary", **settings)))
+        if net.for_training:
+            self._auxiliary(cells, net, shapes)
+        return net.use(head, cells[-1][1], name="head", classes=shapes.classes, relu=relu, dropout=self.dropout)
 
     def genotype(self, decisions: Decisions) -> str:
         """One line in the printed notation of DARTS, with filters and cells where the space leaves a choice."""
@@ -227,6 +212,14 @@ class NasnetCell(SearchSpace):
             passes = self.skip_reduction_input and place.stride == 2 and place.name.startswith("stage")
             previous, current = (previous if passes else current), made
             yield place, made
+
+    def _auxiliary(self, cells: list[tuple[Place, Tensor]], net: GraphBuilder, shapes: Shapes) -> None:
+        """The classifier on the last reduction cell, as DARTS has it, or on the cell before, as NASNet."""
+        darts = self.skeleton == "darts"
+        last = max((i for i, (place, _) in enumerate(cells) if place.stride == 2), default=len(cells) - 1)
+        x = cells[last][1] if darts else cells[last - 1][1] if last else net.input
+        large = darts and self.stem == "imagenet"
+        net.auxiliary(auxiliary_head, x, classes=shapes.classes, stride=2 if large else 3, last_norm=not large)
 
     def _cell(
         self,
