@@ -11,12 +11,13 @@ from netwright.core.errors import DataError, suggestion
 from netwright.tasks.data import AnyArray, Arrays
 
 
-def numbered(arrays: Arrays, *, where: str) -> Arrays:
+def numbered(arrays: Arrays, *, where: str, blank: int | None = None) -> Arrays:
     """The same data with class numbers for texts, truth values and whole values; others stay as they are.
 
     Texts become the names of the classes: in the order of the given names, or else of the alphabet. So do whole values
-    that do not count from 0, such as -1 and 1, unless names are given. Blanks around texts do not count. Raises
-    DataError that starts with `where` when a text is empty, or no class of the training part.
+    that do not count from 0, such as -1 and 1, unless names are given. Blanks around texts do not count. An empty text
+    becomes the number `blank`. Raises DataError that starts with `where` when there is none, or a text is no class of
+    the training part.
     """
     train = np.asarray(arrays.train[1])
     if train.dtype.kind not in "US":
@@ -25,16 +26,17 @@ def numbered(arrays: Arrays, *, where: str) -> Arrays:
         if values is None:
             return arrays
         arrays = replace(arrays.with_targets(lambda targets: targets.astype(str)), classes=values)
-    names = tuple(str(name).strip() for name in arrays.classes or np.unique(np.char.strip(train.astype(str))))
-    numbers = {name: number for number, name in enumerate(names)}
+    found = arrays.classes or [name for name in np.unique(np.char.strip(train.astype(str))) if name or blank is None]
+    names = tuple(str(name).strip() for name in found)
+    numbers = {name: number for number, name in enumerate(names)} | ({} if blank is None else {"": blank})
 
     def made(targets: AnyArray) -> AnyArray:
         texts = np.char.strip(targets.astype(str))
-        if empty := int((texts == "").sum()):
+        if blank is None and (empty := int((texts == "").sum())):
             raise DataError(
                 f"{where}: {empty} of {texts.size} labels are empty; remove those samples, or give them a class"
             )
-        unknown = sorted(set(texts.ravel().tolist()) - set(names))
+        unknown = sorted(set(texts.ravel().tolist()) - set(numbers))
         if unknown:
             near = suggestion(unknown[0], names)
             raise DataError(f"{where}: the label {unknown[0]!r} is no class of the training samples{near}")

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netwright.core.errors import DataError
 from netwright.tasks.kinds.segmentation import Segmentation
+from netwright.tasks.kinds.sequence_labelling import SequenceLabelling
 from netwright.tasks.kinds.table_classification import TableClassification
 from tests.conftest import ROOT
 
-NUMBERED = runpy.run_path(str(ROOT / "netwright" / "export" / "templates" / "load.py"))["numbered"]
+NUMBERED = runpy.run_path(str(ROOT / "netwright" / "export" / "templates" / "task.py"))["numbered"]
 
 
 @pytest.mark.parametrize("values", [(1, 2, 3), (-1, 1, 2), (3, 70, 71), (0, 1, 2), (1.0, 2.0, 3.0), ("a", "b", "c")])
@@ -75,3 +77,16 @@ def test_whole_numbers_that_a_table_writes_with_a_point_are_the_labels_that_prog
         np.array([f"{first}", f"{first + 1}"]),
     ):
         assert NUMBERED(labels, list(found.classes)).tolist() == [0, 1]
+
+
+def test_steps_may_have_texts_for_labels_and_none_after_the_end(tmp_path: Path) -> None:
+    stages = np.array([["wake", "light", "deep", ""], ["deep", "wake", "light", "light"]] * 20)
+    np.savez(tmp_path / "a.npz", inputs=np.random.default_rng(0).normal(size=(40, 4, 2)), targets=stages)
+    task = SequenceLabelling(path=tmp_path / "a.npz")
+    data = task.data()
+    assert data.classes == ("deep", "light", "wake")
+    assert sorted({tuple(row) for row in data.train.targets.tolist()}) == [(0, 2, 1, 1), (2, 1, 0, -1)]
+    np.savez(tmp_path / "b.npz", x_train=np.zeros((8, 4, 2)), y_train=stages[:8], x_test=np.zeros((8, 4, 2)),
+             y_test=np.where(stages[:8] == "deep", "Deep", stages[:8]))  # fmt: skip
+    with pytest.raises(DataError, match=r"b\.npz: the label 'Deep' is no class of the training samples"):
+        SequenceLabelling(path=tmp_path / "b.npz").data()

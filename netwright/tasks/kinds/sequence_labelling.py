@@ -10,7 +10,8 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Preprocessing
-from netwright.tasks.label_targets import StepClasses, StepLabels
+from netwright.tasks.label_targets import ENDED, StepClasses, StepLabels
+from netwright.tasks.labels import numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.stored import ArraysTask, JudgedTask
@@ -21,8 +22,9 @@ class SequenceLabelling(JudgedTask, ArraysTask):
     """Tell the class of every step of a sequence, or with `several` which of many labels every step has.
 
     The .npz file holds `x_train` and `y_train` (and `x_test` and `y_test`), or `inputs` and `targets`: inputs
-    [N, time] or [N, time, features], targets [N, time] of class numbers, or [N, time, labels] of 0 and 1. Sequences
-    of unequal length are filled up to one length; the targets of filled steps are -1 and do not count.
+    [N, time] or [N, time, features], targets [N, time] of class numbers or texts, or [N, time, labels] of 0 and 1.
+    Sequences of unequal length are filled up to one length; the targets of filled steps are -1, or empty texts, and
+    do not count.
     Classes are judged by the share of right steps; labels by the negative log-likelihood per step, the binary
     cross-entropy summed over the labels, as is usual for polyphonic music (Bai et al., arXiv:1803.01271).
     """
@@ -57,7 +59,9 @@ class SequenceLabelling(JudgedTask, ArraysTask):
     def load(self) -> Arrays:
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; give the path of an .npz file")
-        return read_arrays(self.path).with_inputs(self._with_features)
+        found = read_arrays(self.path).with_inputs(self._with_features)
+        texts = not self.several and found.train[1].dtype.kind in "US"
+        return numbered(found, where=str(self.path), blank=ENDED) if texts else found
 
     def _with_features(self, inputs: AnyArray) -> AnyArray:
         if inputs.ndim not in (2, 3):
