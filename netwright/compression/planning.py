@@ -125,7 +125,7 @@ def skeleton_size(module: nn.Module) -> int:
     """About the bytes that an archive needs for all but the parameters: operations with their names, and headings.
 
     The names of a longer network repeat more. Fitted to exported networks of 4 to 60 operations, of which it is within
-    a third; a simple recurrent layer, which the export unrolls over time, and attention take more.
+    a third; attention takes more.
     """
     from torch import nn
     from torch.nn.modules.batchnorm import _NormBase

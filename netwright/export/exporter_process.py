@@ -148,6 +148,8 @@ def _export(model: Any, example: Any, axes: Mapping[int, str]) -> Any:
     import torch
     from torch.export import Dim
 
+    from netwright.export.recurrent_operator import recurrent_operators
+
     return torch.onnx.export(
         model.eval(),
         (example,),
@@ -156,6 +158,7 @@ def _export(model: Any, example: Any, axes: Mapping[int, str]) -> Any:
         input_names=["input"],
         output_names=["output"],
         opset_version=OPSET,
+        custom_translation_table=recurrent_operators(),
         external_data=False,
         optimize=True,
         verbose=False,
