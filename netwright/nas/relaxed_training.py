@@ -11,7 +11,12 @@ class RelaxedTraining(Settings):
     """How weights and strengths of options are trained in turn."""
 
     epochs: int = Field(default=25, ge=1, description="passes over the half of the samples that trains the weights")
-    batch_size: int = Field(default=64, ge=2, description="samples per step, of each half")
+    batch_size: int | None = Field(
+        default=None,
+        ge=2,
+        description="samples per step, of each half; default: 64, and down to 16 where an epoch would have fewer than "
+        "20 steps",
+    )
     samples: int | None = Field(default=None, ge=4, description="use only so many training samples; default: all")
     learning_rate: float = Field(default=0.025, gt=0, description="of the weights, at the start; falls as a cosine")
     weight_decay: float = Field(default=3e-4, ge=0, description="of weight matrices")

@@ -14,7 +14,11 @@ class SupernetTraining(Settings):
     """How a supernet is trained, and how one of its architectures is scored."""
 
     epochs: int = Field(default=30, ge=1, description="passes over the training samples")
-    batch_size: int = Field(default=64, ge=2, description="samples per step")
+    batch_size: int | None = Field(
+        default=None,
+        ge=2,
+        description="samples per step; default: 64, and down to 16 where an epoch would have fewer than 20 steps",
+    )
     learning_rate: float = Field(default=0.05, gt=0, allow_inf_nan=False, description="at the start; falls as a cosine")
     weight_decay: float = Field(default=3e-4, ge=0, allow_inf_nan=False, description="decay of weight matrices")
     gradient_clip: float | None = Field(default=5.0, gt=0, description="largest norm of all gradients together")

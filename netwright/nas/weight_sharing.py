@@ -29,6 +29,8 @@ from netwright.tasks.task import Task
 from netwright.tasks.training import NotFiniteError
 
 LOGGER = logging.getLogger(__name__)
+CALIBRATED_AT_ONCE = 64
+"""Batch statistics are those of so many samples, where no batch size is given."""
 SWEEPS = 4
 """The largest and the smallest architecture are looked for in so many sweeps over all decisions."""
 
@@ -93,13 +95,13 @@ def score_path(
 
 
 def calibrated(
-    model: nn.Module, task: Task, *, samples: int, batch_size: int, seed: int = 0, device: str = "cpu"
+    model: nn.Module, task: Task, *, samples: int, batch_size: int | None, seed: int = 0, device: str = "cpu"
 ) -> nn.Module:
     """The model with its batch normalisation's mean and variance found from training samples, changed in place."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     if not norms:
         return model
-    batches = Batches(task, batch_size=batch_size, samples=samples, seed=seed, device=device)
+    batches = Batches(task, batch_size=batch_size or CALIBRATED_AT_ONCE, samples=samples, seed=seed, device=device)
     model.to(device)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -9,6 +9,7 @@ import torch
 
 from netwright.core.seeds import derive_seed
 from netwright.tasks.data import Split
+from netwright.tasks.settings import batch_for
 from netwright.tasks.splitting import stratified_order
 from netwright.tasks.task import Task
 
@@ -16,6 +17,7 @@ from netwright.tasks.task import Task
 class Batches:
     """Preprocessed batches of the training split, for loops of their own; ordinary trainings use `fit`.
 
+    Without a `batch_size` there are 64 samples in a batch, and down to 16 where an epoch would have fewer than 20.
     `samples` takes the first of the same seeded order as `Training.samples`; `part` of `parts` takes one of so
     many equal parts of them, so that one half can train weights and the other choose between them.
     """
@@ -24,7 +26,7 @@ class Batches:
         self,
         task: Task,
         *,
-        batch_size: int,
+        batch_size: int | None,
         seed: int,
         samples: int | None = None,
         part: int = 0,
@@ -37,7 +39,8 @@ class Batches:
         )
         # a beginning of the order, and so what follows it, holds each class in its share; every other sample may not
         self._split: Split = data.train.take(np.array_split(order[:samples], parts)[part])
-        self._task, self._size, self._seed, self._device = task, batch_size, seed, device
+        self._task, self._seed, self._device = task, seed, device
+        self._size = batch_size or batch_for(len(self._split), most=64)
         self._preprocessing = data.preprocessing
 
     def __len__(self) -> int:

@@ -16,6 +16,11 @@ Schedule = Literal["one_cycle", "cosine", "constant"]
 BALANCED_NEEDS = "needs a task with one class for each sample; leave it out"
 
 
+def batch_for(samples: int, *, most: int) -> int:
+    """Samples per step, of so many in all: `most`, and down to 16 where an epoch would have fewer than 20 steps."""
+    return next((size for size in (128, 64, 32) if size <= most and samples >= size * 20), 16)
+
+
 FEW_STEPS = 100
 """Trainings of fewer steps leave most networks near where they began."""
 
@@ -65,9 +70,7 @@ class Training(Settings):
 
     def batch_of(self, samples: int) -> int:
         """Samples per step, of so many in all."""
-        if self.batch_size is not None:
-            return self.batch_size
-        return next((size for size in (128, 64, 32) if samples >= size * 20), 16)
+        return self.batch_size or batch_for(samples, most=128)
 
     def times(self, steps: int) -> int:
         """How often an epoch goes through the samples, when that takes so many steps."""

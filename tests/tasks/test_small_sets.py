@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import torch
 from torch import nn
 
 from netwright.compression.recipe import Recipe
+from netwright.nas.relaxed_training import RelaxedTraining
+from netwright.nas.supernet_training import SupernetTraining
 from netwright.runs.specification import RunSpecification, Search
+from netwright.tasks.batches import Batches
 from netwright.tasks.kinds.sequence_classification import SequenceClassification
 from netwright.tasks.settings import Training
 from netwright.tasks.training import fit
@@ -53,6 +57,12 @@ def waves(tmp_path: Path) -> SequenceClassification:
 def test_an_epoch_of_a_small_set_has_smaller_batches(samples: int, batch: int) -> None:
     assert Training().batch_of(samples) == batch
     assert Training(batch_size=100).batch_of(samples) == 100
+
+
+def test_supernets_and_relaxed_networks_take_more_steps_on_a_small_set_too(waves: SequenceClassification) -> None:
+    samples = len(waves.data().train)
+    assert len(Batches(waves, batch_size=None, seed=0)) == math.ceil(samples / 16)
+    assert SupernetTraining().batch_size is RelaxedTraining().batch_size is None
 
 
 def _trained(task: SequenceClassification, training: Training) -> tuple[Counted, list[Any]]:
