@@ -48,6 +48,9 @@ def choose(run: OpenRun, name: str) -> tuple[Trial, str]:
 
     Raises RunError when there is no such trial, or none that can be trained.
     """
+    if run.specification.space is None and run.record.fact("winner") is None:
+        again = f"give `netwright compress --model` with its recipe and `--out {run.folder.path}` again"
+        raise RunError(f"{run.folder.path} was cut short before its network was recorded; {again}")
     trials = run.record.all_trials()
     if name != "best":
         if not name.isdecimal() or int(name) >= len(trials):

@@ -17,9 +17,11 @@ from torch import nn
 from torch.nn.utils import prune
 
 import netwright as nw
-from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, MissingPackageError
+from netwright.core.errors import CheckpointError, CompressionError, ConfigurationError, MissingPackageError, RunError
 from netwright.runs.compressing import load_own_model
 from netwright.runs.own_models import built_model
+from netwright.runs.search import create_run
+from netwright.runs.specification import RunSpecification
 from tests.runs import own_lstm
 
 LATENCY = "latency: {pairs: 20, seconds: 0.2, warmup_seconds: 0.05}"
@@ -77,6 +79,13 @@ def test_a_users_lstm_goes_the_whole_way(tmp_path: Path) -> None:
         "tests.runs.own_lstm:build", weights=tmp_path / "w.pt", recipe=path, out=tmp_path / "run"
     )
     check_run(result, kept="structured_prune")
+
+
+def test_a_run_that_was_cut_short_before_its_network_was_recorded_says_how_to_go_on(tmp_path: Path) -> None:
+    description = {"name": "cut", "task": "digits", "compress": {"passes": ["quantize"]}}
+    run = create_run(RunSpecification.parse(description), tmp_path / "run").path
+    with pytest.raises(RunError, match=r"before its network was recorded; give `netwright compress --model`.*--out"):
+        nw.compress(run)
 
 
 @pytest.mark.slow
