@@ -52,7 +52,7 @@ def plan_folds(
     unused: bool = True,
 ) -> list[Fold]:
     """What can be folded, each proven, and what cannot, with the reason; `example` is a batch [N, *shape]."""
-    chains = _Chains(module, example)
+    chains = Chains(module, example)
     found = [*_norm_folds(module, chains), *_product_folds(module, chains)]
     found += _dropouts(module) if dropout else []
     found += _unused(module) if unused else []
@@ -98,7 +98,7 @@ def _graph(module: nn.Module) -> fx.Graph | None:
         return None
 
 
-class _Chains:
+class Chains:
     """Pairs of layers of which the second gets nothing but what the first gives.
 
     In a network that can be traced nothing else does; in others only the proof of a fold tells.
@@ -154,7 +154,7 @@ def _called_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[str, s
     return [(first, second) for first, second in calls if times[first] == times[second] == 1]
 
 
-def _norm_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
+def _norm_folds(module: nn.Module, chains: Chains) -> list[Fold]:
     """Batch normalisations behind a weighing layer, or before one."""
     behind, before, norms = {}, {}, []
     for first, second in chains:
@@ -202,7 +202,7 @@ def _pads(layer: _ConvNd) -> bool:
     return padding != "valid" if isinstance(padding, str) else any(padding)
 
 
-def _product_folds(module: nn.Module, chains: _Chains) -> list[Fold]:
+def _product_folds(module: nn.Module, chains: Chains) -> list[Fold]:
     """Two Linear layers in a row with nothing between them are one, worth it when that one is smaller."""
     found, touched = [], set[str]()
     for first, second in chains:

@@ -22,6 +22,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from netwright.compression.patch_graph import GRAPH, build_graph, graph_spec
 from netwright.core.errors import CheckpointError, CompressionError
 from netwright.core.files import canonical_json, content_hash, write_atomic
 from netwright.tasks.checkpoint import put_into
@@ -54,9 +55,10 @@ _SKIPPED = frozenset({"device", "dtype", "self", "args", "kwargs"})
 _HAS_BIAS = frozenset({"bias"})
 
 Spec = dict[str, Any]
-"""`{"type": name, "args": {...}}`, `{"type": "Sequential", "layers": [spec, ...]}`, or, for a layer of the base that
-only gets smaller, `{"type": "smaller", "tensors": {name: shape}, "args": {size: value}}`; so
-are modules said in which only numbers such as `self.hidden_size` got smaller, with no tensors."""
+"""`{"type": name, "args": {...}}`, `{"type": "Sequential", "layers": [spec, ...]}`, a graph of layers and functions
+(`graph_spec`), or, for a layer of the base that only gets smaller, `{"type": "smaller", "tensors": {name: shape},
+"args": {size: value}}`; so are modules said in which only numbers such as `self.hidden_size` got smaller, with no
+tensors."""
 
 
 def describe(module: nn.Module) -> dict[str, Spec]:
@@ -146,8 +148,9 @@ def load_compressed(base: nn.Module, *, patch: object, weights: Path) -> nn.Modu
 
 def _compare(base: nn.Module, module: nn.Module, path: str, changes: dict[str, Spec]) -> None:
     # every copy of a graph module has a class of its own
-    graphs = isinstance(base, fx.GraphModule) and isinstance(module, fx.GraphModule)
-    if _is_known(module) or not (graphs or type(base) is type(module)):
+    graphs = isinstance(base, fx.GraphModule) and isinstance(module, fx.GraphModule) and base.code == module.code
+    same = not isinstance(module, fx.GraphModule) and type(base) is type(module)
+    if _is_known(module) or not (graphs or same):
         spec = _spec(module, path)
         if not _is_known(base) or spec != _spec(base, path):
             changes[path] = spec
@@ -197,6 +200,8 @@ def _own_shapes(layer: nn.Module) -> dict[str, list[int]]:
 def _spec(layer: nn.Module, path: str) -> Spec:
     if type(layer) is nn.Sequential:
         return {"type": "Sequential", "layers": [_spec(one, f"{path}.{n}") for n, one in _children(layer).items()]}
+    if isinstance(layer, fx.GraphModule):
+        return graph_spec(layer, layer_spec=_spec, path=path)
     if not _is_known(layer):
         raise CompressionError(f"{path or 'the network'} is a {type(layer).__name__}, which a patch cannot describe")
     return {"type": type(layer).__name__, "args": _arguments(layer)}
@@ -249,6 +254,8 @@ def _build(spec: object, path: str) -> nn.Module:
         raise CheckpointError(f"the patch of {path!r} is damaged: expected a mapping, came {type(spec).__name__}")
     if spec.get("type") == "Sequential" and isinstance(spec.get("layers"), list) and len(spec) == 2:
         return nn.Sequential(*(_build(one, f"{path}.{number}") for number, one in enumerate(spec["layers"])))
+    if spec.get("type") == GRAPH:
+        return build_graph(spec, path, build_layer=_build)
     kind = LAYERS.get(str(spec.get("type")))
     arguments = spec.get("args")
     if kind is None or not isinstance(arguments, dict) or len(spec) != 2:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import nn
 
+from netwright.compression.binary_inputs import with_binary_inputs
 from netwright.compression.model import Model
 from netwright.compression.passes.binarize import Binarize
 from netwright.compression.passes.quantize_weights import QuantizeWeights
+from netwright.compression.patch import difference, load_compressed, patch_text, save_weights
+from netwright.compression.planning import plan_passes
+from netwright.compression.proof import outputs
 from netwright.core.errors import CompressionError
 from netwright.core.plugins import build
 from netwright.export.coding import archive
 from netwright.export.onnx_runtime import Session
+from netwright.export.parity import check_parity
+from netwright.export.to_onnx import export_onnx
 
 
 def _values(weight: torch.Tensor) -> list[int]:
@@ -158,3 +167,103 @@ def test_trainings_of_other_settings_do_not_meet(context_of) -> None:
     binary, ternary = (Binarize(values=values).apply(Model(net), context) for values in ("binary", "ternary"))
     assert set(_values(binary.module[4].weight)) == {1}
     assert set(_values(ternary.module[4].weight)) == {2}
+
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(6, 4), (5, 6)),
+    "sequence": (lambda: nn.Conv1d(3, 4, 3, padding=1, bias=False), (5, 3, 8)),
+    "image": (lambda: nn.Conv2d(3, 4, (3, 5), stride=2, padding=(1, 2)), (5, 3, 8, 9)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_of_signs_computes_as_the_paper_says(name: str) -> None:
+    make, shape = LAYERS[name]
+    torch.manual_seed(0)
+    layer, inputs = make(), 2 * torch.randn(shape)
+    inputs.view(-1)[:4] = torch.tensor([0.0, -0.0, 1e-30, -1e-30])
+    signs = torch.where(inputs < 0, -1.0, 1.0)
+    bias = 0 if layer.bias is None else layer.bias.view(-1, *[1] * (len(shape) - 2))
+    sizes = inputs.abs().mean(1, keepdim=True)
+    if name != "linear":
+        mean = type(layer)(1, 1, layer.kernel_size, layer.stride, layer.padding, bias=False)
+        nn.init.constant_(mean.weight, 1 / mean.weight.numel())
+        sizes = mean(sizes)
+    for scaled in (True, False):
+        made = with_binary_inputs(layer, axes=len(shape), normalised=True, scaled=scaled)
+        wanted = (layer(signs) - bias) * (sizes if scaled else 1) + bias
+        assert torch.allclose(made(inputs), wanted, atol=1e-5)
+    inputs.requires_grad_(True)
+    made(inputs).sum().backward()
+    seen = signs.clone().requires_grad_(True)
+    layer(seen).sum().backward()
+    assert torch.allclose(inputs.grad, seen.grad * (inputs.abs() <= 1))
+
+
+class _Ordered(nn.Module):
+    """A normalisation right before a convolution, one behind an activation, groups, and rows of features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.second = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3)
+        self.act, self.third, self.grouped = nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1, groups=2)
+        self.steps, self.last = nn.Linear(16, 16), nn.Linear(128, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        images = self.third(self.act(self.second(self.norm(self.first(inputs)))))
+        return self.last(self.steps(self.grouped(images).flatten(2)).flatten(1))
+
+
+ROWS_ALONE = "they have 3 axes, and only rows of features are known"
+
+
+def test_signs_come_right_behind_a_normalisation(context_of) -> None:
+    _, context = context_of("plain_cnn")
+    torch.manual_seed(0)
+    model = Model(_Ordered().eval())
+    one = Binarize(inputs="binary", epochs=0)
+    reasons = {verdict.layer: verdict.reason for verdict in one.check(model, context) if verdict.applies}
+    assert reasons == {
+        "second": "its weights become binary and its inputs signs",
+        "third": "its weights become binary and its inputs signs",
+        "grouped": "its weights become binary, its inputs stay float: its channels are in groups",
+        "steps": f"its weights become binary, its inputs stay float: {ROWS_ALONE}",
+    }
+    done = one.apply(model, context)
+    assert [hasattr(getattr(done.module, name), "norm") for name in ("second", "third")] == [False, True]
+    assert set(done.forms) == {"second.layer.weight", "third.layer.weight", "grouped.weight", "steps.weight"}
+    # inputs behind an activation are never negative: the normalisation makes signs of both kinds of them
+    seen: list[torch.Tensor] = []
+    done.module.third.layer.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    outputs(done.module, context.example_tensor())
+    assert set(seen[0].unique().tolist()) == {-1.0, 1.0}
+    assert 0.2 < float((seen[0] > 0).float().mean()) < 0.8
+
+
+def test_binary_inputs_learn_and_are_stored_and_deployed_as_they_are(context_of, tmp_path) -> None:
+    net, context = context_of("plain_cnn", epochs=6)
+    trained = context.fine_tune(net, purpose="train", distill=False, learning_rate=3e-3)
+    one = Binarize(inputs="binary", edges=True, learning_rate=3e-3)
+    (_, planned) = plan_passes(Model(trained), [one], context)
+    assert planned.reason == ""
+    done = one.apply(Model(trained), context)
+    assert context.evaluate(done.module)["accuracy"] > 0.6
+    later = build("pass", "fine_tune").apply(done, context)
+    assert set(later.forms) == set(done.forms) == {"one.layer.weight", "two.layer.weight", "head.layer.weight"}
+    assert not torch.equal(later.module.one.layer.weight, done.module.one.layer.weight)
+
+    patch = json.loads(patch_text(difference(trained, done.module)))
+    save_weights(done.module, tmp_path / "w.safetensors")
+    loaded = load_compressed(trained, patch=patch, weights=tmp_path / "w.safetensors").eval()
+    assert torch.equal(outputs(loaded, context.example_tensor()), outputs(done.module, context.example_tensor()))
+    assert {type(layer).__module__.partition(".")[0] for layer in loaded.modules()} == {"torch"}
+
+    path = export_onnx(done.module, tmp_path / "m.onnx", example=context.example).path
+    assert {node.domain for node in onnx.load(path).graph.node} == {""}
+    check_parity(Session(path), done.module, context.calibration[:64], sizes=(1, 5))
+    stored = QuantizeWeights(bits=2).apply(done, context)
+    check_parity(Session(stored.file), done.module, context.calibration[:64], sizes=(1, 5))
+    report = archive.encode(stored.file.read_bytes())
+    bits = {one.name: one.bits_per_value for one in report.tensors}
+    assert bits["two.layer.weight_integers"] < 1.05
+    assert bits["head.layer.weight_integers"] < 1.05

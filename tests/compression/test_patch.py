@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from compression_nets import residual
+from compression_nets import Net, residual, traced
 from torch import nn
+from torch.nn import functional as F
 
 from netwright.compression.patch import (
     LAYERS,
@@ -55,6 +56,17 @@ SAMPLES: list[nn.Module] = [
 ]
 
 
+def wired() -> nn.Module:
+    """A graph of layers, a tensor of its own and functions."""
+    net = Net(
+        lambda s, x: torch.cat([F.relu(s.a(x))[:, 1:3], s.block(x).abs() * s.scale], dim=1).flatten(1),
+        a=nn.Linear(4, 3),
+        block=nn.Sequential(nn.Linear(4, 2), nn.ReLU()),
+        scale=nn.Parameter(torch.ones(2)),
+    )
+    return traced(net)
+
+
 def holder(layer: nn.Module) -> nn.Module:
     return nn.ModuleDict({"layer": layer})
 
@@ -68,6 +80,61 @@ def test_every_kind_of_layer_is_built_again(layer: nn.Module) -> None:
     shapes = {name: tensor.shape for name, tensor in layer.state_dict().items()}
     assert {name: tensor.shape for name, tensor in built.layer.state_dict().items()} == shapes
     assert difference(built, holder(layer))["changes"] == {}
+
+
+def test_a_graph_of_layers_and_functions_is_built_again(tmp_path) -> None:
+    base, small = holder(nn.Linear(999, 99)), holder(wired())
+    patch = json.loads(patch_text(difference(base, small)))
+    save_weights(small, tmp_path / "w.safetensors")
+    loaded = load_compressed(base, patch=patch, weights=tmp_path / "w.safetensors")
+    x = torch.randn(3, 4)
+    assert torch.equal(loaded.layer(x), small.layer(x))
+    assert difference(loaded, small)["changes"] == {}
+    other = copy.deepcopy(small)
+    next(node for node in other.layer.graph.nodes if node.target is F.relu).target = F.silu
+    other.layer.recompile()
+    rebuilt = apply_patch(small, json.loads(patch_text(difference(small, other))))
+    assert "silu" in rebuilt.layer.code
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, "call_anything"),
+        (1, "not a name"),
+        (1, "input_1"),
+        (2, "os.system"),
+        (2, "__class__"),
+        (3, [{"of": "later"}]),
+        (3, [{"eval": "1"}]),
+        (4, {"a b": 1}),
+        (4, []),
+    ],
+)
+def test_a_step_that_a_graph_may_not_take_is_refused(place: int, value: object) -> None:
+    base = holder(nn.Linear(999, 99))
+    patch = json.loads(patch_text(difference(base, holder(wired()))))
+    steps = patch["changes"]["layer"]["steps"]
+    for step in steps[1:-1]:
+        spoilt = copy.deepcopy(patch)
+        one = next(other for other in spoilt["changes"]["layer"]["steps"] if other[1] == step[1])
+        one[place] = value if value != "input_1" else steps[0][1]
+        with pytest.raises(CheckpointError):
+            apply_patch(base, spoilt)
+
+
+@pytest.mark.parametrize("name", ["a b", 'x"); import os', "a..b", "", "training", "a.b"])
+def test_a_layer_of_a_graph_has_a_plain_name_of_its_own(name: str) -> None:
+    base = holder(nn.Linear(999, 99))
+    patch = json.loads(patch_text(difference(base, holder(wired()))))
+    patch["changes"]["layer"]["layers"][name] = {"type": "ReLU", "args": {}}
+    with pytest.raises(CheckpointError):
+        apply_patch(base, patch)
+
+
+def test_a_function_that_a_patch_does_not_know_is_refused() -> None:
+    with pytest.raises(CompressionError, match="which a patch cannot say"):
+        difference(holder(nn.Linear(4, 4)), holder(traced(Net(lambda s, x: torch.fft.rfft(s.a(x)), a=nn.Linear(4, 4)))))
 
 
 def test_all_listed_layers_are_torch_layers() -> None:

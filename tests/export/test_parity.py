@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from export_networks import samples
-from torch import nn
+from torch import fx, nn
 
 from netwright.core.errors import ParityError
 from netwright.export.parity import check_parity
@@ -70,3 +70,27 @@ def test_outputs_of_another_shape_or_not_finite_are_refused() -> None:
         check_parity(lambda batch: _exact(batch)[:, :2], MODEL, INPUTS)
     with pytest.raises(ParityError, match="not finite"):
         check_parity(lambda batch: _exact(batch) * np.nan, MODEL, INPUTS, tolerance=None)
+
+
+class _Signs(nn.Module):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.sign(inputs).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(("turned", "passes"), [(0.3, True), (0.7, False)])
+def test_where_a_network_takes_signs_the_median_sample_is_judged(turned: float, passes: bool) -> None:
+    inputs = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+
+    def turning(batch: np.ndarray) -> np.ndarray:
+        outputs = np.sign(batch).sum(1, keepdims=True)
+        outputs[: round(turned * len(batch))] += 2
+        return outputs
+
+    traced = fx.symbolic_trace(_Signs())
+    if passes:
+        assert check_parity(turning, traced, inputs, sizes=()).max_difference == 2
+        with pytest.raises(ParityError, match="at most"):
+            check_parity(turning, nn.Sequential(_Signs()), inputs, sizes=())
+    else:
+        with pytest.raises(ParityError, match="in the median"):
+            check_parity(turning, traced, inputs, sizes=())
