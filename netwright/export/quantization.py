@@ -28,6 +28,9 @@ _INT8_KERNELS = frozenset(
 )
 
 
+DYNAMIC_CONVOLUTIONS = "convolutions stay in float with dynamic ranges; mode: static computes them in 8 bits"
+
+
 @dataclass(frozen=True, slots=True)
 class LayerPrecision:
     """Whether a layer computes in 8 bits in the runtime on this machine, and why not where it does not.
@@ -97,10 +100,10 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
             per_channel=False,
             reduce_range=False,
             weight_type=q.QuantType.QUInt8,
-            nodes_to_exclude=kept,
+            nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # it renames what was a Gemm
         )
         drop_notes(target)
-        layers = precisions(path, target, excluded=kept)
+        layers = precisions(path, target, excluded=kept, dynamic=True)
     return QuantizationResult(
         path=target,
         method="dynamic",
@@ -176,7 +179,9 @@ def excluded_nodes(path: Path, names: Sequence[str]) -> list[str]:
     return found
 
 
-def precisions(path: Path, quantized: Path, *, excluded: Sequence[str]) -> tuple[LayerPrecision, ...]:
+def precisions(
+    path: Path, quantized: Path, *, excluded: Sequence[str], dynamic: bool = False
+) -> tuple[LayerPrecision, ...]:
     """How each layer of a prepared file computes in its quantized copy, as the runtime really executes that."""
     with tempfile.TemporaryDirectory(prefix="netwright-") as folder:
         optimized = Path(folder) / "optimized.onnx"
@@ -190,7 +195,7 @@ def precisions(path: Path, quantized: Path, *, excluded: Sequence[str]) -> tuple
     for row in costs(path):
         held = any(f"{weight}_quantized" in operands for weight in row.weights)
         int8 = held or (not row.weights and row.name in names)
-        reason = "" if int8 else "excluded" if row.name in excluded else _why_left(row)
+        reason = "" if int8 else "excluded" if row.name in excluded else _why_left(row, dynamic=dynamic)
         layers.append(LayerPrecision(layer_of(row), row.params, row.macs, int8, reason))
     return tuple(layers)
 
@@ -201,12 +206,14 @@ def layer_of(row: NodeCost) -> str:
     return named[0] if named else row.name
 
 
-def _why_left(row: NodeCost) -> str:
+def _why_left(row: NodeCost, *, dynamic: bool) -> str:
     if row.op in {"LSTM", "GRU", "RNN"}:
         instead = "; quantize it dynamically" if row.op == "LSTM" else ""
         return f"ONNX Runtime has no such int8 kernel for {row.op}{instead}"
     if not row.weights:
         return f"{row.op} of two activations stays in float"
+    if dynamic and row.op == "Conv":
+        return DYNAMIC_CONVOLUTIONS
     if row.op in {"Conv", "ConvTranspose"}:
         return f"ONNX Runtime has no fast int8 kernel for this {row.op} with this method"
     return f"ONNX Runtime runs this {row.op} in float"

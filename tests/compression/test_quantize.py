@@ -114,3 +114,17 @@ def test_a_plan_says_that_vectors_of_words_are_stored_in_8_bits() -> None:
     verdicts = {verdict.layer: verdict for verdict in Quantize().check(Model(net), None)}
     assert verdicts["words"].applies
     assert verdicts["words"].reason == "its vectors are stored in 8 bits"
+
+
+def test_dynamic_ranges_say_that_convolutions_stay_in_float_and_what_to_do(context_of) -> None:
+    net, context = context_of("plain_cnn")
+    advice = "convolutions stay in float with dynamic ranges; mode: static computes them in 8 bits"
+    one = Quantize(mode="dynamic")
+    done = one.apply(Model(net), context)
+    assert done.notes[0].reason.startswith("dynamic: ")
+    assert done.notes[0].reason.endswith(f"; {advice}")
+    verdicts = {verdict.layer: verdict for verdict in one.check(Model(net), context)}
+    assert (verdicts["one"].applies, verdicts["one"].reason) == (False, advice)
+    assert verdicts["head"].applies
+    with pytest.raises(CompressionError, match=rf"could be quantized \(one and 1 more: {advice}; head: excluded"):
+        Quantize(mode="dynamic", exclude=("head",)).apply(Model(net), context)

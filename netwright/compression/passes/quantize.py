@@ -62,13 +62,17 @@ class Quantize(Pass):
     def check(self, model: Model, context: Context) -> list[Verdict]:
         from torch import nn
 
+        from netwright.export.quantization import DYNAMIC_CONVOLUTIONS
+
         del context
         if model.file is not None:
             return [Verdict("", False, "the model's file is already there; quantize works on the module's export")]
         verdicts = []
         for path, layer in model.module.named_modules():
             kind = type(layer).__name__
-            if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            if self.mode == "dynamic" and isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+                verdicts.append(Verdict(path, False, DYNAMIC_CONVOLUTIONS))
+            elif isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)):
                 verdicts.append(Verdict(path, True, f"the runtime has 8-bit kernels for {kind}"))
             elif isinstance(layer, nn.LSTM):
                 verdicts.append(Verdict(path, self.mode != "static", "LSTM is quantized dynamically only"))
@@ -167,13 +171,21 @@ class Quantize(Pass):
 
 
 def _summary(mode: str, result: QuantizationResult) -> str:
+    from netwright.export.quantization import DYNAMIC_CONVOLUTIONS
+
     kinds = "/".join(kind.removeprefix("Q").lower() for kind in result.scheme)
     error = "" if result.relative_error is None else f", relative error of the outputs {result.relative_error:.4f}"
+    convolutions = any(reason == DYNAMIC_CONVOLUTIONS for _, reason in result.left)
     return (
         f"{mode}: {result.coverage_params:.0%} of the parameters and {result.coverage_macs:.0%} of the MACs "
         f"in 8 bits ({kinds}{', reduced range' if result.reduce_range else ''}){error}"
+        f"{f'; {DYNAMIC_CONVOLUTIONS}' if convolutions else ''}"
     )
 
 
 def _reasons(left: Sequence[tuple[str, str]]) -> str:
-    return "; ".join(f"{node}: {reason}" for node, reason in left[:5]) or "no node has an 8-bit kernel"
+    layers: dict[str, list[str]] = {}
+    for layer, reason in left:
+        layers.setdefault(reason, []).append(layer)
+    told = (f"{one}{f' and {len(more)} more' if more else ''}: {reason}" for reason, (one, *more) in layers.items())
+    return "; ".join(told) or "no node has an 8-bit kernel"
