@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from netwright.export.quantization import QuantizationResult
     from netwright.export.quantization_static import StaticQuantizer
 
-BATCH = 256
-
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
@@ -29,13 +27,12 @@ class Sensitivity:
 def score_of(path: Path, context: Context, *, samples: int) -> float:
     """The task's own score of a file, turned so that lower is better, on the first samples of the validation split."""
     from netwright.export.onnx_runtime import Session
+    from netwright.export.scoring import score_file
 
-    data = context.task.data()
-    session, count = Session(path), min(samples, len(data.validation))
-    inputs, targets = data.validation.inputs[:count], data.validation.targets[:count]
-    parts = [session(data.preprocessing(inputs[start : start + BATCH])) for start in range(0, count, BATCH)]
+    split = context.task.data().validation
+    some = split.take(np.arange(min(samples, len(split))))
     primary = context.task.primary()
-    return primary.loss(context.task.score(np.concatenate(parts), targets)[primary.metric])
+    return primary.loss(score_file(Session(path), context.task, some)[primary.metric])
 
 
 def sensitivities(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def exported(model: Model, context: Context, one: Pass) -> Path:
-    """The module's export in the workspace, named by the model and the settings of the pass.
+    """The module's export in the workspace, named by the model and the settings of the pass; it is made only once.
 
     Raises CompressionError when an earlier pass has already made a file, ExportError when the export fails.
     """
@@ -25,8 +26,11 @@ def exported(model: Model, context: Context, one: Pass) -> Path:
 
     if model.file is not None:
         raise CompressionError(f"{name_of(one)} works on the module's export, but the model already has a file")
-    key = content_hash([model_identity(model), one.model_dump(mode="json"), context.seed])[:16]
-    context.workspace.mkdir(parents=True, exist_ok=True)
+    identity = model_identity(model)
+    key = content_hash([identity, one.model_dump(mode="json"), context.seed])[:16]
+    same = context.workspace / f"{identity[:16]}.onnx"
+    if not same.exists():
+        export_onnx(model.module.eval(), same, example=context.example)
     source = context.workspace / f"{key}.float.onnx"
-    export_onnx(model.module.eval(), source, example=context.example)
+    shutil.copyfile(same, source)
     return source

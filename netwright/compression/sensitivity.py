@@ -18,8 +18,6 @@ from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from netwright.compression.context import Context
     from netwright.compression.recipe import Recipe
     from netwright.core.records import Objective
@@ -28,7 +26,8 @@ if TYPE_CHECKING:
 Probed = tuple[str, str, str, float | None]
 """A stage, one of its groups, the field that is tried and its value."""
 
-IGNORE = "ignore"
+IGNORE = ("ignore", "exclude")
+"""The field with the groups that a pass leaves alone: of passes on the module, on the file."""
 WHOLE = ""
 
 
@@ -73,6 +72,11 @@ class Probe:
     field: str
     values: tuple[float | None, ...]
 
+    @property
+    def ignore(self) -> str:
+        """The field with the groups that the pass leaves alone; empty where it has none."""
+        return next((name for name in IGNORE if name in type(self.one).model_fields), "")
+
 
 def measure_sensitivity(
     model: Model,
@@ -83,9 +87,10 @@ def measure_sensitivity(
     known: Sequence[Bearing] = (),
     keep: Callable[[Sequence[Bearing]], None] | None = None,
 ) -> list[Bearing]:
-    """The score after each group alone was compressed, for every pass on the module, at several strengths.
+    """The score after each group alone was compressed, for passes on the module at several strengths, and for those
+    on the file that have an open field.
 
-    Groups are those that a pass says it applies to, coupled layers together; all others are on its `ignore` list.
+    Groups are those that a pass applies to, coupled layers together; all others are on its list of what to leave alone.
     A pass without such a list is measured on the whole network. `samples` is the number of validation samples.
     Strengths of an open field go across its range, those of a fixed one are its half and itself. Rows that are `known`
     are not measured again; `keep` is given all rows there are after each that is new.
@@ -95,11 +100,11 @@ def measure_sensitivity(
         dry = replace(context.without_training(), workspace=Path(folder))
         split = _some(context, samples)
         score = context.task.primary()
-        start = _score(model.module, dry, split)
+        start = _score(model, dry, split)
         rows: list[Bearing] = []
         probes = list(probes_of(recipe))
         for place, probe in enumerate(probes):
-            groups = _groups(probe.one, model, dry)
+            groups = _groups(probe, model, dry)
             tells = f"sensitivity of {len(groups) or 1} groups to {probe.stage} ({place + 1} of {len(probes)})"
             context.listener(Event("step", {"text": tells}))
             for row in _rows(probe, groups, model, dry, split, start=start, score=score, measured=measured):
@@ -110,14 +115,18 @@ def measure_sensitivity(
 
 
 def probes_of(recipe: Recipe) -> Iterator[Probe]:
-    """The passes on the module that can be measured without training, each with its field and values."""
+    """The passes that can be measured without training, each with its field and values.
+
+    A pass on the file takes an export for each of its layers, so only those with an open field are among them.
+    """
     names: list[str] = []
     for number, one in enumerate(recipe.passes):
         stage = unique(name_of(one), names)
         names.append(stage)
-        if one.stage != "module" or not _changes_structure_or_values(one):
+        fields = [f for f in recipe.open if f.number == number and f.field]
+        if not (fields if one.stage == "file" else _changes_structure_or_values(one)):
             continue
-        numbers = [f for f in recipe.open if f.number == number and f.field and _is_ordered(f)]
+        numbers = [f for f in fields if _is_ordered(f)]
         own = (one.strength or "").removeprefix("-")
         chosen = next((f for f in numbers if f.field == own), numbers[0] if numbers else None)
         if chosen is not None:
@@ -201,7 +210,7 @@ def _rows(
             here = {**base, "group": group, "strength": value}
             try:
                 made = _variant(probe, value, others).apply(model, context)
-                reached = _score(made.module, context, split)
+                reached = _score(made, context, split)
             except InterruptedRunError:
                 raise
             except NetwrightError as error:
@@ -219,19 +228,22 @@ def _variant(probe: Probe, value: float | None, others: Sequence[str]) -> Pass:
         old = spec.get(probe.field)
         spec[probe.field] = int(value) if isinstance(old, int) and float(value).is_integer() else value
     if others:
-        spec[IGNORE] = [*spec[IGNORE], *others]
+        spec[probe.ignore] = [*spec[probe.ignore], *others]
     made = build("pass", spec)
     assert isinstance(made, Pass)
     return made
 
 
-def _groups(one: Pass, model: Model, context: Context) -> list[str]:
-    """The groups a pass applies to, where it can be told to ignore the others; else none."""
-    if IGNORE not in type(one).model_fields:
+def _groups(probe: Probe, model: Model, context: Context) -> list[str]:
+    """The groups a pass applies to, where it can be told to leave the others alone; else none."""
+    if not probe.ignore:
         return []
     try:
-        verdicts = one.check(model, context)
-    except ConfigurationError:
+        if probe.one.stage == "file":  # layers go by their names in the file
+            notes = probe.one.apply(model, context).notes[len(model.notes) :]
+            return list(dict.fromkeys(note.layer for note in notes if note.layer and note.verdict == "quantized"))
+        verdicts = probe.one.check(model, context)
+    except (ConfigurationError, InterruptedRunError):
         raise
     except NetwrightError:
         return []
@@ -240,7 +252,7 @@ def _groups(one: Pass, model: Model, context: Context) -> list[str]:
 
 def _changes_structure_or_values(one: Pass) -> bool:
     """Whether a pass without its training changes the network at all: one that only trains does not."""
-    return IGNORE in type(one).model_fields or one.strength is not None or not one.trains
+    return IGNORE[0] in type(one).model_fields or one.strength is not None or not one.trains
 
 
 def _is_ordered(field: OpenField) -> bool:
@@ -258,7 +270,13 @@ def _some(context: Context, samples: int) -> Split:
     return whole.take(np.linspace(0, len(whole) - 1, samples).astype(np.int64))
 
 
-def _score(module: nn.Module, context: Context, split: Split) -> float:
-    from netwright.tasks.prediction import evaluate_split
+def _score(model: Model, context: Context, split: Split) -> float:
+    """The task's own score of what would be deployed: the file where there is one, else the module."""
+    if model.file is None:
+        from netwright.tasks.prediction import evaluate_split
 
-    return float(evaluate_split(module, context.task, split)[context.task.primary().metric])
+        return float(evaluate_split(model.module, context.task, split)[context.task.primary().metric])
+    from netwright.export.onnx_runtime import Session
+    from netwright.export.scoring import score_file
+
+    return float(score_file(Session(model.file), context.task, split)[context.task.primary().metric])

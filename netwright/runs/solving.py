@@ -127,7 +127,7 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
             cut = _cut(opened[place], rows, probe.stage, limit, hopeless=hopeless, falling=falling)
             if cut != opened[place]:
                 texts.append(
-                    f"{cut.name} is only {cut.domain().describe()}: at {limit:g} most groups alone, untrained, "
+                    f"{cut.name} is cut to {cut.domain().describe()}: at {limit:g} most groups alone, untrained, "
                     f"lose more than {hopeless:.0%} of the score"
                 )
                 opened[place] = cut
@@ -135,7 +135,7 @@ def narrowed(recipe: Recipe, rows: Sequence[Bearing]) -> tuple[Recipe, list[str]
         groups = {row.group for row in rows if row.stage == probe.stage and row.group}
         if fragile and len(fragile) < len(groups):
             spec = specs[probe.number]
-            specs[probe.number] = {**spec, "ignore": [*spec["ignore"], *fragile]}
+            specs[probe.number] = {**spec, probe.ignore: [*spec[probe.ignore], *fragile]}
             texts.append(
                 f"{probe.stage} leaves {', '.join(fragile)} alone: they lose more than {hopeless:.0%} at any strength"
             )

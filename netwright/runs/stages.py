@@ -19,12 +19,12 @@ from netwright.export.coding.archive import Archive, encode
 from netwright.export.coding.onnx_regions import positive_zeros
 from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
+from netwright.export.scoring import score_file as score_file
 from netwright.export.timing import time_files
 from netwright.export.to_onnx import export_onnx
 from netwright.tasks.data import Split
 from netwright.tasks.task import Task
 
-BATCH = 256
 EXAMPLES = 16
 SCREENING = {"pairs": 60, "seconds": 0.6, "warmup_seconds": 0.2, "warmup_windows": 3}
 CODED_UP_TO = 32 << 20
@@ -218,14 +218,3 @@ def latency_columns(latency: Latency) -> dict[str, Any]:
         },
         "protocol": dict(latency.protocol),
     }
-
-
-def score_file(session: Session, task: Task, split: Split) -> dict[str, float]:
-    """The task's scores of an exported model on a split, preprocessed and run in batches of 256.
-
-    A file whose outputs depend on the other samples of a call gets one at a time, as it is timed.
-    """
-    preprocess = task.data().preprocessing
-    size = 1 if session.batch_matters else BATCH
-    outputs = [session(preprocess(split.inputs[i : i + size])) for i in range(0, len(split), size)]
-    return dict(task.score(np.concatenate(outputs), split.targets))

@@ -101,6 +101,20 @@ def test_passes_that_only_train_or_work_on_files_are_left_out(trained) -> None:
     assert rows == []
 
 
+def test_layers_of_the_file_are_quantized_alone_where_a_pass_on_it_has_an_open_field(trained) -> None:
+    module, context = trained
+    linears = [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    bits = {"kind": "quantize_weights", "bits": {"choice": [2, 8]}}
+    rows = measure_sensitivity(Model(module), Recipe.parse({"passes": [bits], "solve": {}}), context, samples=200)
+    assert [(row.group, row.strength, row.reason) for row in rows] == [(g, s, "") for g in linears for s in (2.0, 8.0)]
+    assert all(abs(row.loss) < 0.05 for row in rows if row.strength == 8.0)
+    worst = max((row for row in rows if row.loss is not None), key=lambda row: row.loss or 0.0)
+    assert worst.strength == 2.0, "two bits cost some layer more than eight cost any"
+    method = {"kind": "quantize", "method": {"choice": ["minmax", "mse"]}}
+    rows = measure_sensitivity(Model(module), Recipe.parse({"passes": [method], "solve": {}}), context, samples=200)
+    assert [(row.group, row.strength, row.reason) for row in rows] == [(group, None, "") for group in linears]
+
+
 def test_coupled_groups_of_pruning_are_measured_without_training(context_of) -> None:
     net, context = context_of("plain_cnn")
     heard = []

@@ -179,7 +179,10 @@ def _print_sensitivity(found: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(found)
         return
     if not found["rows"]:
-        print("No pass of the recipe can be measured without training: they only train, or work on the file.")
+        print(
+            "No pass of the recipe can be measured without training: they only train, or work on the file without an "
+            "open field."
+        )
         return
     rows = [{**row, "group": row["group"] or "(all)"} for row in found["rows"]]
     print_table(rows, columns=BORNE, title="Sensitivity: each group compressed alone, without training")
