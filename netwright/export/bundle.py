@@ -2,30 +2,29 @@
 
 Contents: `model.onnx`, `model.int8.onnx` if it was quantized or `model.compressed.onnx` if a pass made another file,
 `model.nwz` with `load_nwz.py` if the file was entropy-coded, `weights.safetensors` and `architecture.json`,
-`model.netron.json` (figures per node, to drop onto the model in Netron), `preprocessing.json`, `card.json` (what it
-is, decisions, parity, measurements, provenance), `load.py` (needs only onnxruntime and numpy), `README.md` and
-`SHA256SUMS`.
+`model.netron.json` (figures per node, to drop onto the model in Netron); or the file of one other format. Beside them
+`preprocessing.json`, `card.json` (what it is, decisions, parity, measurements, provenance), `load.py` (needs only the
+runtime and numpy) with `task.py`, `README.md` and `SHA256SUMS`.
 """
 
 from __future__ import annotations
 
-import ast
 import hmac
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netwright.core.errors import ExportError
 from netwright.core.files import file_hash
+from netwright.core.plugins import build
 from netwright.export.coding.archive import read_archive
-from netwright.export.coding.loader import LOADER
-from netwright.export.coding.loader import loader_text as archive_loader
+from netwright.export.format import Format
+from netwright.export.loaders import TASK, task_script
 from netwright.export.netron import write_attachment
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity
@@ -34,24 +33,23 @@ from netwright.export.weights import describe, write_weights
 if TYPE_CHECKING:
     from torch import nn
 
-IMPORTED = "from netwright.tasks.answers.classes import answers, scores, summary\n"
-"""The line of the loader's template that what reads the outputs is written in place of."""
-
-READ = "from netwright.tasks.readers.arrays import read\n"
-"""The same for what makes numbers of raw inputs."""
-
-KNOWN_IMPORTS = (
-    "from __future__ import annotations",
-    "from collections.abc import Mapping",
-    "from typing import Any",
-    "import numpy as np",
-)
 FLOAT, INT8, COMPRESSED, ARCHIVE = "model.onnx", "model.int8.onnx", "model.compressed.onnx", "model.nwz"
 SUMS, CARD = "SHA256SUMS", "card.json"
 
+RUN = """
+Run it with {alone} alone:
+
+```
+pip install {needs}
+python {loader}                              # what this folder is
+python {loader} inputs.npy outputs.npy       # raw inputs in, the network's outputs out
+python {loader} data.npz                     # scores on its raw `inputs` and `targets`
+```
+"""
+
 ARCHIVED = (
     f"`{ARCHIVE}` is all of the model in the fewest bytes: `python load.py --model {ARCHIVE}` runs it, and",
-    f"`python {LOADER} model.onnx` writes the ONNX file in it.\n",
+    "`python load_nwz.py model.onnx` writes the ONNX file in it.\n",
 )
 
 
@@ -110,26 +108,51 @@ def write_bundle(folder: Path, contents: BundleContents) -> Bundle:
 
     Raises ExportError when the folder exists and is something else, or a model file does not run.
     """
-    folder = Path(folder).absolute()
-    check_place(folder)
     if contents.default not in _models(contents):
         raise ExportError(f"the default model {contents.default!r} is not among the bundle's model files")
+    return _written(folder, contents.default, lambda temporary: _fill(temporary, contents))
+
+
+def write_file_bundle(folder: Path, contents: BundleContents, *, form: Format, file: Path) -> Bundle:
+    """Write a bundle of one file in another format than ONNX, and of what lies beside that file, in the same way."""
+    named = replace(contents, default=file.name)
+
+    def fill(temporary: Path) -> None:
+        shutil.copytree(file.parent, temporary, dirs_exist_ok=True)
+        shape = [size if isinstance(size, int) else None for size in Session(contents.model).input_shape[1:]]
+        _finish(temporary, named, {file.name: (form.suffix.lstrip("."), form)}, shape)
+
+    return _written(folder, file.name, fill)
+
+
+def _written(folder: Path, default: str, fill: Callable[[Path], None]) -> Bundle:
+    folder = Path(folder).absolute()
+    check_place(folder, default)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        _fill(temporary, contents)
+        fill(temporary)
+        sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(temporary.iterdir())]
+        (temporary / SUMS).write_text("".join(sums), encoding="utf-8")
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Bundle(path=folder, files=verify_bundle(folder))
 
 
-def check_place(folder: Path) -> None:
-    """Raise ExportError where no bundle can be written: something else is there, or the place takes no files."""
+def check_place(folder: Path, default: str) -> None:
+    """Raise ExportError where no bundle of this file can be written.
+
+    That is where something else is, or a bundle of another format, or where no files can be put.
+    """
     try:
-        if folder.exists() and not _is_bundle(folder):
+        if folder.exists() and not (_is_bundle(folder) or (folder.is_dir() and not any(folder.iterdir()))):
             raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
+        if _is_bundle(folder):
+            held = json.loads((folder / CARD).read_text(encoding="utf-8"))["default"]
+            if Path(held).suffix != Path(default).suffix:
+                raise ExportError(f"{folder} is a bundle of {held}; give another folder for {default}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
             pass
@@ -164,27 +187,50 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def _fill(folder: Path, contents: BundleContents) -> None:
-    models: dict[str, str] = {}
+    onnx, nwz = build("format", "onnx"), build("format", "nwz")
+    assert isinstance(onnx, Format)
+    assert isinstance(nwz, Format)
+    models: dict[str, tuple[str, Format]] = {}
     for name, (path, kind) in _models(contents).items():
         shutil.copyfile(path, folder / name)
-        models[name] = kind
+        models[name] = kind, onnx
     shapes = [Session(folder / name).input_shape[1:] for name in models]
     for name in models:
         write_attachment(folder / name)
     shape = [size if isinstance(size, int) else None for size in shapes[0]]
     if contents.archive is not None:
-        _add_archive(folder, contents.archive, default=contents.default)
-        models[ARCHIVE] = f"archive of {contents.default}"
+        if read_archive(contents.archive) != (folder / contents.default).read_bytes():
+            text = f"{contents.archive.name} does not give back the {contents.default} that it was made of"
+            raise ExportError(text)
+        shutil.copyfile(contents.archive, folder / ARCHIVE)
+        models[ARCHIVE] = f"archive of {contents.default}", nwz
     architecture = contents.architecture or describe(contents.module, input_shape=[s or 0 for s in shape])
     write_weights(contents.module, folder / "weights.safetensors", architecture=architecture)
     (folder / "weights.json").rename(folder / "architecture.json")
+    _finish(folder, contents, models, shape)
+
+
+def _finish(
+    folder: Path, contents: BundleContents, models: Mapping[str, tuple[str, Format]], shape: Sequence[int | None]
+) -> None:
+    """Put everything beside the model files, which are there by their names with their kind and format."""
     settings = {**contents.preprocessing.to_json(), "input_shape": shape, "reading": dict(contents.reading)}
     _write_json(folder / "preprocessing.json", settings)
-    _write_json(folder / CARD, _card(contents, models, shape, folder))
-    (folder / "load.py").write_text(loader_text(contents), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(contents, models, shape, folder), encoding="utf-8")
-    sums = [f"{file_hash(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
-    (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+    scripts = {name: text for _, form in models.values() for name, text in form.scripts().items()}
+    if scripts:
+        scripts[TASK] = task_script(reader=contents.reader, answers=contents.answers)
+    for name, text in scripts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    entries = {name: _entry(folder / name, kind, form) for name, (kind, form) in models.items()}
+    _write_json(folder / CARD, _card(contents, entries, shape))
+    (folder / "README.md").write_text(_readme(contents, entries, shape, models), encoding="utf-8")
+
+
+def _entry(path: Path, kind: str, form: Format) -> dict[str, Any]:
+    """What the card says of a model file."""
+    loader = next(iter(form.scripts()), None)
+    known = {"type": kind, "bytes": path.stat().st_size, "sha256": file_hash(path), "loader": loader}
+    return {**known, **form.calls(path)}
 
 
 def _models(contents: BundleContents) -> dict[str, tuple[Path, str]]:
@@ -197,14 +243,6 @@ def _models(contents: BundleContents) -> dict[str, tuple[Path, str]]:
     return {name: (path, kind) for name, (path, kind) in found.items() if path is not None}
 
 
-def _add_archive(folder: Path, archive: Path, *, default: str) -> None:
-    """Put the archive and its loader into the bundle; raises ExportError when it holds another file."""
-    if read_archive(archive) != (folder / default).read_bytes():
-        raise ExportError(f"{archive.name} does not give back the {default} that it was made of")
-    shutil.copyfile(archive, folder / ARCHIVE)
-    (folder / LOADER).write_text(archive_loader(ARCHIVE), encoding="utf-8")
-
-
 def _put_in_place(temporary: Path, folder: Path) -> None:
     """Move the finished bundle to its name; an older one is put aside first and then removed."""
     if not folder.exists():
@@ -213,19 +251,27 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     folder.rename(aside)
     temporary.rename(folder)
+    for path in _added(aside):
+        if not (folder / path.name).exists():
+            path.rename(folder / path.name)
     shutil.rmtree(aside)
 
 
+def _added(folder: Path) -> list[Path]:
+    """What somebody put into a bundle, such as data to score, which stays there."""
+    if not _is_bundle(folder):
+        return []
+    ours = {line.partition("  ")[2] for line in (folder / SUMS).read_text(encoding="utf-8").splitlines()}
+    return [path for path in folder.iterdir() if path.name not in {*ours, SUMS, "__pycache__"}]
+
+
 def _card(
-    contents: BundleContents, models: Mapping[str, str], shape: Sequence[int | None], folder: Path
+    contents: BundleContents, entries: Mapping[str, Mapping[str, Any]], shape: Sequence[int | None]
 ) -> dict[str, Any]:
     return {
         "name": contents.name,
         "default": contents.default,
-        "files": {
-            name: {"type": kind, "bytes": (folder / name).stat().st_size, "sha256": file_hash(folder / name)}
-            for name, kind in models.items()
-        },
+        "files": entries,
         "input": {
             "name": "input",
             "shape": list(shape),
@@ -247,36 +293,22 @@ def _takes(contents: BundleContents, shape: Sequence[int | None]) -> str:
     """What goes in; raw inputs that are no arrays are named too."""
     array = f"[N, {', '.join(str(size or 'any') for size in shape)}]"
     raw = contents.reading.get("raw")
-    return f"{raw}, which `load.py` makes {array} of," if raw else array
+    return f"{raw}, which the loader makes {array} of," if raw else array
 
 
 def _gives(contents: BundleContents) -> str:
     return contents.gives or f"tells {len(contents.classes)} classes"
 
 
-def loader_text(contents: BundleContents) -> str:
-    """The loader, with what makes numbers of inputs and what reads and scores the outputs written into it."""
-    tasks = files("netwright.tasks")
-    template = files("netwright.export").joinpath("templates", "load.py").read_text(encoding="utf-8")
-    reader = contents.reader or tasks.joinpath("readers", "arrays.py").read_text(encoding="utf-8")
-    answers = contents.answers or tasks.joinpath("answers", "classes.py").read_text(encoding="utf-8")
-    written = f"{_definitions(answers).rstrip()}\n\n{_definitions(reader)}"
-    return template.replace(IMPORTED, written).replace(READ, "")
-
-
-def _definitions(source: str) -> str:
-    """A module's text without its opening line and what the loader has imported already."""
-    imports = [node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    unknown = [text for node in imports if (text := ast.unparse(node)) not in KNOWN_IMPORTS]
-    if unknown:
-        raise ExportError(f"what reads outputs may import no more than {', '.join(KNOWN_IMPORTS)}; it has {unknown[0]}")
-    last = max((node.end_lineno or 0 for node in imports), default=0)
-    return "\n" + "\n".join(source.splitlines()[last:]).strip() + "\n\n"
-
-
-def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence[int | None], folder: Path) -> str:
+def _readme(
+    contents: BundleContents,
+    entries: Mapping[str, Mapping[str, Any]],
+    shape: Sequence[int | None],
+    models: Mapping[str, tuple[str, Format]],
+) -> str:
     """A page for the person who gets the folder."""
-    rows = [f"| `{name}` | {kind} | {(folder / name).stat().st_size:,} |" for name, kind in models.items()]
+    rows = [f"| `{name}` | {entry['type']} | {entry['bytes']:,} |" for name, entry in entries.items()]
+    loader, needs = entries[contents.default]["loader"], models[contents.default][1].needs
     proofs = [
         f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples"
         + ("." if p.agreement is None else f", the same class for {100 * p.agreement:.2f} %.")
@@ -288,11 +320,10 @@ def _readme(contents: BundleContents, models: Mapping[str, str], shape: Sequence
             f"Takes {_takes(contents, shape)} and {_gives(contents)}.\n",
             "| file | type | bytes |\n|---|---|---|",
             *rows,
-            "\nRun it with onnxruntime and numpy alone:\n",
-            "```\npip install onnxruntime numpy\npython load.py\npython load.py data.npz\n```\n",
-            *(ARCHIVED if contents.archive is not None else []),
-            "`data.npz` holds raw `inputs` and `targets`; `preprocessing.json` says what is done to the inputs.",
-            *([f"Before that, {contents.prepared}: `load.py` expects it to be done."] if contents.prepared else []),
+            RUN.format(loader=loader, needs=needs, alone=" and ".join(needs.split())) if loader else "",
+            *(ARCHIVED if ARCHIVE in entries and len(entries) > 1 else []),
+            "`preprocessing.json` says what is done to raw inputs before the network gets them.",
+            *([f"Before that, {contents.prepared}, which is expected to be done."] if contents.prepared else []),
             "`card.json` has the measurements with their protocol, the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",
             *(["## Parity\n", *proofs, ""] if proofs else []),

@@ -19,6 +19,8 @@ class Format(Plugin, ABC):
     """A file format; `suffix` is the end of its files' names, with the dot."""
 
     suffix: ClassVar[str]
+    needs: ClassVar[str] = ""
+    """The packages that its loader imports, as pip calls them."""
 
     @abstractmethod
     def write(
@@ -43,3 +45,12 @@ class Format(Plugin, ABC):
         """
         del path
         return None
+
+    def scripts(self) -> Mapping[str, str]:
+        """The scripts that leave with the file, by their names, the loader first; none if netwright has no loader."""
+        return {}
+
+    def calls(self, path: Path) -> Mapping[str, Any]:
+        """How the loader runs the file: at most `batch` samples a call, and `options` of the runtime by name."""
+        del path
+        return {"batch": 256, "options": {}}

@@ -17,17 +17,21 @@ class Session:
 
     `threads` are the threads of one call. Weights that are only stored as integers are made float once, when the
     session opens. `batch_matters` tells that the file finds ranges of activations at run time, over all samples of a
-    call, so that what it gives for one depends a little on the others. Raises ExportError when the runtime refuses the
-    file or a batch.
+    call, so that what it gives for one depends a little on the others. `calls` says how a loader runs the file: at
+    most `batch` samples a call, and `options` of the runtime. Raises ExportError when the runtime refuses the file or a
+    batch.
     """
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         options = quiet_options(threads=threads)
         operators = _operators(Path(path))
         self.batch_matters = any(name.startswith("DynamicQuantize") for name in operators)
+        settings: dict[str, str] = {}
         if "DequantizeLinear" in operators and "QuantizeLinear" not in operators:
             # else the runtime, in hope of integer kernels, makes the same float weights again for every call
+            settings["session.disable_quant_qdq"] = "1"
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        self.calls = {"batch": 1 if self.batch_matters else 256, "options": settings}
         self._session = opened(Path(path), options)
         self.path = Path(path)
         self.threads = threads

@@ -6,14 +6,12 @@ import copy
 import os
 import warnings
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netwright.core.errors import ExportError
-from netwright.core.files import write_atomic
 from netwright.export.parity import check_parity
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ Runnable = Callable[[np.ndarray], np.ndarray]
 SIZES = (1, 2, 5)
 ROWS = 16
 """Samples to trace with: recurrent layers fix the batch axis of a small example."""
-
-LOADER = "load.py"
 
 
 def traced(model: nn.Module, example: np.ndarray, *, largest_batch: int | None = None) -> ExportedProgram:
@@ -85,12 +81,6 @@ def write_proven(
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def write_loader(path: Path, template: str) -> None:
-    """Write the loader script for a model file beside it, with the file's name in it."""
-    text = files("netwright.export").joinpath("templates", template).read_text(encoding="utf-8")
-    write_atomic(path.with_name(LOADER), text.replace("model.FILE", path.name))
 
 
 def reason(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +21,15 @@ from netwright.core.files import canonical_json, file_hash
 from netwright.core.plugins import build
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Trial, TrialState
-from netwright.export.bundle import COMPRESSED, FLOAT, INT8, BundleContents, check_place, write_bundle
+from netwright.export.bundle import (
+    COMPRESSED,
+    FLOAT,
+    INT8,
+    BundleContents,
+    check_place,
+    write_bundle,
+    write_file_bundle,
+)
 from netwright.export.coding.onnx_regions import holds_int8
 from netwright.export.format import Format
 from netwright.export.onnx_runtime import Session
@@ -91,8 +100,8 @@ def publish(
 ) -> dict[str, Any]:
     """Export a trial, or with `best` the compressed winner; returns the folder and its files.
 
-    `onnx` makes the whole bundle; any other format makes its file, the preprocessing, and the proof that the file,
-    if it can be run, computes what the network does on the validation split. Raises
+    `onnx` makes the whole bundle; any other format makes one of its file, with the proof that the file, if it can be
+    run, computes what the network does on the validation split. Raises
     RunError when the trial has no weights or the compression was cut short, and ParityError when an export does not
     compute the same.
     """
@@ -105,9 +114,9 @@ def publish(
         )
     deployable = _compressed(run) if name == "best" and run.record.fact("compressed") else _trial(run, name)
     folder = out or _default_folder(run, deployable, file_format)
+    check_place(folder, f"model{file_format.suffix}")
     if file_format.suffix != ".onnx":
         return _one_file(run, deployable, file_format, folder)
-    check_place(folder)
     listener(Event("step", {"text": "proving that the exported models compute the same"}))
     parity = _prove(run, deployable)
     test = _read_test_once(run, deployable, listener)
@@ -298,24 +307,21 @@ def _default_folder(run: OpenRun, deployable: Deployable, file_format: Format) -
 def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder: Path) -> dict[str, Any]:
     data = run.specification.task.data()
     example = data.preprocessing(data.calibration.inputs[:EXAMPLES])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"model{file_format.suffix}"
     judged: dict[str, Any] = {}
-    if file_format.from_onnx(deployable.files[deployable.deployed], path):
-        judged = {} if deployable.file is None else {"tolerance": None}
-    else:
-        file_format.write(deployable.module, path, example=example, architecture=deployable.architecture)
-    session = file_format.opened(path)
-    shape = list(example.shape[1:])
-    settings = {**data.preprocessing.to_json(), "input_shape": shape, "reading": dict(data.reading)}
-    (folder / "preprocessing.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    if session is not None:
-        proof = {"file": path.name, **_proof(run, session, deployable.module, **judged).to_json()}
-        (folder / "parity.json").write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="netwright-") as made:
+        path = Path(made) / f"model{file_format.suffix}"
+        if file_format.from_onnx(deployable.files[deployable.deployed], path):
+            judged = {} if deployable.file is None else {"tolerance": None}
+        else:
+            file_format.write(deployable.module, path, example=example, architecture=deployable.architecture)
+        session = file_format.opened(path)
+        proofs = {} if session is None else {path.name: _proof(run, session, deployable.module, **judged)}
+        contents = _contents(run, deployable, proofs, {})
+        bundle = write_file_bundle(folder, contents, form=file_format, file=path)
     return {
         "run": str(run.folder.path),
-        "bundle": str(folder),
-        "files": sorted(entry.name for entry in path.parent.iterdir()),
+        "bundle": str(bundle.path),
+        "files": list(bundle.files),
         "trained": deployable.trained,
         "test": None,
     }

@@ -1,7 +1,8 @@
-"""Archives in use: as a format, and with the script that leaves with them."""
+"""Archives in use: as a format, and with the scripts that leave with them."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,69 +13,64 @@ from export_networks import Exported, samples
 
 from netwright.core.errors import CheckpointError
 from netwright.core.plugins import build
+from netwright.export.bundle import BundleContents, verify_bundle, write_file_bundle
 from netwright.export.coding.archive import read_archive, write_archive
-from netwright.export.coding.loader import loader_text
 from netwright.export.coding.onnx_regions import positive_zeros
+from netwright.export.formats.nwz import Nwz
 from netwright.export.onnx_runtime import Session
-
-WATCH = (
-    "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
-    "sys.exit(3 if {'torch', 'netwright', 'onnx', 'scipy', 'pandas'} & set(sys.modules) else 0)"
-)
+from netwright.tasks.data import Preprocessing
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The loader in an isolated interpreter; it ends with 3 when it has imported what it must not need."""
-    command = [sys.executable, "-I", "-c", WATCH, str(folder / "load_nwz.py"), *arguments]
+    command = [sys.executable, "-I", str(folder / "load_nwz.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env={"PATH": "/usr/bin"})
 
 
 @pytest.fixture(scope="module")
 def folder(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of a recurrent network with its loader."""
-    path = tmp_path_factory.mktemp("nwz") / "model.nwz"
-    build("format", "nwz").write(exported.model("lstm"), path, example=samples(16, *exported.shape("lstm")))
-    return path.parent
+    """A bundle of an archive of a recurrent network."""
+    form, inputs = Nwz(), samples(16, *exported.shape("lstm"))
+    made = tmp_path_factory.mktemp("nwz")
+    form.write(exported.model("lstm"), made / "file" / "model.nwz", example=inputs)
+    contents = BundleContents(
+        name="net",
+        model=exported.file("lstm"),
+        module=exported.model("lstm"),
+        preprocessing=Preprocessing(1.0, (0.0,) * 5, (1.0,) * 5, axis=2),
+        classes=("a", "b", "c"),
+    )
+    return write_file_bundle(made / "bundle", contents, form=form, file=made / "file" / "model.nwz").path
 
 
 def test_the_format_keeps_what_the_network_computes(folder: Path, exported: Exported) -> None:
     inputs = samples(5, *exported.shape("lstm"))
     opened = build("format", "nwz").opened(folder / "model.nwz")
     np.testing.assert_allclose(opened(inputs), Session(exported.file("lstm"))(inputs), atol=1e-6)
-    assert sorted(path.name for path in folder.iterdir()) == ["load_nwz.py", "model.nwz"]
-
-
-def test_the_loader_needs_numpy_and_the_runtime_alone(folder: Path, exported: Exported, tmp_path: Path) -> None:
-    inputs = samples(7, *exported.shape("lstm"))
-    np.save(tmp_path / "in.npy", inputs)
-    done = _run(folder, str(tmp_path / "in.npy"), str(tmp_path / "out.npy"))
-    assert (done.returncode, done.stderr) == (0, "")
-    expected = build("format", "nwz").opened(folder / "model.nwz")(inputs)
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+    assert verify_bundle(folder) == (
+        *("README.md", "card.json", "load_nwz.py", "model.nwz", "nwz.py", "preprocessing.json", "task.py"),
+    )
 
 
 def test_the_loader_writes_the_very_file(folder: Path, tmp_path: Path) -> None:
     assert _run(folder, str(tmp_path / "model.onnx")).returncode == 0
     assert (tmp_path / "model.onnx").read_bytes() == read_archive(folder / "model.nwz")
-    told = _run(folder)
-    assert told.stdout.startswith(f"model.nwz: {(folder / 'model.nwz').stat().st_size:,} bytes")
-    assert "SHA-256 checked" in told.stdout
+    assert f"model.nwz ({(folder / 'model.nwz').stat().st_size:,} bytes)" in _run(folder).stdout
 
 
 def test_the_loader_does_not_write_over_the_archive(folder: Path) -> None:
     before = (folder / "model.nwz").read_bytes()
     done = _run(folder, str(folder / "model.nwz"))
     assert done.returncode == 1
-    assert "ending in .onnx; nothing was written" in done.stderr
+    assert "is no .npy or .npz file" in done.stderr
     assert (folder / "model.nwz").read_bytes() == before
 
 
 def test_the_loader_says_in_a_line_that_an_archive_is_damaged(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "load_nwz.py").write_text((folder / "load_nwz.py").read_text())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     for kept, reason in (
         (100, "the archive is damaged"),
         (3, "this is not an archive of this kind"),
-        (None, "No such file"),
+        (None, "the model file is missing"),
     ):
         if kept is not None:
             (tmp_path / "model.nwz").write_bytes((folder / "model.nwz").read_bytes()[:kept])
@@ -89,14 +85,6 @@ def test_the_loader_says_in_a_line_that_an_archive_is_damaged(folder: Path, tmp_
 def test_a_finished_file_is_taken_as_it_is(exported: Exported, tmp_path: Path) -> None:
     path = build("format", "nwz").from_onnx(exported.file("convnet"), tmp_path / "m.nwz")
     assert read_archive(path) == exported.file("convnet").read_bytes()
-    assert "m.nwz" in (tmp_path / "load_nwz.py").read_text()
-
-
-def test_the_loader_is_short_beside_its_decoder() -> None:
-    text = loader_text("model.nwz")
-    assert "netwright" not in text
-    compile(text, "load_nwz.py", "exec")
-    assert sum(bool(line.strip()) for line in text.partition("ARCHIVE = ")[2].splitlines()) < 30
 
 
 def test_a_damaged_archive_is_named_and_not_run(folder: Path, exported: Exported, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -39,20 +37,6 @@ def test_the_length_of_a_recurrent_network_is_that_of_the_example(tmp_path: Path
     run = form.opened(form.write(make().eval(), tmp_path / "m.pt2", example=samples(2, *shape)))
     with pytest.raises((RuntimeError, AssertionError)):
         run(samples(2, shape[0] + 3, *shape[1:]))
-
-
-def test_the_loader_beside_the_file_runs_it_without_netwright(tmp_path: Path) -> None:
-    model, inputs = convnet(), samples(4, 1, 12, 12)
-    build("format", "pt2").write(model, tmp_path / "net.pt2", example=inputs)
-    np.save(tmp_path / "in.npy", inputs)
-    script = (tmp_path / "load.py").read_text()
-    assert "netwright" not in script
-    assert len(script.splitlines()) <= 20
-    command = [sys.executable, "-I", "-W", "ignore", "load.py", "in.npy", "out.npy"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(inputs)).numpy()
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), wanted, atol=1e-5)
 
 
 def test_nothing_of_this_machine_is_in_the_file(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,21 +32,6 @@ def test_the_file_computes_what_the_network_does_at_any_batch_size(name: str, tm
         with torch.no_grad():
             wanted = model(torch.from_numpy(inputs)).numpy()
         np.testing.assert_allclose(run(inputs), wanted, atol=1e-4)
-
-
-def test_the_loader_beside_the_file_runs_it_without_netwright(tmp_path: Path) -> None:
-    executorch()
-    model, inputs = convnet(), samples(70, 1, 12, 12)  # more than one call takes
-    build("format", "pte").write(model, tmp_path / "net.pte", example=inputs)
-    np.save(tmp_path / "in.npy", inputs)
-    script = (tmp_path / "load.py").read_text()
-    assert "netwright" not in script
-    assert len(script.splitlines()) <= 20
-    command = [sys.executable, "-I", "-W", "ignore", "load.py", "in.npy", "out.npy"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(inputs)).numpy()
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), wanted, atol=1e-4)
 
 
 def test_a_network_that_cannot_be_followed_is_refused(tmp_path: Path) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import netwright as nw
 from netwright.core.errors import DataError
 from netwright.core.plugins import spec_of
-from netwright.export.bundle import BundleContents, loader_text
+from netwright.export.loaders import task_script
 from netwright.tasks.kinds.text_classification import TextClassification
 from netwright.tasks.readers.texts import read, tokens
 
@@ -138,23 +137,13 @@ def test_what_is_cut_and_what_is_not_known_is_told(tmp_path: Path) -> None:
 
 def test_the_bundles_loader_reads_texts(tmp_path: Path) -> None:
     made = task(table(tmp_path))
-    data = made.data()
-    contents = BundleContents(
-        name="words",
-        model=tmp_path / "none.onnx",
-        module=torch.nn.Identity(),
-        preprocessing=data.preprocessing,
-        classes=data.classes,
-        reader=inspect.getsource(made.reader()),
-        reading=data.reading,
-    )
-    found: dict[str, Any] = {"__file__": str(tmp_path / "load.py"), "__name__": "load"}
-    exec(loader_text(contents), found)  # the text that a bundle gets
-    model = object.__new__(found["Model"])
-    model.settings = {**data.preprocessing.to_json(), "input_shape": [4, 1], "reading": dict(data.reading)}
+    reading = made.data().reading
+    script = task_script(reader=inspect.getsource(made.reader()), answers="")
+    found: dict[str, Any] = {"__file__": str(tmp_path / "task.py"), "__name__": "task"}
+    exec(script, found)  # the text that a bundle gets
     texts = np.array(["Good FILM", "unheard-of bad"])
-    np.testing.assert_array_equal(model.preprocess(texts), read(texts, data.reading))
-    assert "netwright" not in loader_text(contents)
+    np.testing.assert_array_equal(found["read"](texts, reading), read(texts, reading))
+    assert "netwright" not in script
 
 
 @pytest.mark.slow
@@ -178,6 +167,6 @@ def test_a_network_for_texts_is_handed_over(tmp_path: Path) -> None:
             [sys.executable, *arguments], cwd=tmp_path / "bundle", capture_output=True, text=True, check=False
         )
         assert expected in done.stdout, done.stderr
-    assert "Takes texts, which `load.py` makes [N, 4, 1] of, and tells 2 classes" in (
+    assert "Takes texts, which the loader makes [N, 4, 1] of, and tells 2 classes" in (
         tmp_path / "bundle" / "README.md"
     ).read_text(encoding="utf-8")

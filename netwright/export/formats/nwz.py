@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,18 +12,22 @@ import numpy as np
 from pydantic import Field
 
 from netwright.export.format import Format
+from netwright.export.loaders import merged, template
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from netwright.export.onnx_runtime import Session
 
 
 class Nwz(Format):
     """The ONNX file in an archive that a few lines of numpy unpack; zeros, shared values and int8 cost little.
 
-    The loader with the decoder lies beside it.
+    The decoder leaves with it, and the loader checks the SHA-256 that the archive states.
     """
 
     suffix: ClassVar[str] = ".nwz"
+    needs: ClassVar[str] = "onnxruntime numpy"
     coder: Literal["auto", "huffman", "arithmetic"] = Field(
         default="auto", description="how symbols become bits; `auto` takes the shortest for every tensor"
     )
@@ -41,15 +46,12 @@ class Nwz(Format):
             return self.from_onnx(file, path)
 
     def from_onnx(self, file: Path, path: Path) -> Path:
-        from netwright.core.files import write_atomic
         from netwright.export.coding.archive import write_archive
-        from netwright.export.coding.loader import LOADER, loader_text
 
         write_archive(file, path, coder=self.coder)
-        write_atomic(path.with_name(LOADER), loader_text(path.name))
         return path
 
-    def opened(self, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    def opened(self, path: Path) -> Session:
         from netwright.export.coding.archive import read_archive
         from netwright.export.onnx_runtime import Session
 
@@ -57,3 +59,12 @@ class Nwz(Format):
             file = Path(folder) / "model.onnx"
             read_archive(path, file)
             return Session(file)
+
+    def scripts(self) -> Mapping[str, str]:
+        from netwright.export.coding import decoder, streams
+
+        decoding = merged([inspect.getsource(streams), inspect.getsource(decoder)])
+        return {"load_nwz.py": template("load_nwz.py"), "nwz.py": decoding}
+
+    def calls(self, path: Path) -> Mapping[str, Any]:
+        return self.opened(path).calls

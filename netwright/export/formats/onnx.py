@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from netwright.export.format import Format
+from netwright.export.loaders import template
 from netwright.export.to_onnx import export_onnx
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Onnx(Format):
     """One ONNX file with the weights inside; any batch size, and on request any sequence length."""
 
     suffix: ClassVar[str] = ".onnx"
+    needs: ClassVar[str] = "onnxruntime numpy"
     dynamic_time: bool = Field(default=False, description="let sequences [batch, time, ...] have any length")
 
     def write(
@@ -32,3 +34,11 @@ class Onnx(Format):
         from netwright.export.onnx_runtime import Session
 
         return Session(path)
+
+    def scripts(self) -> Mapping[str, str]:
+        return {"load.py": template("load_onnx.py")}
+
+    def calls(self, path: Path) -> Mapping[str, Any]:
+        from netwright.export.onnx_runtime import Session
+
+        return Session(path).calls

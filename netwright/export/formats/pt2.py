@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from netwright.export.format import Format
-from netwright.export.torch_program import Runnable, traced, write_loader, write_proven
+from netwright.export.loaders import template
+from netwright.export.torch_program import Runnable, traced, write_proven
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,7 @@ class Pt2(Format):
     """
 
     suffix: ClassVar[str] = ".pt2"
+    needs: ClassVar[str] = "torch numpy"
 
     def write(
         self, model: nn.Module, path: Path, *, example: np.ndarray, architecture: Mapping[str, Any] | None = None
@@ -38,9 +40,11 @@ class Pt2(Format):
                 warnings.simplefilter("ignore")
                 torch.export.save(program, target)
 
-        written = write_proven(path, write=write, opened=self.opened, model=model, example=example)
-        write_loader(written, "load_pt2.py")
+        write_proven(path, write=write, opened=self.opened, model=model, example=example)
         return path
+
+    def scripts(self) -> Mapping[str, str]:
+        return {"load.py": template("load_pt2.py")}
 
     def opened(self, path: Path) -> Runnable:
         import torch

@@ -13,7 +13,8 @@ from pydantic import Field
 from netwright.core.errors import ExportError, MissingPackageError
 from netwright.core.files import write_atomic
 from netwright.export.format import Format
-from netwright.export.torch_program import Runnable, reason, traced, write_loader, write_proven
+from netwright.export.loaders import template
+from netwright.export.torch_program import Runnable, reason, traced, write_proven
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,7 @@ class Pte(Format):
     """
 
     suffix: ClassVar[str] = ".pte"
+    needs: ClassVar[str] = "executorch numpy"
     largest_batch: int = Field(default=64, ge=16, description="samples of one call, for which memory is planned")
 
     def write(
@@ -34,15 +36,21 @@ class Pte(Format):
     ) -> Path:
         del architecture
         content = self._lowered(model, example)
-        written = write_proven(
+        write_proven(
             path,
             write=lambda target: write_atomic(target, content),
             opened=self.opened,
             model=model,
             example=example[: self.largest_batch],
         )
-        write_loader(written, "load_pte.py")
         return path
+
+    def scripts(self) -> Mapping[str, str]:
+        return {"load.py": template("load_pte.py")}
+
+    def calls(self, path: Path) -> Mapping[str, Any]:
+        del path
+        return {"batch": 1, "options": {}}
 
     def opened(self, path: Path) -> Runnable:
         import torch

@@ -1,51 +1,38 @@
-# ruff: noqa: T201
-"""Runs model.FILE; needs only onnxruntime and numpy.
+"""Opens the archive model.nwz of this folder and runs it on raw inputs; needs onnxruntime and numpy.
 
-python load_nwz.py                          what is in the archive
-python load_nwz.py inputs.npy outputs.npy   a float32 batch [N, ...], preprocessed as preprocessing.json says if there
-python load_nwz.py model.onnx               writes the ONNX file that is in the archive, bit for bit
+python load_nwz.py                              what this folder is
+python load_nwz.py inputs.npy outputs.npy       raw inputs [N, ...] in, the network's outputs [N, ...] out
+python load_nwz.py data.npz                     scores and latency on its `inputs` and `targets`
+python load_nwz.py model.onnx                   writes the ONNX file that is in the archive, bit for bit
+
+In a program: from load_nwz import Model; Model("this/folder").predict(inputs), or .outputs(inputs)
 """
 
-from __future__ import annotations
-
-import sys
+import runpy
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from netwright.export.coding.decoder import decode
-
-ARCHIVE = Path(__file__).resolve().parent / "model.FILE"
+Task = runpy.run_path(str(Path(__file__).with_name("task.py")))["Task"]
 
 
-def opened(archive: Path = ARCHIVE, threads: int = 1) -> ort.InferenceSession:
-    """The network in an archive, ready to run."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    model = decode(archive.read_bytes())
-    if b'"\x10DequantizeLinear' in model and b'"\x0eQuantizeLinear' not in model:
-        # weights are integers and nothing else is: else the runtime makes them float again in every call
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+class Model(Task):
+    def __init__(self, folder: str | Path = "", file: str = "model.nwz", threads: int = 1) -> None:
+        super().__init__(folder, file, threads)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        for setting in self.entry["options"].items():
+            options.add_session_config_entry(*setting)
+        content = self.beside("nwz.py")["decode"](self.path.read_bytes())
+        self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
+    def preprocess(self, inputs: np.ndarray) -> np.ndarray:
+        return (self.read(inputs) * self.scale - self.mean) / self.std
 
-def outputs(inputs: np.ndarray, archive: Path = ARCHIVE) -> np.ndarray:
-    """The network's outputs [N, ...] for preprocessed inputs [N, ...]."""
-    found: np.ndarray = opened(archive).run(["output"], {"input": np.asarray(inputs, np.float32)})[0]
-    return found
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self.session.run(["output"], {"input": batch})[0]
 
 
 if __name__ == "__main__":
-    try:
-        content = decode(ARCHIVE.read_bytes())
-        if len(sys.argv) == 3:
-            np.save(sys.argv[2], outputs(np.load(sys.argv[1])))
-        elif len(sys.argv) == 2:
-            if not sys.argv[1].endswith(".onnx"):
-                sys.exit(f"{sys.argv[1]}: name the file to write, ending in .onnx; nothing was written")
-            Path(sys.argv[1]).write_bytes(content)
-        else:
-            print(f"{ARCHIVE.name}: {ARCHIVE.stat().st_size:,} bytes, ONNX file of {len(content):,}; SHA-256 checked")
-    except (OSError, ValueError) as error:
-        sys.exit(f"{ARCHIVE.name}: {error}")
+    Model.main()

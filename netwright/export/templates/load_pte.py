@@ -1,20 +1,34 @@
-"""Runs model.FILE: python load.py inputs.npy outputs.npy; needs executorch (which brings torch) and numpy alone."""
+"""Opens model.pte in ExecuTorch and runs it on raw inputs; needs executorch (which brings torch) and numpy.
 
-import sys
+python load.py                                  what this folder is
+python load.py inputs.npy outputs.npy           raw inputs [N, ...] in, the network's outputs [N, ...] out
+python load.py data.npz                         scores and latency on its `inputs` and `targets`
+
+In a program: from load import Model; Model("this/folder").predict(inputs), or .outputs(inputs)
+"""
+
+import runpy
 from pathlib import Path
 
 import numpy as np
 import torch
 from executorch.runtime import Runtime
 
-program = Runtime.get().load_program(Path(__file__).resolve().parent / "model.FILE")
-network = program.load_method("forward")
+Task = runpy.run_path(str(Path(__file__).with_name("task.py")))["Task"]
 
 
-def outputs(inputs: np.ndarray) -> np.ndarray:  # float32 [N, ...], preprocessed as preprocessing.json says if there
-    whole = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
-    return np.concatenate([np.array(network.execute([sample])[0]) for sample in torch.split(whole, 1)])
+class Model(Task):
+    def __init__(self, folder: str | Path = "", file: str = "model.pte") -> None:
+        super().__init__(folder, file)
+        self.program = Runtime.get().load_program(self.path)  # which must live as long as its method
+        self.network = self.program.load_method("forward")
+
+    def preprocess(self, inputs: np.ndarray) -> np.ndarray:
+        return (self.read(inputs) * self.scale - self.mean) / self.std
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self.network.execute([torch.from_numpy(batch)])[0].numpy().copy()
 
 
 if __name__ == "__main__":
-    np.save(sys.argv[2], outputs(np.load(sys.argv[1])))
+    Model.main()
