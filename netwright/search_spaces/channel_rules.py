@@ -28,6 +28,7 @@ from netwright.search_spaces.operations.global_pool import GlobalPool
 from netwright.search_spaces.operations.group_norm import GroupNorm
 from netwright.search_spaces.operations.last_steps import LastSteps
 from netwright.search_spaces.operations.layer_norm import LayerNorm
+from netwright.search_spaces.operations.learned_state import LearnedState
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.operations.multiply import Multiply
 from netwright.search_spaces.operations.pad2d import Pad2d
@@ -115,6 +116,11 @@ def _linear(step: Step) -> Flow:
     reads = step.reads[0]
     out = step.couplings.produce(step.node.weights, step.node.shape[-1], reads=reads)
     return Flow(out, {"weight": (out, reads), "bias": (out,)}, out, "features")
+
+
+def _learned_state(step: Step) -> Flow:
+    out = step.couplings.produce(step.node.weights, step.node.shape[0], reads=())
+    return Flow(out, {"state": (out,)}, out, "features")
 
 
 def _recurrent(step: Step) -> Flow:
@@ -274,6 +280,7 @@ RULES: dict[type[Operation], Rule] = {
     GlobalPool: _same,
     GroupNorm: _group_norm,
     LastSteps: _same,
+    LearnedState: _learned_state,
     LayerNorm: _layer_norm,
     Linear: _linear,
     Multiply: _multiply,

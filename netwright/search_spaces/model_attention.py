@@ -100,7 +100,6 @@ def attended(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The same as calling the layer at inference, in functions of torch one by one."""
     del is_causal  # says only of what form the mask is
-    expect(layer.bias_k is None and not layer.add_zero_attn, "attention without keys and values of its own")
     width, last = layer.embed_dim, layer.batch_first
     given = [x if last else x.transpose(0, 1) for x in (query, key, value)]
     alike = layer.in_proj_weight is not None
@@ -110,14 +109,20 @@ def attended(
         else [layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight]
     )
     biases = [None if layer.in_proj_bias is None else layer.in_proj_bias[i * width : (i + 1) * width] for i in range(3)]
-    projected = (functional.linear(*each) for each in zip(given, weights, biases, strict=True))
+    projected = [functional.linear(*each) for each in zip(given, weights, biases, strict=True)]
+    own = [(1, layer.bias_k), (2, layer.bias_v)] if layer.bias_k is not None and layer.bias_v is not None else []
+    for number, learned in own:  # one more step after the others
+        projected[number] = torch.cat([projected[number], learned.expand(len(given[0]), -1, -1)], 1)
+    if layer.add_zero_attn:
+        projected[1:] = [functional.pad(x, (0, 0, 0, 1)) for x in projected[1:]]
+    more = bool(own) + layer.add_zero_attn
     q, k, v = (torch.unflatten(x, 2, (layer.num_heads, layer.head_dim)).transpose(1, 2) for x in projected)
     scores = q @ k.transpose(2, 3) / math.sqrt(layer.head_dim)
     if attn_mask is not None:
         mask = attn_mask if attn_mask.dim() == 2 else torch.unflatten(attn_mask, 0, (-1, layer.num_heads))
-        scores = scores + _added(mask)
+        scores = scores + functional.pad(_added(mask), (0, more))
     if key_padding_mask is not None:
-        scores = scores + _added(key_padding_mask).unsqueeze(1).unsqueeze(1)
+        scores = scores + functional.pad(_added(key_padding_mask), (0, more)).unsqueeze(1).unsqueeze(1)
     shares = scores.softmax(-1)
     found = functional.linear((shares @ v).transpose(1, 2).flatten(2), layer.out_proj.weight, layer.out_proj.bias)
     shares = shares.mean(1) if average_attn_weights else shares

@@ -26,6 +26,9 @@ PER_SAMPLE = "per_sample"
 """Set on a constant of one row that the network repeats for each sample."""
 
 
+PER_SAMPLE_SECOND = "per_sample_second"
+"""Set on a constant (steps, 1, features) that the network repeats for each sample, which is its second axis."""
+
 MADE_BY = "made_by"
 """Set on what `forward` makes of parameters: the function, its arguments and named ones."""
 

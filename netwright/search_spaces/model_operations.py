@@ -13,12 +13,24 @@ from netwright.core.errors import ShapeError
 from netwright.search_spaces.graph import Tensor
 from netwright.search_spaces.model_attention import attention, with_parameter
 from netwright.search_spaces.model_calls import UNCHANGED, Call, call_operation
-from netwright.search_spaces.model_functions import PER_SAMPLE, Item, Several, Written, function_name, written
+from netwright.search_spaces.model_functions import (
+    PER_SAMPLE,
+    PER_SAMPLE_SECOND,
+    Item,
+    Several,
+    Written,
+    function_name,
+    written,
+)
 from netwright.search_spaces.model_layers import UnreadableError, expect, layer_operation
+from netwright.search_spaces.model_layouts import TimeFirst
 from netwright.search_spaces.model_nodes import flat, mapped, name_of, place_of, shape_of
-from netwright.search_spaces.model_recurrent import RECURRENT, Pair, recurrent
+from netwright.search_spaces.model_recurrent import RECURRENT, Hidden, LayersRead, Pair, States, recurrent
 from netwright.search_spaces.model_tracing import BATCH, Traced
 from netwright.search_spaces.model_writing import Writer
+from netwright.search_spaces.operations.concat import Concat
+from netwright.search_spaces.operations.learned_state import LearnedState
+from netwright.search_spaces.operations.reshape import Reshape
 from netwright.search_spaces.operations.zero import Zero
 
 CELLS = ("torch.lstm_cell", "torch.gru_cell", "torch.rnn_tanh_cell", "torch.rnn_relu_cell")
@@ -117,13 +129,41 @@ class Operations:
         read = (getattr(value, "tensor", value) for value in flat(arguments))
         beside = next(value for value in read if isinstance(value, Tensor))
 
-        def value_of(value: Any) -> Any:
-            if not isinstance(value, torch.Tensor) or not hasattr(value, PER_SAMPLE):
-                return value
+        def repeated(value: torch.Tensor) -> Tensor:
             zeros = self._to.net.add(Zero(size=tuple(value.shape[1:])), beside, name=self._to.unused("zeros"))
             return self.function(node, "torch.add", [zeros, value], {}) if bool(value.any()) else zeros
 
+        def value_of(value: Any) -> Any:
+            if isinstance(value, torch.Tensor) and hasattr(value, PER_SAMPLE):
+                return repeated(value)
+            if isinstance(value, torch.Tensor) and hasattr(value, PER_SAMPLE_SECOND):
+                return Hidden(tuple((learned(row), ()) for row in value[:, 0]))
+            return value
+
+        def learned(state: torch.Tensor) -> Tensor:
+            path = self._to.unused(f"{self._to.path(node)}_start")
+            return self._to.put(path, LearnedState(features=len(state)), [beside], {"state": state})
+
         return mapped(arguments, value_of)
+
+    def stacked(self, value: Any) -> Any:
+        """The last states of all layers and directions one after another, as torch gives them; else the value."""
+        if not isinstance(value, Hidden):
+            return value
+        rows = []
+        for x, operations in value.states:
+            for operation in operations:
+                x = self._to.net.add(operation, x, name=self._to.unused("state"))
+            rows.append(self._to.net.add(Reshape(shape=(1, *x.shape)), x, name=self._to.unused("state")))
+        whole = rows[0] if len(rows) == 1 else self._to.net.add(Concat(), *rows, name=self._to.unused("states"))
+        return TimeFirst(whole)
+
+    def apart(self, value: Any) -> list[Any]:
+        """What a recurrent layer gives as values one by one, in the order in which torch has them; else the value."""
+        if isinstance(value, LayersRead):
+            return [part for one in (value.values, value.states) for part in self.apart(one)]
+        parts = [value.hidden, value.cells] if isinstance(value, States) else [value]
+        return [self.stacked(part) for part in parts]
 
     def _known_place(self, key: tuple[Any, ...], call: Written) -> str:
         """Where the weights of a call live already, when an earlier one reads the same."""

@@ -121,7 +121,7 @@ def recurrent(
 def _reads_cells(node: fx.Node) -> bool:
     """Whether the state of the cells of an LSTM is used."""
     taken = [user for user in node.users if user.target is not operator.getitem or user.args[1] != 0]
-    return any(
+    return any(one.op == "output" for one in taken) or any(
         one.target is not operator.getitem or user.target is not operator.getitem or user.args[1] not in (0, -2)
         for one in taken
         for user in one.users
@@ -143,7 +143,10 @@ def _starts(given: list[Any]) -> list[Hidden]:
     zeros = Hidden(tuple((x, (*operations, Zero())) for x, operations in states))
     starts = [zeros if is_zero else start for start, is_zero in zip(starts, plain, strict=True)]
     known = all(isinstance(start, Hidden) for start in starts)
-    expect(known, "a recurrent layer that starts from zeros, another one's states or such as state.unsqueeze(0)")
+    expect(
+        known,
+        "a start from zeros, a learned state for every sample, another layer's states or such as state.unsqueeze(0)",
+    )
     return starts
 
 
@@ -182,15 +185,17 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
     if isinstance(source, Hidden):
         if name in UNCHANGED:
             return source
-        return source.states[_layer_index(name, arguments, len(source.states))]
+        index = _layer_index(name, arguments, len(source.states))
+        return None if index is None else source.states[index]
     return None
 
 
-def _layer_index(name: str, arguments: Sequence[Any], count: int) -> int:
-    """Which layer's state is taken: `h[-1]`, or `h.squeeze(0)` of a single layer."""
+def _layer_index(name: str, arguments: Sequence[Any], count: int) -> int | None:
+    """Which layer's state is taken: `h[-1]`, or `h.squeeze(0)` of a single layer; None for anything else."""
     index = arguments[1] if len(arguments) > 1 else None
     single = name == "squeeze" and index in (0, None) and count == 1
     if isinstance(index, tuple) and index[1:] == (slice(None),) * 2:
         index = index[0]  # h[-1, :, :]
-    expect(single or (name == "getitem" and isinstance(index, int)), "the last state of one layer, such as h[-1]")
-    return 0 if single else int(index) if index is not None else 0
+    if single:
+        return 0
+    return index if name == "getitem" and isinstance(index, int) else None

@@ -138,8 +138,9 @@ class Reordering:
         *whole, last = arguments[1] if isinstance(arguments[1], tuple) else (arguments[1],)
         if isinstance(first, TimeFirst):
             step, *others = *whole, last
-            if isinstance(step, int) and all(part == EVERY for part in others):
-                return function(node, "operator.getitem", [first.tensor, (EVERY, step)], {})
+            if isinstance(step, (int, slice)) and all(part == EVERY for part in others):
+                found = function(node, "operator.getitem", [first.tensor, (EVERY, step)], {})
+                return TimeFirst(found) if isinstance(step, slice) else found
         if isinstance(first, Signal) and whole == [EVERY] * 2:
             if isinstance(last, slice):
                 return Signal(function(node, "operator.getitem", [first.tensor, (*whole, EVERY, last)], {}))

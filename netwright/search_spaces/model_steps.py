@@ -12,8 +12,16 @@ from torch import fx, nn
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.search_spaces.graph import LayerGraph, Tensor
 from netwright.search_spaces.model_calls import RESHAPING, SHAPED_AS
-from netwright.search_spaces.model_functions import MADE_BY, PER_SAMPLE, SAMPLES, Several, function_name
+from netwright.search_spaces.model_functions import (
+    MADE_BY,
+    PER_SAMPLE,
+    PER_SAMPLE_SECOND,
+    SAMPLES,
+    Several,
+    function_name,
+)
 from netwright.search_spaces.model_layers import UnreadableError, expect
+from netwright.search_spaces.model_layouts import TimeFirst
 from netwright.search_spaces.model_nodes import flat, mapped, name_of, owner_of
 from netwright.search_spaces.model_operations import Operations
 from netwright.search_spaces.model_parts import Joined, Sized, unwrapped
@@ -72,7 +80,13 @@ class Reading:
 
     def _result(self, given: Any) -> Any:
         """The result; several are joined as several inputs are, a number for each sample becomes a feature."""
-        made = [self._reordering.plain(self._values[part]) for part in flat(given) if isinstance(part, fx.Node)]
+        parts = [self._values[part] for part in flat(given) if isinstance(part, fx.Node)]
+        # of what has the samples second, as states have, they come first
+        made = [
+            part.tensor if isinstance(part, TimeFirst) else self._reordering.plain(part)
+            for value in parts
+            for part in self._operations.apart(value)
+        ]
         fits = bool(made) and all(isinstance(value, Tensor) for value in made)
         expect(fits, "tensors made of the input; of a layer that gives several things take those that are needed")
         alike = len({value.shape[1:] for value in made}) == 1 and all(value.shape for value in made)
@@ -123,6 +137,8 @@ class Reading:
         arguments = arguments[: 1 if name_of(node) in SHAPED_AS else None]
         found = self._taken(node, arguments)
         if found is None:
+            if node.op != "call_module":  # layers take states to start from as they are
+                arguments, named = mapped((arguments, named), self._operations.stacked)
             found = self._reordering.step(node, arguments, named)
         if found is None:
             arguments, named = mapped((arguments, named), self._reordering.plain)
@@ -163,13 +179,14 @@ class Reading:
             repeated = True
         learned = any(isinstance(self._values[source], nn.Parameter) for source in node.all_input_nodes)
         learned = learned or (node.op == "get_attr" and isinstance(value, nn.Parameter))
+        second = learned and _repeated_second(value, other)
         if learned:
-            value = nn.Parameter(value.detach(), requires_grad=False)
-            self._note_origin(node, value, repeated=repeated)
+            value = nn.Parameter((value[:, :1] if second else value).detach(), requires_grad=False)
+            self._note_origin(node, value, repeated=repeated or second)
         elif repeated:
             value = value.clone()
-        if repeated:
-            setattr(value, PER_SAMPLE, True)
+        if repeated or second:
+            setattr(value, PER_SAMPLE if repeated else PER_SAMPLE_SECOND, True)
         return value
 
     def _note_origin(self, node: fx.Node, value: torch.Tensor, *, repeated: bool) -> None:
@@ -196,3 +213,9 @@ class Reading:
             for operation in operations:
                 found = self._to.add(node, operation, [found])
         return found
+
+
+def _repeated_second(value: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether a constant is the same for every sample, which is its second axis, such as a learned first state."""
+    grows = value.dim() == 3 and len(value) == len(other) and (value.shape[1], other.shape[1]) == (BATCH, OTHER_BATCH)
+    return grows and bool((value == value[:, :1]).all())

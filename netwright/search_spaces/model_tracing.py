@@ -21,7 +21,7 @@ from netwright.core.errors import NetwrightError, SpaceError
 from netwright.search_spaces.model_attention import attended, attends_to_itself
 from netwright.search_spaces.model_calls import CALLS
 from netwright.search_spaces.model_inputs import Apart, joined_inputs
-from netwright.search_spaces.model_layers import UnreadableError, layer_operation
+from netwright.search_spaces.model_layers import UnreadableError, expect, layer_operation
 from netwright.search_spaces.plain_weights import plain_weights
 
 BATCH = 3
@@ -50,7 +50,8 @@ class Traced:
         other = joined_inputs([x[torch.arange(OTHER_BATCH) % BATCH].flip(-1) for x in repeated])
         self.batches = (self.inputs, other)
         second = _followed(untouched, other, apart)
-        self.outputs = [_given(own, inputs, apart) for inputs in self.batches]
+        pairs = zip(*[_given(own, inputs, apart) for inputs in self.batches], strict=True)
+        self.outputs = list(zip(*[_samples_first(*pair) for pair in pairs], strict=True))
         self.graph, self._run = first.graph, first.run
         self.results = {**first.results, **second.results}
         self.others = self._paired(first, second)
@@ -84,7 +85,8 @@ def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart) -> _Tracer:
         with torch.no_grad():
             tracer.trace(root)
     except UnreadableError as error:
-        raise SpaceError(f"the layer {tracer.now} cannot be read: {error}") from None
+        where = f"the layer {tracer.now}" if tracer.now else "forward"
+        raise SpaceError(f"{where} cannot be read: {error}") from None
     except NetwrightError:
         raise
     except Exception as error:
@@ -108,6 +110,14 @@ def _given(model: nn.Module, inputs: torch.Tensor, apart: Apart) -> list[torch.T
             return _tensors(model(*apart.taken(inputs.clone())))
     except Exception as error:
         raise SpaceError(f"the network does not run on {len(inputs)} inputs of the example: {_said(error)}") from error
+
+
+def _samples_first(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A result for both batches; the samples come first of one that has them second, as states do."""
+    second = min(one.dim(), other.dim()) > 1 and len(one) == len(other)
+    if second and (one.shape[1], other.shape[1]) == (BATCH, OTHER_BATCH):
+        return one.transpose(0, 1), other.transpose(0, 1)
+    return one, other
 
 
 def _said(error: Exception) -> str:
@@ -226,8 +236,9 @@ class _Tracer(fx.Tracer):
         if kept_whole and target.__name__ not in CALLS:
             return target(*args, **kwargs)  # its author keeps it from being looked into
         proxy = super().create_proxy(kind, target, args, kwargs, *more, **others)
-        value = self.run(proxy.node, self.values)
         name = str(getattr(target, "__name__", target))
+        expect(name != "_pack_padded_sequence", "sequences of one length, not packed ones")
+        value = self.run(proxy.node, self.values)
         if not _holds_tensor(value) or name in FILLED:
             if name in VALUES:
                 raise fx.proxy.TraceError("a number is taken from a tensor")

@@ -160,6 +160,30 @@ class Looking(nn.Module):
         return found, weights.mean(2)
 
 
+class OwnKeys(nn.Module):
+    """keys and values of the layer's own after those of the sequence, and one of zeros; later steps are masked"""
+
+    def __init__(self, bias=True, zeros=True):
+        super().__init__()
+        self.inputs = nn.Linear(6, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True, add_bias_kv=bias, add_zero_attn=zeros)
+        if bias:
+            nn.init.normal_(self.attention.bias_k)
+            nn.init.normal_(self.attention.bias_v)
+
+    def forward(self, x):
+        x = torch.tanh(self.inputs(x))
+        mask = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)
+        return self.attention(x, x, x, attn_mask=mask, key_padding_mask=torch.zeros_like(x[..., 0]).bool())[0].amax(1)
+
+
+class OwnZeros(OwnKeys):
+    """a key and a value of zeros alone"""
+
+    def __init__(self):
+        super().__init__(bias=False)
+
+
 ATTENDING = {
     "causal": (Causal, (7, 6)),
     "causal_time_first": (CausalTimeFirst, (7, 6)),
@@ -170,6 +194,8 @@ ATTENDING = {
     "crossed": (Crossed, (6, 8)),
     "decoder": (Decoder, (3, 16, 16)),
     "looking": (Looking, (7, 6)),
+    "own_keys": (OwnKeys, (7, 6)),
+    "own_zeros": (OwnZeros, (7, 6)),
     "translator": (Translator, (9,), (6,)),
 }
 """The network, and the shapes of its inputs; inputs of one axis are words."""

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from netwright.core.errors import SpaceError
 from netwright.export.onnx_runtime import Session
 from netwright.export.to_onnx import export_onnx
-from netwright.search_spaces.from_model import space_from_model
+from netwright.search_spaces.from_model import join_inputs, space_from_model
 from tests.search_spaces.user_networks import largest, muted, outputs, same
 
 
@@ -91,6 +92,55 @@ class Carried(nn.Module):
         return self.head(self.lstm(x[:, 5:], (h.detach().contiguous(), c))[0][:, -1])
 
 
+class Learned(nn.Module):
+    """States that are learned, of both directions of two layers or as one vector; the result is the sequence's end."""
+
+    def __init__(self, kind: type[nn.RNNBase], layers: int = 1, directions: int = 1) -> None:
+        super().__init__()
+        self.steps = kind(6, 16, layers, batch_first=True, bidirectional=directions > 1)
+        shape = (layers * directions, 1, 16) if layers > 1 else (16,)
+        self.start = nn.Parameter(torch.rand(shape))
+        self.cells = nn.Parameter(torch.rand(shape)) if kind is nn.LSTM else None
+        self.head = nn.Linear(16 * directions, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        start = self.start.view(-1, 1, 16).expand(-1, x.size(0), -1).contiguous()
+        if self.cells is None:
+            return self.head(self.steps(x, start)[0][:, -1])
+        return self.head(self.steps(x, (start, self.cells.repeat(1, len(x), 1)))[0][:, -1])
+
+
+class Summed(nn.Module):
+    """What becomes of the states of all layers together: their mean, and all in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.head = nn.LSTM(6, 8, 2, batch_first=True), nn.Linear(16, 3)
+        self.mean = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, (h, c) = self.steps(x)
+        return self.head(h.transpose(0, 1).flatten(1)) + self.mean(h.mean(0) + c[-1:].mean(0))
+
+
+class Given(nn.Module):
+    """An encoder whose states a decoder starts from, which gives its own."""
+
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.encoder, self.decoder = kind(6, 16, batch_first=True), kind(6, 8, batch_first=True)
+        self.bridge, self.head = nn.Linear(16, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, object]:
+        start = self.bridge(self.encoder(x)[0][:, -1]).unsqueeze(0)
+        steps, state = self.decoder(x[:, -4:], (start, torch.zeros_like(start)) if self.has_cells else start)
+        return self.head(steps), state
+
+    @property
+    def has_cells(self) -> bool:
+        return isinstance(self.decoder, nn.LSTM)
+
+
 STATEFUL = {
     "gru": (lambda: Coder(nn.GRU), (9, 6), 1),
     "rnn": (lambda: Coder(nn.RNN, 2), (9, 6), 2),
@@ -100,6 +150,10 @@ STATEFUL = {
     "captions": (Captions, (3, 8, 8), 2),
     "carried": (Carried, (9, 6), 1),
     "exchanged": (Exchanged, (9, 6), 0),
+    "learned_gru": (lambda: Learned(nn.GRU), (9, 6), 1),
+    "learned_lstm": (lambda: Learned(nn.LSTM, 2, 2), (9, 6), 2),
+    "learned_rnn": (lambda: Learned(nn.RNN, 2), (9, 6), 2),
+    "summed": (Summed, (9, 6), 1),
 }
 """The network, the shape of an input, and how many groups of channels its space has: states are coupled."""
 
@@ -123,7 +177,7 @@ def test_a_network_that_hands_states_over_becomes_a_space_of_trainable_parts(nam
         assert all(p.grad is not None for p in part.parameters())
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm_layers", "bridged", "captions"])
+@pytest.mark.parametrize("name", ["rnn", "lstm_layers", "bridged", "captions", "learned_gru", "learned_lstm", "summed"])
 def test_a_narrower_network_computes_what_the_whole_one_does_without_the_removed_units(name):
     make, shape, _ = STATEFUL[name]
     torch.manual_seed(0)
@@ -142,3 +196,32 @@ def test_states_go_into_an_exported_file(tmp_path):
     export_onnx(part, tmp_path / "model.onnx", example=inputs.numpy())
     found = Session(tmp_path / "model.onnx")(inputs[:3].numpy())
     same(torch.from_numpy(found), outputs(part, inputs[:3]))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_states_are_results_with_the_samples_first(kind):
+    torch.manual_seed(0)
+    model, inputs = Given(kind).eval(), torch.rand(4, 9, 6)
+    space = space_from_model(model, inputs)
+    assert [group.name for group in space.groups] == ["encoder"]
+    with torch.no_grad():
+        steps, state = model(inputs)
+    states = [one.transpose(0, 1) for one in (state if isinstance(state, tuple) else (state,))]
+    same(outputs(space.inherit(largest(space)), inputs), join_inputs(steps, *states))
+    kept = space.supernet(space.shapes).kept({"width/encoder": 0.5})
+    same(outputs(space.inherit({"width/encoder": 0.5}), inputs), outputs(muted(space, kept), inputs))
+
+
+def test_packed_sequences_are_refused_by_name():
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = nn.GRU(6, 8, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            lengths = torch.full((len(x),), x.shape[1])
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+            return self.steps(packed)[1][-1]
+
+    with pytest.raises(SpaceError, match="forward cannot be read: expected sequences of one length, not packed"):
+        space_from_model(Packed(), torch.rand(4, 9, 6))
