@@ -86,6 +86,7 @@ def test_steps_may_have_texts_for_labels_and_none_after_the_end(tmp_path: Path) 
     data = task.data()
     assert data.classes == ("deep", "light", "wake")
     assert sorted({tuple(row) for row in data.train.targets.tolist()}) == [(0, 2, 1, 1), (2, 1, 0, -1)]
+    assert NUMBERED(stages[:2], list(data.classes)).tolist() == [[2, 1, 0, -1], [0, 2, 1, 1]]
     np.savez(tmp_path / "b.npz", x_train=np.zeros((8, 4, 2)), y_train=stages[:8], x_test=np.zeros((8, 4, 2)),
              y_test=np.where(stages[:8] == "deep", "Deep", stages[:8]))  # fmt: skip
     with pytest.raises(DataError, match=r"b\.npz: the label 'Deep' is no class of the training samples"):
