@@ -33,8 +33,9 @@ FAR = 20.0
 MOST = 300
 """So many trials are modelled: the best half and the youngest; more take long and hardly help."""
 TUNED = 150
-EVERY = 10
-"""Length and noise are chosen anew after so many results, from the youngest `TUNED` of them."""
+EVERY, TWENTIETH = 10, 20
+"""Length and noise are chosen anew, from the youngest `TUNED`, and networks are trained anew, after `EVERY` results;
+in a record of 400 and more after as many tens as make a twentieth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Surrogate:
 
     `values` has a row for every modelled trial and a column for every objective. The kernel of a Gaussian process
     falls with the distance of two rows, one-hot the number of decisions that differ; how fast, and the noise, are the
-    likeliest of a few. An ensemble is trained anew after every ten results.
+    likeliest of a few. Both are chosen anew, and an ensemble is trained anew, after every ten results, from 400
+    results on after every twenty, from 600 on after every thirty, and so on.
     """
 
     space: SearchSpace
@@ -78,7 +80,8 @@ class Surrogate:
                 space, lower[-1], lower=lower[:-1], pending=first, known=known, kind=kind, encoding=encoding
             )
             return cls._on_top(below, evidence, pending=[key for key in pending if key in there])
-        tuned = evidence[: max(len(evidence) // EVERY * EVERY, min(len(evidence), EVERY))]
+        every = EVERY * max(1, len(evidence) // (EVERY * TWENTIETH))
+        tuned = evidence[: max(len(evidence) // every * every, min(len(evidence), EVERY))]
         tuned = tuned[-TUNED:] if kind == "gp" else best_and_youngest(tuned, most=MOST)
         keys = tuple(key_of(item.trial.decisions) for item in tuned)
         scored = [tuple(axis.tolist()) for axis in _scores(_graded(tuned))]

@@ -13,7 +13,7 @@ from netwright.core.errors import SpaceError
 from netwright.core.plugins import build
 from netwright.core.records import Objective
 from netwright.core.shapes import Shapes
-from netwright.nas.ensemble import MEMBERS, Ensemble
+from netwright.nas.ensemble import MEMBERS, Ensemble, trained
 from netwright.nas.evidence import gather, key_of
 from netwright.nas.rows import rows_of, ways_of
 from netwright.nas.surrogate import Surrogate
@@ -160,3 +160,11 @@ def test_the_predictor_beats_chance_where_decisions_are_numbers_of_many_values()
         )
     ]
     assert found[0] > found[1] + 0.5
+
+
+def test_networks_are_trained_the_more_seldom_the_longer_the_record_is():
+    told = gather(record_of(KNAPSACK, 1000, knapsack_value), [QUALITY])
+    trained.cache_clear()
+    for count in (*range(300, 320), *range(950, 1000)):
+        Surrogate.fit(KNAPSACK, told[:count], kind="ensemble")
+    assert trained.cache_info().misses == 4  # for 300, 310, 920 and 960 results

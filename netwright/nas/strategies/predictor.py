@@ -40,7 +40,8 @@ class Predictor(Strategy):
     )
 
     model: Literal["gp", "ensemble"] = Field(
-        default="gp", description="a Gaussian process, or five small networks, trained anew after every ten results"
+        default="gp",
+        description="a Gaussian process, or five small networks, trained anew after ten results or a twentieth",
     )
     encoding: Literal["one_hot", "path"] = Field(
         default="one_hot", description="what a model sees: the decisions, or the ways through the network's blocks"
