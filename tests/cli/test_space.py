@@ -278,6 +278,15 @@ def test_a_diff_names_decisions_costs_and_layers(speak: Speak) -> None:
     assert "the two are the same network" in speak("diff", OWN, left, left, *CIFAR)
 
 
+def test_a_diff_says_which_side_is_refused(speak: Speak) -> None:
+    good, wrong = '{"depth": 1, "layer1/width": 4}', '{"depth": 2, "layer1/width": 4, "layer2/width": 8}'
+    assert "RIGHT: " in speak("diff", OWN, good, wrong, *CIFAR, code=2)
+    said = speak("diff", OWN, wrong, good, *CIFAR, code=2)
+    assert "LEFT: " in said
+    assert "a layer is wider than the one before it" in said
+    assert "LEFT: " in speak("diff", OWN, "landmark:none", good, *CIFAR, code=2)
+
+
 def test_landmarks_are_compared_each_in_its_own_space(speak: Speak) -> None:
     given = ("landmark:resnet-18", "landmark:resnet-18", "landmark:resnet-34")
     found = json.loads(speak("diff", *given, "--json"))

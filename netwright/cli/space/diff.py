@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +59,11 @@ def command(
         left, right = space, left
     chosen = chosen_space(space, overrides)
     shapes, where = chosen_shapes(chosen, **given)
-    sides = [_side(chosen, text) for text in (left, right)]
-    graphs = [side.space.graph(decisions, shapes) for side, decisions in sides]
+    sides, graphs = [], []
+    for name, text in (("LEFT", left), ("RIGHT", right)):
+        with _named(name):
+            sides.append(_side(chosen, text))
+            graphs.append(sides[-1][0].space.graph(sides[-1][1], shapes))
     costs = [side.space.cost(decisions, shapes) for side, decisions in sides]
     identities = [side.space.identity(decisions, shapes) for side, decisions in sides]
     decided = [asdict(change) for change in decision_changes(sides[0][1], sides[1][1])]
@@ -78,6 +83,17 @@ def command(
     print_table(rows, title=f"\nLayers that differ: {counts}", columns=names)
     if len(rows) < len(changed):
         print(f"... and {len(changed) - len(rows)} more: --layers shows all")
+
+
+@contextmanager
+def _named(side: str) -> Iterator[None]:
+    """Tell in a refusal which architecture it is about."""
+    from netwright.core.errors import NetwrightError, SpaceError
+
+    try:
+        yield
+    except NetwrightError as error:
+        raise SpaceError(f"{side}: {error}") from error
 
 
 def _side(chosen: Chosen, text: str) -> tuple[Chosen, Decisions]:
