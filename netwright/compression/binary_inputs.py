@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
-from netwright.compression.folding import NORMS, Chains
+from netwright.compression.chains import NORMS, Chains
 from netwright.compression.proof import outputs
 
 LAYER = "layer"

@@ -1,29 +1,32 @@
 """Which layers can be folded into their neighbours or taken out without changing what the network computes.
 
-Every fold is proven by computing: on the network itself and on twins with random weights, in double precision.
+Every fold is proven by computing: on the network itself and on twins with random weights, in double precision. In the
+twins, too, those weights are zero by which a branch is.
 """
 
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from netwright.compression.chains import NORMS, WEIGHING, Chains, graph_of
+from netwright.compression.constant_parts import Edit, rewired, rewirings
+from netwright.compression.dead_channels import dead_channels
 from netwright.compression.form import Form
-from netwright.compression.patch import LAYERS
+from netwright.compression.patch import LAYERS, difference
 from netwright.compression.proof import TOLERANCE, in_double, outputs, random_inputs, randomised, relative_difference
+from netwright.compression.pruning import Grouping
+from netwright.compression.surgery import Cut, remove
 from netwright.core.errors import CompressionError
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-WEIGHING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 TWINS = 2
 
 
@@ -32,7 +35,9 @@ class Fold:
     """A layer that becomes an identity, and the neighbour, if any, that takes over its work; `refused` says why not.
 
     `how`: a normalisation scales what the neighbour before it gives (outputs) or what the one after it gets (inputs), a
-    Linear layer is multiplied into the next (product), or the layer is dropped.
+    Linear layer is multiplied into the next (product), or the layer is dropped. With `edits` it is a module that is
+    wired anew, without what is the same for every input `because` of the values of layers and tensors at these paths;
+    with `cuts` it is the first of the layers that lose channels.
     """
 
     layer: str
@@ -40,6 +45,9 @@ class Fold:
     why: str = ""
     refused: str = ""
     how: Literal["outputs", "inputs", "product", "dropped"] = "dropped"
+    edits: tuple[Edit, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    because: frozenset[str] = frozenset()
 
 
 def plan_folds(
@@ -50,8 +58,20 @@ def plan_folds(
     ignore: Collection[str] = (),
     dropout: bool = True,
     unused: bool = True,
+    constants: bool = True,
+    grouping: Grouping | None = None,
 ) -> list[Fold]:
-    """What can be folded, each proven, and what cannot, with the reason; `example` is a batch [N, *shape]."""
+    """What can be folded, each proven, and what cannot, with the reason; `example` is a batch [N, *shape].
+
+    With `constants`, `grouping` finds the channels that go together, of which dead ones are taken out.
+    """
+    first = _proven(module, example, _constants(module, example, ignore)) if constants else []
+    module = folded(module, first)
+    while constants and grouping and (cut := _dead(module, example, grouping, ignore)):
+        first += cut
+        module = folded(module, cut)
+        if all(fold.refused for fold in cut):
+            break
     chains = Chains(module, example)
     found = [*_norm_folds(module, chains), *_product_folds(module, chains)]
     found += _dropouts(module) if dropout else []
@@ -66,7 +86,7 @@ def plan_folds(
         else:
             plan.append(_with_forms(module, fold, forms or {}))
             taken |= set() if plan[-1].refused else {fold.layer}
-    return _proven(module, example, plan)
+    return [*first, *_proven(module, example, plan)]
 
 
 def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
@@ -74,84 +94,54 @@ def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
     twin = copy.deepcopy(module)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         for fold in folds:
-            if not fold.refused:
+            if not fold.refused and fold.edits:
+                made = rewired(twin.get_submodule(fold.layer), fold.edits)
+                twin = _with(twin, fold.layer, made)
+            elif not fold.refused and fold.cuts:
+                twin = remove(twin, fold.cuts)
+            elif not fold.refused:
                 _apply(twin, fold)
     return twin
 
 
-class _Tracer(fx.Tracer):
-    """Takes layers of classes made from torch's as they are, whatever they are made of."""
-
-    def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return isinstance(module, (*NORMS, *WEIGHING)) or super().is_leaf_module(module, path)
-
-
-def _graph(module: nn.Module) -> fx.Graph | None:
-    """How the layers are wired, or None when the network cannot be traced."""
-    if isinstance(module, fx.GraphModule):
-        return module.graph
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return _Tracer().trace(module)
-    except Exception:
-        # a network may raise whatever it likes when it is traced
-        return None
+def _with(module: nn.Module, path: str, part: nn.Module) -> nn.Module:
+    """The module itself with another part, or the part if that is all of it."""
+    if not path:
+        return part
+    module.set_submodule(path, part)
+    return module
 
 
-class Chains:
-    """Pairs of layers of which the second gets nothing but what the first gives.
-
-    In a network that can be traced nothing else does; in others only the proof of a fold tells.
-    """
-
-    def __init__(self, module: nn.Module, example: torch.Tensor) -> None:
-        modules = dict(module.named_modules(remove_duplicate=False))
-        graph = _graph(copy.deepcopy(module).eval())
-        found = _traced_pairs(graph) if graph is not None else _called_pairs(module, example)
-        uses = Counter(id(layer) for layer in modules.values())
-        self.pairs = [
-            (a, b)
-            for a, b in found
-            if a in modules and b in modules and uses[id(modules[a])] == uses[id(modules[b])] == 1
-        ]
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self.pairs)
+def _constants(module: nn.Module, example: torch.Tensor, ignore: Collection[str]) -> list[Fold]:
+    """Modules that are wired anew without branches that are the same for every input, as far as a patch can say it."""
+    found = []
+    for one in rewirings(module, example):
+        fold = Fold(one.path, why=one.why, edits=one.edits, because=one.because)
+        if any(_is_under(path, ignore) for path in (one.path, *one.because)):
+            fold = replace(fold, refused="it is on the list of layers to ignore")
+        else:
+            try:
+                difference(module, folded(module, [fold]))
+            except CompressionError as error:
+                fold = replace(fold, refused=f"{one.why}, but {error}")
+        found.append(fold)
+    return found
 
 
-def _traced_pairs(graph: fx.Graph) -> list[tuple[str, str]]:
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    pairs = []
-    for node in graph.nodes:
-        source = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
+def _dead(module: nn.Module, example: torch.Tensor, grouping: Grouping, ignore: Collection[str]) -> list[Fold]:
+    """Channels that can go at once; those of layers that others touch on the same side wait for the next time."""
+    found: list[Fold] = []
+    touched: set[tuple[str, str]] = set()
+    for one in dead_channels(module, example, grouping, pairs=Chains(module, example).pairs):
+        fold = Fold(one.name, why=one.why, cuts=one.cuts, because=one.because)
+        sides = {(cut.path, cut.role) for cut in one.cuts}
+        if any(_is_under(path, ignore) for path in one.because):
+            fold = replace(fold, refused="it is on the list of layers to ignore")
+        elif touched & sides:
             continue
-        if len(node.args) == 1 and not node.kwargs and calls[node.target] == calls[source.target] == 1:
-            pairs.append((str(source.target), str(node.target)))
-    return pairs
-
-
-def _called_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[str, str]]:
-    """Layers called once, the second on the very tensor that the first gave."""
-    kinds = (*NORMS, *WEIGHING)
-    names: dict[nn.Module, str] = {layer: path for path, layer in module.named_modules() if isinstance(layer, kinds)}
-    givers: dict[int, str] = {}
-    alive: list[object] = []
-    calls: list[tuple[str, str]] = []
-
-    def note(layer: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        calls.append((givers.get(id(inputs[0]), "") if len(inputs) == 1 else "", names[layer]))
-        givers[id(output)] = names[layer]
-        alive.append(output)  # a tensor that is gone leaves its id to another
-
-    handles = [layer.register_forward_hook(note) for layer in names]
-    try:
-        outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    times = Counter(second for _, second in calls)
-    return [(first, second) for first, second in calls if times[first] == times[second] == 1]
+        touched |= sides
+        found.append(fold)
+    return _proven(module, example, found)
 
 
 def _norm_folds(module: nn.Module, chains: Chains) -> list[Fold]:
@@ -227,7 +217,7 @@ def _dropouts(module: nn.Module) -> list[Fold]:
 
 def _unused(module: nn.Module) -> list[Fold]:
     """Layers with weights that are never called, neither in training nor in use; only a traced network tells."""
-    graphs = [_graph(copy.deepcopy(module).train(mode)) for mode in (False, True)]
+    graphs = [graph_of(copy.deepcopy(module).train(mode)) for mode in (False, True)]
     used: set[str] = set()
     for graph in graphs:
         if graph is None:
@@ -264,7 +254,7 @@ def _with_forms(module: nn.Module, fold: Fold, forms: Mapping[str, Form]) -> Fol
 
 def _proven(module: nn.Module, example: torch.Tensor, plan: list[Fold]) -> list[Fold]:
     """The plan with every fold refused that is not proven; all at once, and one by one only if that fails."""
-    proof = _Proof(module, example)
+    proof = _Proof(module, example, kept=frozenset[str]().union(*(fold.because for fold in plan)))
     if not proof.refutation(plan):
         return plan
     kept: list[Fold] = []
@@ -275,13 +265,18 @@ def _proven(module: nn.Module, example: torch.Tensor, plan: list[Fold]) -> list[
 
 
 class _Proof:
-    """Whether the network computes the same after folds, as it is and with random weights and inputs."""
+    """Whether the network computes the same after folds, as it is and with random weights and inputs.
 
-    def __init__(self, module: nn.Module, example: torch.Tensor) -> None:
+    What lies at the paths that are `kept` keeps its values.
+    """
+
+    def __init__(self, module: nn.Module, example: torch.Tensor, *, kept: Collection[str] = ()) -> None:
         own, inputs = in_double(module, example)
         self._cases = [(own, inputs)]
+        held = {name: tensor for name, tensor in own.state_dict().items() if _is_under(name, kept)}
         for seed in range(TWINS):
             twin = randomised(own, seed=seed)
+            twin.load_state_dict(held, strict=False)
             self._cases.append((twin, random_inputs(twin, inputs, rows=len(inputs), seed=seed)))
         self._tolerance = TOLERANCE.get(inputs.dtype, 1e-4)
 

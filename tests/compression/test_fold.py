@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from compression_nets import Conv, Lin, Net, mean, residual, traced
@@ -12,7 +15,9 @@ from netwright.compression.forms.shared import Shared
 from netwright.compression.forms.sparse import Sparse
 from netwright.compression.model import Model
 from netwright.compression.passes.fold import Fold
-from netwright.compression.patch import difference, load_compressed, save_weights
+from netwright.compression.passes.structured_prune import dependency_groups
+from netwright.compression.passes.unstructured_prune import UnstructuredPrune
+from netwright.compression.patch import difference, load_compressed, patch_text, save_weights
 from netwright.compression.proof import in_double, outputs, randomised, relative_difference
 from netwright.compression.recipe import Bounds, judge
 from netwright.core.errors import CompressionError
@@ -246,3 +251,207 @@ def test_nothing_to_fold_is_an_error_with_a_reason(context_of) -> None:
 def test_layers_on_the_list_are_left_alone() -> None:
     net = randomised(pooled(Conv(3, 8, 3), nn.BatchNorm2d(8)), seed=0).eval()
     assert "ignore" in plan_folds(net, torch.randn(IMAGE), ignore=("1",))[0].refused
+
+
+class Block(nn.Module):
+    """A residual block as torchvision writes it, with activations in place."""
+
+    def __init__(self, width: int = 8, *, inner: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = Conv(width, 2 * width, 3, padding=1, bias=False), nn.BatchNorm2d(2 * width)
+        self.conv2, self.bn2 = Conv(2 * width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.relu, self.inner = nn.ReLU(inplace=True), inner or nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        identity = x
+        out = self.inner(self.relu(self.bn1(self.conv1(x))))
+        out = self.bn2(self.conv2(out))
+        out += identity
+        return self.relu(out)
+
+
+class Own(nn.Module):
+    """A layer that no patch can say."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sin()
+
+
+def residual_net(*blocks: nn.Module) -> nn.Module:
+    """The block's input is used behind it too, so nothing may change it in place."""
+    net = Net(
+        lambda s, x: (lambda y: s.head(mean(s.blocks(y) + y)))(s.stem(x)),
+        stem=Conv(3, 8, 3),
+        blocks=nn.Sequential(*blocks),
+        head=Lin(8, 4),
+    )
+    return randomised(net, seed=1).eval()
+
+
+def after(net: nn.Module, small: nn.Module, folder: Path) -> nn.Module:
+    """The smaller network from its patch and weights."""
+    save_weights(small, folder / "w.safetensors")
+    patch = json.loads(patch_text(difference(net, small)))
+    return load_compressed(net, patch=patch, weights=folder / "w.safetensors").eval()
+
+
+def zeroed(*tensors: torch.Tensor) -> None:
+    with torch.no_grad():
+        for tensor in tensors:
+            tensor.zero_()
+
+
+def test_a_branch_that_ends_in_zeros_goes_with_its_layers(tmp_path: Path) -> None:
+    net = residual_net(Block(), Block())
+    zeroed(net.blocks[0].bn2.weight, net.blocks[0].bn2.bias)
+    x = torch.randn(IMAGE)
+    plan = plan_folds(net, x)
+    assert [(fold.layer, fold.why, fold.refused) for fold in plan if fold.edits] == [
+        ("blocks.0", "bn2 is zero whatever the input", "")
+    ]
+    small = folded(net, plan)
+    assert [name for name, _ in small.blocks[0].named_children()] == ["relu"]
+    assert isinstance(small.blocks[1], Block)
+    assert relative_difference(outputs(small, x), outputs(net, x)) < 1e-5
+    assert torch.equal(outputs(after(net, small, tmp_path), x), outputs(small, x))
+    assert not any(fold.edits for fold in plan_folds(net, x, constants=False))
+
+
+def test_a_branch_that_is_constant_becomes_a_tensor(tmp_path: Path) -> None:
+    net = residual_net(Block())
+    zeroed(net.blocks[0].bn2.weight)
+    x = torch.randn(IMAGE)
+    small = folded(net, plan_folds(net, x))
+    assert [(name, tuple(one.shape)) for name, one in small.blocks[0].named_parameters()] == [("constant_0", (8, 1, 1))]
+    assert relative_difference(outputs(small, x), outputs(net, x)) < 1e-5
+    larger = torch.randn(2, 3, 12, 9)
+    assert torch.allclose(outputs(after(net, small, tmp_path), larger), outputs(net, larger), atol=1e-5)
+
+
+GONE = {
+    "a gate of zeros": (
+        lambda: Net(lambda s, x: mean(s.a(x) + s.gate * s.b(x).relu()), gate=nn.Parameter(torch.zeros(8, 1, 1))),
+        {"b", "gate"},
+    ),
+    "a factor of zero": (lambda: Net(lambda s, x: mean(s.a(x) + 0.0 * s.b(x))), {"b"}),
+    "a convolution of zeros in a branch of its own": (
+        lambda: Net(lambda s, x: mean(s.c(x) + s.a(x)), c=nn.Sequential(Conv(3, 5, 3), nn.ReLU(), zero_conv(5, 8))),
+        {"b", "c"},
+    ),
+    "zeros from zeros": (
+        lambda: Net(
+            lambda s, x: mean(s.a(x) + s.p(torch.relu(s.z(x) * s.b(x)))), z=zero_conv(3, 8, 3), p=nn.AvgPool2d(1)
+        ),
+        {"b", "z"},
+    ),
+    "zero added, one multiplied": (lambda: Net(lambda s, x: mean(1 * (s.a(x) + s.b(x) + 0) * s.one)), {"one"}),
+}
+
+
+def zero_conv(before: int, width: int, kernel: int = 1) -> nn.Module:
+    layer = Conv(before, width, kernel)
+    zeroed(layer.weight, layer.bias)
+    return layer
+
+
+@pytest.mark.parametrize("name", GONE)
+@pytest.mark.parametrize("graph", [False, True])
+def test_what_is_zero_or_one_is_found_through_functions(name: str, graph: bool, tmp_path: Path) -> None:
+    make, gone = GONE[name]
+    net = make()
+    net.a, net.b, net.one = Conv(3, 8, 3), Conv(3, 8, 3), nn.Parameter(torch.ones(8, 1, 1))
+    net = (traced(net) if graph else net).eval()
+    x = torch.randn(IMAGE)
+    small = folded(net, plan_folds(net, x))
+    left = {path.split(".")[0] for path, _ in small.named_parameters()}
+    assert left == {"a", "b"} - gone
+    assert torch.allclose(outputs(small, x), outputs(net, x), atol=1e-6)
+    assert torch.allclose(outputs(after(net, small, tmp_path), x), outputs(net, x), atol=1e-6)
+
+
+STAYS = {
+    "a normalisation that is zero but for one channel": lambda: Net(
+        lambda s, x: mean(s.a(x) + s.n(s.b(x))), n=one_left()
+    ),
+    "nearly zero": lambda: Net(lambda s, x: mean(s.a(x) + 1e-12 * s.b(x))),
+    "zeros that widen": lambda: Net(lambda s, x: mean(s.a(x).mean((2, 3), keepdim=True) + 0.0 * s.b(x))),
+    "zeros side by side": lambda: Net(lambda s, x: mean(torch.cat([s.a(x), 0.0 * s.b(x)], 1))),
+    "other in training": lambda: Training(),
+}
+
+
+def one_left() -> nn.Module:
+    norm = nn.BatchNorm2d(8)
+    zeroed(norm.weight[1:], norm.bias)
+    return norm
+
+
+class Training(Net):
+    """A branch that training alone uses."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda s, x: mean(s.a(x) + (s.b(x) if s.training else 0.0 * s.b(x))))
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_what_is_not_zero_for_every_input_in_use_and_training_stays(name: str) -> None:
+    net = STAYS[name]()
+    net.a, net.b = Conv(3, 8, 3), Conv(3, 8, 3)
+    assert not any(fold.edits for fold in plan_folds(net.eval(), torch.randn(IMAGE)))
+
+
+def test_a_block_that_a_patch_cannot_say_is_left_with_the_reason() -> None:
+    net = residual_net(Block(), Block(inner=Own()))
+    for block in net.blocks:
+        zeroed(block.bn1.weight, block.bn1.bias, block.bn2.weight, block.bn2.bias)
+    x = torch.randn(IMAGE)
+    ignored = plan_folds(net, x, ignore=("blocks.0.bn2",))
+    assert {fold.refused for fold in ignored if fold.layer == "blocks.0"} == {"it is on the list of layers to ignore"}
+    net = Net(lambda s, x: s.own(s.a(x)) + 0.0 * s.b(x), own=Own(), a=Lin(6, 3), b=Lin(6, 3)).eval()
+    (fold,) = plan_folds(net, torch.randn(ROWS))
+    assert "but own is a Own, which a patch cannot describe" in fold.refused
+
+
+def test_channels_that_are_zero_or_read_by_zeros_go_from_all_layers(tmp_path: Path) -> None:
+    net = randomised(
+        pooled(Conv(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), Conv(8, 6, 3), nn.ReLU(), Conv(6, 4, 1)), seed=1
+    ).eval()
+    zeroed(net[1].weight[2:4], net[1].bias[2:4], net[5].weight[:, 0])
+    # read by the channel alone that nothing reads
+    zeroed(net[3].weight[1:, 6])
+    x = torch.randn(IMAGE)
+    plan = plan_folds(net, x, grouping=dependency_groups)
+    assert sorted((fold.layer, fold.why.split(" are")[0]) for fold in plan if fold.cuts) == [
+        ("0", "1 of 6 channels"),
+        ("0", "2 of 8 channels"),
+        ("3", "1 of 6 channels"),
+    ]
+    small = folded(net, plan)
+    assert [small[place].weight.shape[:2] for place in (0, 3, 5)] == [(5, 3), (5, 5), (4, 5)]
+    assert torch.allclose(outputs(small, x), outputs(net, x), atol=1e-5)
+    assert torch.equal(outputs(after(net, small, tmp_path), x), outputs(small, x))
+    kept = plan_folds(net, x, grouping=dependency_groups, ignore=("3",))
+    assert {fold.refused for fold in kept if fold.cuts} == {"it is on the list of layers to ignore"}
+
+
+def test_a_channel_that_one_of_two_branches_gives_stays() -> None:
+    net = randomised(
+        Net(lambda s, x: s.head(mean(s.a(x) + s.b(x))), a=Conv(3, 8, 3), b=Conv(3, 8, 3), head=Lin(8, 4)), seed=1
+    ).eval()
+    zeroed(net.a.weight[:3], net.a.bias[:3], net.b.weight[2:4], net.b.bias[2:4])
+    x = torch.randn(IMAGE)
+    plan = plan_folds(net, x, grouping=dependency_groups)
+    small = folded(net, plan)
+    assert small.head.in_features == 7
+    assert torch.allclose(outputs(small, x), outputs(net, x), atol=1e-5)
+
+
+def test_folding_makes_a_sparse_network_smaller(context_of) -> None:
+    net, context = context_of("mlp")
+    sparse = UnstructuredPrune(density=0.02, epochs=0).apply(Model(net), context)
+    done = Fold().apply(sparse, context)
+    before, now = (sum(p.numel() for p in one.module.parameters()) for one in (sparse, done))
+    assert now < 0.9 * before
+    assert "1.weight" in done.forms
+    x = context.example_tensor()
+    assert torch.allclose(outputs(done.module, x), outputs(sparse.module, x), atol=1e-5)
