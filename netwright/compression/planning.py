@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,16 +66,22 @@ class Planned:
         }
 
 
-def plan_passes(
-    model: Model, passes: Sequence[Pass], context: Context, *, end: Callable[[Model], None] | None = None
-) -> tuple[Planned, ...]:
+def plan_passes(model: Model, passes: Sequence[Pass], context: Context) -> tuple[Planned, ...]:
     """The plan of passes in their order, beginning with the network as it is, as `original`.
 
-    Nothing is trained and nothing is kept: files that passes make go to a folder that is removed, after `end` was
-    given the network with all passes. What training would change, such as the values of weights, is not in the
+    Nothing is trained and nothing is kept. What training would change, such as the values of weights, is not in the
     figures; structure, and so MACs, is, unless a pass reads it from weights, as ranks by energy are.
     Raises NetwrightError when the network itself cannot be counted.
     """
+    with planned_model(model, passes, context) as (plan, _):
+        return plan
+
+
+@contextmanager
+def planned_model(
+    model: Model, passes: Sequence[Pass], context: Context
+) -> Iterator[tuple[tuple[Planned, ...], Model]]:
+    """The plan of passes and the untrained network they make, whose files are there inside the `with` alone."""
     with tempfile.TemporaryDirectory(prefix="netwright-plan-") as folder:
         dry = replace(context.without_training(), workspace=Path(folder))
         figures = figures_of(model, dry)
@@ -85,9 +92,7 @@ def plan_passes(
             context.listener(Event("step", {"text": f"planning pass {number + 1} of {len(passes)}: {name}"}))
             planned, model = _planned(one, name, model, dry, found[-1].figures)
             found.append(planned)
-        if end is not None:
-            end(model)
-        return tuple(found)
+        yield tuple(found), model
 
 
 def figures_of(model: Model, context: Context) -> dict[str, int | None]:
@@ -103,7 +108,10 @@ def figures_of(model: Model, context: Context) -> dict[str, int | None]:
         cost = profile(model.module, context.example_tensor()).cost
         tensors = [*model.module.parameters(), *model.module.buffers()]
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        coded = coded_size(model.module) + skeleton_size(model.module)
+        held = {name: model.module.get_parameter(name) for name in model.forms}
+        saved = sum(weight.numel() - model.forms[name].numbers(weight) for name, weight in held.items())
+        cost, size = replace(cost, params=cost.params - saved), size - 4 * saved
+        coded = coded_size(model.module) - 4 * saved + skeleton_size(model.module)
     return {
         "params": cost.params,
         "macs": cost.macs,

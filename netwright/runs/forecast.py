@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from netwright.compression.judging import StageRow
 from netwright.compression.model import Model
-from netwright.compression.planning import FIGURES, plan_passes
+from netwright.compression.planning import FIGURES, Planned, planned_model
 from netwright.compression.recipe import Recipe
 from netwright.core.errors import ExportError
 from netwright.core.progress import silent
@@ -30,23 +30,31 @@ class Forecast:
     ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def forecast(bench: Workbench, recipe: Recipe, first: StageRow) -> Forecast:
+def forecast(
+    bench: Workbench, recipe: Recipe, first: StageRow, *, broken: Callable[[Forecast], Sequence[Objective]]
+) -> Forecast:
     """The costs that a recipe's bounds ask for, without its training; `first` is the row of the input.
 
     What is counted is set right by what the input's own file measured. The latency is that of the exported file
-    beside the input's, and absent where that is NOISY or no file can be made.
+    beside the input's; it is absent where that is NOISY or no file can be made, and not timed where bounds are
+    `broken` by what is counted.
     """
     goals = recipe.bounds.goals()
     if not goals:
         return Forecast()
-    timed: dict[str, tuple[float, float, float]] = {}
-
-    def time(model: Model) -> None:
-        if LATENCY in goals and (found := _latency(bench, model, first)):
-            timed[LATENCY] = found
-
     context = dataclasses.replace(bench.context, listener=silent)
-    plan = plan_passes(bench.model, recipe.passes, context, end=time)
+    with planned_model(bench.model, recipe.passes, context) as (plan, made):
+        counted = Forecast(_counted(plan, recipe, first))
+        if LATENCY not in goals or broken(counted):
+            return counted
+        timed = _latency(bench, made, first)
+    if timed is None:
+        return counted
+    value, low, high = timed
+    return Forecast({**counted.figures, LATENCY: value}, {LATENCY: (low, high)})
+
+
+def _counted(plan: Sequence[Planned], recipe: Recipe, first: StageRow) -> dict[str, float]:
     start, end = plan[0].figures, plan[-1].figures
     done = zip(recipe.passes, plan[1:], strict=True)
     in_file = any(one.stage == "file" and not planned.reason for one, planned in done)
@@ -56,8 +64,7 @@ def forecast(bench: Workbench, recipe: Recipe, first: StageRow) -> Forecast:
         if value is None or own is None or not was or (name == "coded_bytes" and not in_file):
             continue  # coded bytes of a module are too rough an estimate to end a try by
         figures[name] = float(value if in_file else value + own - was if name in BYTES else value * own / was)
-    figures |= {name: value for name, (value, _, _) in timed.items()}
-    return Forecast(figures, {name: (low, high) for name, (_, low, high) in timed.items()})
+    return figures
 
 
 def beyond(found: Forecast, objectives: Sequence[Objective], *, margin: float, tries: Sequence[Try]) -> list[Objective]:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from netwright.compression.judging import figure_of
@@ -37,14 +38,24 @@ from netwright.core.errors import (
     NetwrightError,
 )
 from netwright.core.files import content_hash
-from netwright.core.plugins import build, spec_of
+from netwright.core.plugins import build, name_of, spec_of
 from netwright.core.progress import Event, Listener
 from netwright.core.records import Objective, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.runs.forecast import Forecast, beyond, forecast
 from netwright.runs.search import OpenRun
-from netwright.runs.tries import Try, chosen_of, front_of, missed, objectives_of, plane_of, verdict_of
+from netwright.runs.tries import (
+    Try,
+    chosen_of,
+    front_of,
+    missed,
+    nearest_of,
+    number_text,
+    objectives_of,
+    plane_of,
+    verdict_of,
+)
 from netwright.runs.workbench import Workbench
 
 ASKS = 20
@@ -171,12 +182,17 @@ class _Solver:
         known = self.run.record.fact("solver")
         tries = [Try.from_json(one) for one in known["tries"]] if known and known["key"] == self.key else []
         tries = [one for one in tries if one.state is not TrialState.RUNNING]
-        for phase, (space, quota) in enumerate(self._phases()):
+        phases = self._phases()
+        for phase, (space, quota) in enumerate(phases):
             fixed = self._best_decisions([one for one in tries if one.phase == phase - 1]) if phase else {}
             if fixed is None:
                 break
             here = space.model_copy(update={"fixed": fixed})
-            last = phase == len(self._phases()) - 1
+            if len(phases) > 1:
+                passes = ", ".join(name_of(one) for one in space.recipe.passes)
+                text = f"{quota} tries of {passes}" + (f" with {_settings(fixed)}" if fixed else "")
+                self.bench.context.listener(Event("step", {"text": text}))
+            last = phase == len(phases) - 1
             while sum(one.phase == phase for one in tries) < quota:
                 begun = self._next(here, [one for one in tries if one.phase == phase], len(tries), phase)
                 if begun is None:
@@ -229,15 +245,9 @@ class _Solver:
         return found
 
     def _best_decisions(self, tries: Sequence[Try]) -> dict[str, Any] | None:
-        """The decisions that the next pass is searched with: the best within the bounds, else the best score."""
-        best = chosen_of(tries, self.objectives)
-        if best is None:
-            score = self.run.specification.task.primary()
-            measured = [one for one in tries if score.metric in one.figures]
-            if not measured:
-                return None
-            best = min(measured, key=lambda one: score.loss(one.figures[score.metric]))
-        return dict(best.decisions)
+        """The decisions that the next pass is searched with: the best within the bounds, else the nearest to them."""
+        best = chosen_of(tries, self.objectives) or nearest_of(tries, self.objectives, self._score)
+        return None if best is None else dict(best.decisions)
 
     def _next(self, space: OpenRecipe, tries: Sequence[Try], number: int, phase: int) -> Try | None:
         """A try that differs from all others; None when there seems to be none left."""
@@ -264,10 +274,11 @@ class _Solver:
         self.bench.context.listener(Event("step", {"text": text}))
         began = time.monotonic()
         recipe = recipe.model_copy(update={"retry": 0})
+        certain = partial(beyond, objectives=self.objectives, margin=self.recipe.solve.margin, tries=tries)
         try:
-            found = forecast(self.bench, recipe, self.first) if judged else Forecast()
+            found = forecast(self.bench, recipe, self.first, broken=certain) if judged else Forecast()
             begun = dataclasses.replace(begun, predicted=found.figures, ends=found.ends)
-            if broken := beyond(found, self.objectives, margin=self.recipe.solve.margin, tries=tries):
+            if broken := certain(found):
                 reason = f"predicted before training: {missed(found.figures, broken)}"
                 spent = time.monotonic() - began
                 return dataclasses.replace(begun, state=TrialState.INFEASIBLE, reason=reason, seconds=spent)
@@ -300,7 +311,7 @@ class _Solver:
 
     def _tell(self, one: Try) -> None:
         figures = ", ".join(
-            f"{o.metric} {one.figures[o.metric]:.6g}" for o in self.objectives if o.metric in one.figures
+            f"{o.metric} {number_text(one.figures[o.metric])}" for o in self.objectives if o.metric in one.figures
         )
         outcome = figures if one.state is TrialState.DONE else f"{one.state}: {one.reason}"
         self.bench.context.listener(Event("step", {"text": f"try {one.number}: {outcome}"}))

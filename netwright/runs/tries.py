@@ -94,6 +94,13 @@ def chosen_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> Try | No
     return None if best is None else next(one for one in tries if one.number == best.number)
 
 
+def nearest_of(tries: Sequence[Try], objectives: Sequence[Objective], score: Objective) -> Try | None:
+    """The try that misses the bounds by least, of those that keep that of the score if any do; None without figures."""
+    measured = [one for one in tries if score.metric in one.figures]
+    kept = [one for one in measured if one.state is TrialState.DONE]
+    return min(kept or measured, key=lambda one: _violation(one, objectives), default=None)
+
+
 def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
     """Every bound that some figures break, and by how much; empty when they keep all."""
     texts = []
@@ -103,13 +110,12 @@ def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
             continue
         most = "at least" if objective.direction == "maximize" else "at most"
         if value is None:
-            texts.append(f"{objective.metric} is not known, {most} {_number(bound)} is asked")
+            texts.append(f"{objective.metric} is not known, {most} {number_text(bound)} is asked")
             continue
         by = abs(value - bound)
         share = f" ({by / abs(bound):,.{1 if by < abs(bound) else 0}%})" if bound else ""
-        texts.append(
-            f"{objective.metric} {_number(value)}, {most} {_number(bound)} is asked: missed by {_number(by)}{share}"
-        )
+        asked = f"{objective.metric} {number_text(value)}, {most} {number_text(bound)} is asked"
+        texts.append(f"{asked}: missed by {number_text(by)}{share}")
     return "; ".join(texts)
 
 
@@ -122,7 +128,8 @@ def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
         return f"none of {len(tries)} tries came to an end; the most common reason: {common}"
     nearest = min(measured, key=lambda one: _violation(one, objectives))
     trained = "" if nearest.figures else ", predicted"
-    text = f"no setting of {len(tries)} tried meets all goals. Nearest is try {nearest.number}{trained}: "
+    whole = " with all passes" if nearest.phase else ""
+    text = f"no setting of {len(tries)} tried{whole} meets all goals. Nearest is try {nearest.number}{trained}: "
     known = nearest.figures or nearest.predicted
     text += missed(known, [o for o in objectives if nearest.figures or o.metric in known]) or nearest.reason
     for objective in objectives:
@@ -131,7 +138,7 @@ def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
         if objective.bound is None or not values or any(map(objective.satisfied_by, values)):
             continue
         best = min(values, key=objective.loss)
-        text += f". No try reached {objective.metric} {_number(objective.bound)}; the best was {_number(best)}"
+        text += f". No try reached {objective.metric} {number_text(objective.bound)}; the best was {number_text(best)}"
     return text
 
 
@@ -147,5 +154,6 @@ def _violation(one: Try, objectives: Sequence[Objective]) -> float:
     return total
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """A figure as sentences have it."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -281,6 +281,21 @@ def test_passes_can_be_searched_one_after_the_other(opened) -> None:
     assert first == {0.2}, "the second phase keeps the smallest of the first"
 
 
+def test_a_pass_whose_tries_miss_goals_for_the_result_hands_on_the_nearest_to_them(opened) -> None:
+    narrow = {"kind": f"{__name__}:Narrow", "ratio": {"choice": [0.1, 0.2]}}
+    tuned = {"kind": "fine_tune", "learning_rate": {"choice": [1e-3, 1e-2]}, "epochs": 1}
+    one = recipe(passes=[narrow, tuned], solve={"trials": 4, "order": "pass_by_pass"}, bounds={"params": 100})
+    heard: list[Event] = []
+    with opened(one, listener=heard.append) as (run, bench):
+        with pytest.raises(InfeasibleError, match="no setting of 2 tried with all passes meets all goals"):
+            solve(run, bench, one)
+        fact = run.record.fact("solver")
+    assert {entry["decisions"][f"{__name__}:Narrow/ratio"] for entry in fact["tries"][2:]} == {0.2}
+    texts = [str(event.facts.get("text")) for event in heard]
+    assert f"2 tries of {__name__}:Narrow" in texts
+    assert f"2 tries of {__name__}:Narrow, fine_tune with {__name__}:Narrow/ratio=0.2" in texts
+
+
 def test_hopeless_ends_of_a_range_are_cut_by_what_was_measured(opened) -> None:
     solver = {"sensitivity": True, "hopeless": 0.5, "samples": 100, "trials": 1}
     one = recipe(ratio={"low": 0.1, "high": 0.99}, solve=solver)

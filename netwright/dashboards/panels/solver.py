@@ -12,10 +12,11 @@ from netwright.dashboards.labels import Column, axis, bounds_text, column, hover
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.view import RunView
 
-CHOSEN, FRONT, WITHIN, BROKEN, PREDICTED, FAILED = (
+CHOSEN, FRONT, WITHIN, PART, BROKEN, PREDICTED, FAILED = (
     "chosen",
     "on the front",
     "within the bounds",
+    "first passes alone",
     "breaks a bound",
     "not trained",
     "failed",
@@ -24,6 +25,7 @@ STYLE = {
     CHOSEN: (VERMILLION, "star", 16),
     FRONT: (BLUE, "circle", 10),
     WITHIN: (ORANGE, "circle", 8),
+    PART: (GREY, "circle-open", 8),
     BROKEN: (GREY, "x", 8),
 }
 
@@ -49,7 +51,7 @@ class Solver(Panel):
         if not view.solver:
             return []
         metrics = [objective.metric for objective in _objectives(view)]
-        forecast = _forecast(view)
+        predicted = _predicted(view)
         original = view.solver.get("original", {})
         return [
             {
@@ -58,7 +60,8 @@ class Solver(Panel):
                 "settings": _settings(one["decisions"]),
                 **{metric: rounded(number(one["figures"].get(metric))) for metric in metrics},
                 **{f"{m}_change": _change(one["figures"].get(m), original.get(m)) for m in metrics},
-                **{key: value for metric in forecast for key, value in _predicted(one, metric).items()},
+                **{f"predicted_{m}": rounded(number(one["predicted"].get(m))) for m in predicted},
+                **{f"predicted_{m}_{end}": value for m in _timed(view) for end, value in _ends(one, m).items()},
                 "reason": worded(one["reason"]),
                 "origin": one["origin"],
                 "seconds": rounded(one["seconds"], 3),
@@ -68,10 +71,8 @@ class Solver(Panel):
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         figures = [column(o.metric, units=view.units, change=f"{o.metric}_change") for o in _objectives(view)]
-        predicted = [
-            column(f"predicted_{m}", units=view.units, low=f"predicted_{m}_low", high=f"predicted_{m}_high")
-            for m in _forecast(view)
-        ]
+        ends = {m: {end: f"predicted_{m}_{end}" for end in ("low", "high")} for m in _timed(view)}
+        predicted = [column(f"predicted_{m}", units=view.units, **ends.get(m, {})) for m in _predicted(view)]
         return [
             Column(key="number", label="try", kind="integer"),
             Column(key="group", label="outcome", remark="reason"),
@@ -134,18 +135,21 @@ def _objectives(view: RunView) -> list[Objective]:
     return [Objective.parse(one) for one in (view.solver or {}).get("objectives", ())]
 
 
-def _forecast(view: RunView) -> list[str]:
+def _predicted(view: RunView) -> list[str]:
     """The figures that were predicted of any try."""
     tries = (view.solver or {}).get("tries", ())
     return [o.metric for o in _objectives(view) if any(o.metric in one["predicted"] for one in tries)]
 
 
-def _predicted(one: Mapping[str, Any], metric: str) -> Row:
-    """What was predicted of a try before its training, with the interval of what was timed."""
+def _timed(view: RunView) -> list[str]:
+    """Those of the predicted figures that were timed, and so have an interval."""
+    tries = (view.solver or {}).get("tries", ())
+    return [metric for metric in _predicted(view) if any(metric in one.get("ends", {}) for one in tries)]
+
+
+def _ends(one: Mapping[str, Any], metric: str) -> dict[str, float | int | None]:
     low, high = one.get("ends", {}).get(metric, (None, None))
-    value = number(one["predicted"].get(metric))
-    key = f"predicted_{metric}"
-    return {key: rounded(value), f"{key}_low": rounded(low), f"{key}_high": rounded(high)}
+    return {"low": rounded(low), "high": rounded(high)}
 
 
 def _input(x: float | int | None, y: float | int | None, at: str) -> dict[str, Any]:
@@ -168,6 +172,8 @@ def _group(one: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
         return FAILED
     if one["state"] == "infeasible":
         return BROKEN if one["figures"] else PREDICTED
+    if one["phase"] < solver["tries"][-1]["phase"]:
+        return PART
     return FRONT if one["number"] in solver.get("front", ()) else WITHIN
 
 
