@@ -1,6 +1,6 @@
 """Compression on real data and weights, figure by figure, each measured in this run.
 
-    NETWRIGHT_DATA=... python benchmarks/compression.py [--only NAME ...] [--json] [--keep FOLDER]
+    NETWRIGHT_DATA=... python benchmarks/compression.py [--only NAME ...] [--pass NAME ...] [--json] [--keep FOLDER]
 
 Every file in benchmarks/compressing/ is one case: it has a function `measure(folder)` that gives rows and, as its
 documentation, what it measures. A row has at least `name`; those of a network made smaller have `ratio`,
@@ -37,9 +37,14 @@ def main() -> None:
         prog="compression.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=names(), default=names(), help="cases to run; default: all")
+    parser.add_argument(
+        "--pass", nargs="+", metavar="NAME", dest="passes", help="passes to draw `curves` of; default: all"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list and nothing else")
     parser.add_argument("--keep", type=Path, help="folder to keep what was made")
     options = parser.parse_args()
+    if options.passes and options.only != ["curves"]:
+        parser.error("--pass goes with --only curves")
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for number, name in enumerate(options.only, start=1):
@@ -50,7 +55,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             began = time.monotonic()
             try:
-                found = case.measure(folder)
+                found = case.measure(folder, **({"passes": options.passes} if options.passes else {}))
             except NetwrightError as error:
                 sys.exit(f"{name}: {error}")
         seconds = round(time.monotonic() - began)

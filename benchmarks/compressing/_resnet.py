@@ -22,6 +22,7 @@ from netwright.tasks.task import Task
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BLOCKS = {20: 3, 56: 9}
+TEST = 10000
 ACCURACY = {20: 0.9173, 56: 0.9339}
 """Of the trained weights on the 10,000 test images."""
 
@@ -102,16 +103,17 @@ def data_folder() -> Path:
 
 
 class Cifar10(Task):
-    """CIFAR-10 as the trained networks take it; the test part is the original 10,000 images.
+    """CIFAR-10 as the trained networks take it; the test part is the original 10,000 images, or the first of them.
 
     Fine-tuning mirrors images and moves them by up to 4 pixels with `shift=4, flip=True`.
     """
 
     samples: int = 50000
+    test_samples: int = TEST
 
     def load(self) -> Arrays:
         try:
-            return Arrays(train=cifar10.images(self.samples), test=cifar10.images(10000, part="test"))
+            return Arrays(train=cifar10.images(self.samples), test=cifar10.images(self.test_samples, part="test"))
         except cifar10.NoDataError as error:
             raise DataError(str(error)) from error
 
