@@ -110,8 +110,9 @@ def test_extremes_are_the_cheapest_and_the_dearest(task, space):
     assert space.cost(largest, shapes).macs == costs[-1]
 
 
-def test_one_shot_proposes_by_rank_in_the_supernet_and_goes_on_from_its_folder(task, space, tmp_path):
-    strategy = OneShot(training=QUICK, pool=12, inner="random_search")
+@pytest.mark.parametrize(("by", "metric", "choose"), [("loss", "validation_loss", min), ("score", "accuracy", max)])
+def test_one_shot_proposes_by_rank_in_the_supernet_and_goes_on(task, space, tmp_path, by, metric, choose):
+    strategy = OneShot(training=QUICK, pool=12, inner="random_search", ranked_by=by)
     bound = strategy.prepare(SearchContext(task, tmp_path, seed=3))
     trials: list[Trial] = []
     for number in range(4):
@@ -120,10 +121,10 @@ def test_one_shot_proposes_by_rank_in_the_supernet_and_goes_on_from_its_folder(t
         trials.append(done(number, proposal.decisions, {"accuracy": 0.5}))
     (scores,) = tmp_path.glob("one_shot-*/scores-*.json")
     scored = [Trial.from_json(data) for data in json.loads(scores.read_text())]
-    best = max(trial.value("accuracy") for trial in scored)
+    best = choose(trial.value(metric) for trial in scored)
     first = next(t for t in scored if dict(t.decisions) == dict(trials[0].decisions))
-    assert first.value("accuracy") == best
-    again = OneShot(training=QUICK, pool=12, inner="random_search").prepare(SearchContext(task, tmp_path, seed=3))
+    assert first.value(metric) == best
+    again = strategy.prepare(SearchContext(task, tmp_path, seed=3))
     assert again.ask(space, trials[:2], [ACCURACY], random.Random(9)).decisions == trials[2].decisions
 
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from netwright.search_spaces.supernet import Supernet
 
 SCORED = "one_shot: architectures scored in the supernet,"
+LOSS = "validation_loss"
 TRIES = 20
 """So often the inner strategy is asked for an architecture that it has not seen."""
 
@@ -36,7 +37,7 @@ TRIES = 20
 class OneShot(Strategy):
     """Trains one supernet of shared weights, searches in it, and proposes what is best there (Guo et al., 2020).
 
-    An inner strategy searches `pool` architectures by their validation score with the supernet's weights, for a
+    An inner strategy searches `pool` architectures by their validation loss with the supernet's weights, for a
     forward pass each; they are proposed from the best on, and trained as any trial. With several objectives or
     bounds the order is by front and crowding; what the supernet cannot tell, such as latency, is left out. The
     supernet and all scores are kept in the run's folder. Asked without a task, it draws at random.
@@ -47,6 +48,11 @@ class OneShot(Strategy):
         default="evolution", validate_default=True, description="the strategy that searches inside the supernet"
     )
     pool: int = Field(default=200, ge=1, description="architectures that are scored inside the supernet")
+    ranked_by: Literal["loss", "score"] = Field(
+        default="loss",
+        description="what tells more and less promising paths apart: the validation loss, or the score that the task "
+        "is judged by",
+    )
 
     looks_at_data: ClassVar[bool] = True
 
@@ -91,6 +97,16 @@ class _Job:
         self.folder = strategy.folder(space, context)
         self.key = (str(self.folder), canonical_json(goals))
 
+    def scored_by(self) -> Objective:
+        """What says how good a path is."""
+        by_loss = self.strategy.ranked_by == "loss"
+        return Objective(metric=LOSS, direction="minimize") if by_loss else self.context.task.primary()
+
+    def goals(self) -> tuple[Objective, ...]:
+        """The search's objectives, as they count among paths."""
+        score = self.context.task.primary().metric
+        return tuple(self.scored_by() if o.metric == score else o for o in self.objectives) or (self.scored_by(),)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Job) and self.key == other.key
 
@@ -122,7 +138,8 @@ class _Search:
     def _known_objectives(self) -> list[Objective]:
         """The objectives that the supernet tells something of; the task's own score when there is none."""
         told = {name for trial in self._trials for name in trial.measurements}
-        return [o for o in self._job.objectives if o.metric in told] or [self._job.context.task.primary()]
+        goals = self._job.goals()
+        return [o for o in goals if o.metric in told] or [self._job.scored_by()]
 
     def _fill(self) -> None:
         """Score architectures until there are enough, or none is left."""
@@ -148,8 +165,7 @@ class _Search:
         seen = {key_of(trial.decisions) for trial in self._trials}
         for attempt in range(TRIES):
             rng = generator(job.context.seed, "one_shot", number, attempt)
-            objectives = job.objectives or (job.context.task.primary(),)
-            proposal = job.strategy.inner.proposed(job.space, self._trials, objectives, rng)
+            proposal = job.strategy.inner.proposed(job.space, self._trials, job.goals(), rng)
             if key_of(proposal.decisions) not in seen:
                 return proposal.decisions
         return None
@@ -171,7 +187,7 @@ class _Search:
             self._trained(), decisions, context.task, training=job.strategy.training, seed=context.seed,
             device=context.training_device(),
         )  # fmt: skip
-        values |= {("validation_loss" if name == "loss" else name): value for name, value in scores.items()}
+        values |= {(LOSS if name == "loss" else name): value for name, value in scores.items()}
         measurements = {name: Measurement(metric=name, value=value) for name, value in values.items()}
         return Trial(
             number=number, decisions=decisions, identity=identity, state=TrialState.DONE, measurements=measurements
