@@ -39,7 +39,7 @@ def _structured_prune() -> list[Line]:
 
     return [
         _line(name, "macs", (0.8, 0.6, 0.4, 0.2), recipe(name), across=("size_bytes", "macs"))
-        for name in ("taylor", "magnitude", "bn_scale", "random")
+        for name in ("taylor", "random")
     ]
 
 
