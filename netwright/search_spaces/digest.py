@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 from netwright.core.cost import Cost
 from netwright.core.shapes import Shape
 from netwright.search_spaces.alive_bytes import FIRST, peak_of
-from netwright.search_spaces.kept_items import ZERO, Kept, opened
+from netwright.search_spaces.kept_items import ZERO, Kept, in_a_row, opened
 from netwright.search_spaces.outline import FLOAT_BYTES, Call, Layer, Outline
 from netwright.search_spaces.wiring import Wire, wiring_key
 
@@ -66,7 +66,8 @@ class Digest:
     what is kept as written, nobody reads what a block gives, or a block gives what it was given."""
     hashed: str = ""
     joins: bool = False
-    """Whether a network with these items in its place has the same identity: see `Outline.joins`."""
+    """Whether a network with these items in its place has the same identity: see `Outline.joins`; or it is blocks one
+    after another."""
     peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -166,7 +167,7 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     top = [tie for tie in ties if tie.place[0] == "/"]
     reads = tuple([n for n in range(arity) if n in live])
     seen = outline.shapes, outline.sizes, outline.output_shape
-    joins = outline.joins and not ties
+    joins = (outline.joins or in_a_row(kept, output, arity)) and not ties
     return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, needs_graph, key, joins)
 
 

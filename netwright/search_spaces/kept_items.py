@@ -32,8 +32,18 @@ class Kept(NamedTuple):
     zeros: int = 0
 
 
+def in_a_row(kept: Sequence[Kept], output: int, arity: int) -> bool:
+    """Whether it is blocks one after another, and nothing besides."""
+    before = -1
+    for number, _, _, read, inner, _, _ in kept:
+        if inner is None or len(read) != 1 or (read[0] != before if before >= 0 else read[0] >= arity):
+            return False
+        before = number
+    return before == output
+
+
 def opened(shapes: Sequence[Shape], kept: Sequence[Kept]) -> tuple[Sequence[Shape], Sequence[Kept]]:
-    """The items with those of blocks that only join others in their place, and the shapes of all tensors then."""
+    """The items, with their own in place of blocks that only join others; and the shapes of all tensors then."""
     opens = [entry for entry in kept if entry[4] is not None and entry[4].joins and _opens(entry[1])]
     if not opens:
         return shapes, kept
@@ -44,22 +54,25 @@ def opened(shapes: Sequence[Shape], kept: Sequence[Kept]) -> tuple[Sequence[Shap
             found.append(entry)
             continue
         following = next(waiting, entry)
-        number, whole, inputs, _, digest, _, _ = entry
+        number, whole, inputs, _, digest, turns, _ = entry
         assert digest is not None
         own, parts = opened(digest.shapes, digest.kept)
         arity = len(inputs)
-        fresh = range(len(every), len(every) + len(own) - arity)
-        real = [*inputs, *fresh, ZERO]
-        every += own[arity:]
-        real[digest.output] = number  # what reads the block reads its last part
-        for inner, item, _, read, part, times, zeros in parts:
-            if ZERO in read:
-                written = [*whole.inputs, *fresh]
-                item = item._replace(inputs=tuple([written[n] for n in item.inputs]))
-            reads = tuple([real[n] for n in read])
-            found.append(Kept(real[inner], item, reads, reads, part, times, zeros))
+        for turn in range(turns):
+            fresh = range(len(every), len(every) + len(own) - arity)
+            real = [*inputs, *fresh, ZERO]
+            every += own[arity:]
+            if turn == turns - 1:
+                real[digest.output] = number  # what reads the block reads its last part
+            for inner, item, _, read, part, times, zeros in parts:
+                if ZERO in read:
+                    written = [*whole.inputs, *fresh]
+                    item = item._replace(inputs=tuple([written[n] for n in item.inputs]))
+                reads = tuple([real[n] for n in read])
+                found.append(Kept(real[inner], item, reads, reads, part, times, zeros))
+            inputs = (real[digest.output],)
     return every, found
 
 
 def _opens(item: Layer | Call) -> bool:
-    return isinstance(item, Call) and item.times == 1 and item.like is None
+    return isinstance(item, Call) and item.like is None

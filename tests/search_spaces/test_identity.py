@@ -78,6 +78,41 @@ def test_a_block_that_only_joins_its_inputs_is_one_with_the_sums_around_it():
     assert one == digest_of(builder.outline(builder.add(Add(), pool, conv, pool))).key  # no block at all
 
 
+def test_a_row_of_blocks_is_one_however_it_is_cut():
+    def conv(b: GraphBuilder, x: Tensor) -> Tensor:
+        return b.chain(x, CONV, Activation())
+
+    def pool(b: GraphBuilder, x: Tensor) -> Tensor:
+        return b.add(POOL, x)
+
+    def row(b: GraphBuilder, x: Tensor, *, blocks: tuple[object, ...]) -> Tensor:
+        for number, block in enumerate(blocks):
+            own = {} if callable(block) else {"blocks": block}
+            x = b.use(block if callable(block) else row, x, name=f"part{number}", **own)
+        return x
+
+    def key(*blocks: object, times: int = 1, twice: bool = False) -> str:
+        builder = GraphBuilder((4, 8, 8))
+        x = builder.repeat(row, builder.input, times=times, blocks=blocks)
+        if twice:
+            x = builder.add(Add(), x, builder.repeat(row, builder.input, times=times, name="other", blocks=blocks))
+        return digest_of(builder.outline(x)).key
+
+    assert key(conv, conv) == key(conv, times=2) == key((conv,), (conv,)) == key((conv, conv))
+    assert key(conv, pool, conv, pool) == key(conv, pool, times=2) == key((conv, (pool, conv)), pool)
+    assert key(conv, conv, twice=True) == key(conv, times=2, twice=True)
+    different = [
+        key(conv),
+        key(conv, conv),
+        key(conv, times=3),
+        key(conv, pool),
+        key(pool, conv),
+        key(conv, pool, times=2),
+    ]
+    different += [key(conv, twice=True), key(conv, conv, twice=True)]
+    assert len(set(different)) == len(different)
+
+
 def test_the_order_of_a_concatenation_matters():
     assert not same(
         lambda b: b.add(Concat(), b.add(CONV, b.input), b.add(POOL, b.input)),

@@ -23,6 +23,14 @@ SHAPES = Shapes((3, 8, 8), 5)
 SPACES = {
     "nasbench201": {"channels": 4, "cells_per_stage": 1},
     "cells": {"widths": [4], "depths": [1], "stages": 1, "nodes": 4, "operations": ["none", "skip", "conv_1x1"]},
+    "cells_in_a_row": {
+        "kind": "cells",
+        "widths": [4],
+        "depths": [1, 2, 3, 4],
+        "stages": 2,
+        "nodes": 3,
+        "operations": ["none", "skip", "conv_1x1", "average_pool_3x3"],
+    },
     "nasnet_cell": {
         "nodes": [2],
         "filters": [4],
