@@ -125,6 +125,12 @@ def test_telling_short_trainings_leave_few_to_be_trained_in_full() -> None:
     assert len({paid.row for paid in found.paid}) > 2 * len(whole)
 
 
+def test_new_architectures_get_as_many_epochs_as_promotions_so_that_no_search_stays_where_it_began() -> None:
+    paid = promoted(letters_table()).paid
+    short = sum(one.epochs for one in paid if not one.whole)
+    assert short >= sum(one.epochs for one in paid if one.whole) - 100
+
+
 def test_short_trainings_that_tell_nothing_cost_little_more_than_themselves() -> None:
     table = letters_table()
     rng = random.Random(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -14,6 +15,9 @@ from netwright.nas.promotion import Begin, Entrant, Ladder, Promote, Promotion, 
 from netwright.nas.promotion_order import ordered
 from netwright.nas.promotions.pareto_asha import ParetoAsha
 from netwright.nas.rung_evidence import by_rung
+
+if TYPE_CHECKING:
+    from netwright.nas.surrogate import Surrogate
 
 CANDIDATES, EXPLORE = 100, 0.1
 FLAT, SURE = 0.2, 8
@@ -35,8 +39,10 @@ class Predicted(Promotion):
         ge=2,
         description="results at the first rung before anyone goes on; default: what two full trainings cost, 10 to 30",
     )
-    share: float = Field(
-        default=0.3, ge=0, description="new architectures get at least this share of what promotions cost"
+    share: float | None = Field(
+        default=None,
+        ge=0,
+        description="new architectures get at least this share of what promotions cost; default: as each further rung",
     )
 
     def next(self, ladder: Ladder) -> Begin | Promote | None:
@@ -50,7 +56,7 @@ class Predicted(Promotion):
         if not ladder.may_ask and self._filled(ladder):
             return None
         if ladder.may_ask and self._behind(ladder):
-            return Begin()
+            return Begin(_start(ladder, _model(ladder)))
         return _best(ladder, paused, beside_untried=ladder.may_ask and not self._owed(ladder))
 
     def _startup(self, ladder: Ladder) -> int:
@@ -75,10 +81,11 @@ class Predicted(Promotion):
         return there >= max(1, len(ladder.at(0)) // one_in)
 
     def _behind(self, ladder: Ladder) -> bool:
-        """Whether new architectures got less than their share of what promotions cost."""
+        """Whether new architectures got less than their share; by default every rung costs as much in all."""
+        share = 1 / ladder.top if self.share is None else self.share
         begun = sum(ladder.rungs[entrant.start] for entrant in ladder.entrants)
         longer = sum(sum(ladder.rungs[e.start + 1 : e.rung + 1]) for e in ladder.entrants)
-        return begun < self.share * longer
+        return begun < share * longer
 
 
 def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) -> Begin | Promote:
@@ -86,12 +93,8 @@ def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) ->
 
     The latter is looked for only where `beside_untried` asks for it.
     """
-    from netwright.nas.surrogate import Surrogate
-
-    rungs = by_rung(ladder.trials, ladder.objectives)
+    rungs, model = by_rung(ladder.trials, ladder.objectives), _model(ladder)
     decisions = {trial.number: key_of(trial.decisions) for trial in ladder.trials}
-    pending = [decisions[trial.number] for trial in ladder.trials if trial.state in PENDING]
-    model = Surrogate.fit(ladder.space, rungs[-1], lower=rungs[:-1], pending=pending)
     rng = random.Random(f"{len(ladder.trials)} {sum(len(at) for at in rungs)}")
     tried, count = frozenset(decisions.values()), CANDIDATES if beside_untried else 0
     untried = candidates_of(ladder.space, parents_of(rungs), tried, rng, count=count, explore=EXPLORE)
@@ -99,11 +102,21 @@ def _best(ladder: Ladder, paused: Sequence[Entrant], *, beside_untried: bool) ->
     best = max(range(len(paused)), key=gain.__getitem__)
     if max(gain[len(paused) :], default=0.0) <= gain[best]:
         return Promote(paused[best].number)
-    return Begin(_start(ladder, model.slopes(0)))
+    return Begin(_start(ladder, model))
 
 
-def _start(ladder: Ladder, slopes: Sequence[float]) -> int:
+def _model(ladder: Ladder) -> Surrogate:
+    """What is learnt from all rungs; architectures in training count as measured as expected."""
+    from netwright.nas.surrogate import Surrogate
+
+    rungs = by_rung(ladder.trials, ladder.objectives)
+    pending = [key_of(trial.decisions) for trial in ladder.trials if trial.state in PENDING]
+    return Surrogate.fit(ladder.space, rungs[-1], lower=rungs[:-1], pending=pending)
+
+
+def _start(ladder: Ladder, model: Surrogate) -> int:
     """The lowest rung that tells something of the next, by the slope of each rung's scores over those below."""
+    slopes = model.slopes(0)
     for rung, slope in enumerate(slopes):
         if slope >= FLAT or len(ladder.at(rung + 1)) < SURE:
             return rung
