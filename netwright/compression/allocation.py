@@ -18,9 +18,9 @@ Scope = Literal["local", "global", "isomorphic"]
 class Ranked:
     """A coupling as numbers: per slot the units from least to most important, and each step's importance.
 
-    `steps[i]` is the mean importance, over the slots, of the i-th least important unit. `share` is the number
-    of slots whose widths add up to one layer's width; `start` the width, per slot, before the first step;
-    `family` is equal for couplings of equal structure.
+    `steps[i]` is the mean importance, over the slots, of the i-th least important unit. `share` is how many channels
+    of a layer go with one unit of every slot; `start` the width, per slot, before the first step; `family` is equal
+    for couplings of equal structure.
     """
 
     name: str

@@ -46,6 +46,12 @@ class Coupling:
         """All channels of all slots."""
         return self.slots * self.size
 
+    @property
+    def thickness(self) -> int:
+        """How many channels of its first layer go with one channel of every slot: one of each slot, or a whole head."""
+        own = next((one for one in self.members if one.path == self.name and one.role != "in"), None)
+        return self.slots if own is None else max(1, len(own.indices) // self.size)
+
     def cuts(self, channels: Collection[int]) -> list[Cut]:
         """What taking these channels out means for every layer."""
         wanted = set(channels)
@@ -73,10 +79,10 @@ class Coupling:
             kinds.append(f"{kind} by blocks" if len(member.indices) > self.width else kind)
         return f"{self.slots} x " + ", ".join(sorted(kinds))
 
-    def trial(self, seed: int) -> list[int]:
-        """About half of every slot, drawn at random: the removal that the wiring is proven with."""
+    def trial(self, seed: int, *, few: bool = False) -> list[int]:
+        """About half of every slot, drawn at random, or one of each: the removal that the wiring is proven with."""
         random = torch.Generator().manual_seed(seed)
-        count = max(1, self.size // 2)
+        count = 1 if few else max(1, self.size // 2)
         return [
             slot * self.size + int(unit)
             for slot in range(self.slots)

@@ -23,6 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression import recurrent_pruning
 from netwright.compression.coupling import Coupling, Member
+from netwright.compression.equal_parts import ties
 from netwright.compression.proof import in_double, outputs, random_inputs, randomised, rows_for
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
@@ -41,12 +42,12 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
     twin = randomised(module, seed=seed).eval()
     inputs = random_inputs(twin, example, rows=min(len(example), rows_for(example)), seed=seed)
     users: dict[str, list[Member]] = {}
+    labels: dict[str, Sequence[int]] = {}
     refused: dict[str, str] = {}
     plain = _Plain(twin, inputs)
     for path in paths:
         try:
-            run = _Probe(plain, path)
-            users[path] = _decode(run, run.channels)
+            labels[path], users[path] = _followed(_Probe(plain, path))
             if not users[path]:
                 raise CompressionError("no later layer takes its channels one by one")
         except CompressionError as error:
@@ -56,7 +57,7 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
     for component in _components(users):
         while component:
             try:
-                couplings.append(_joined(module, {path: users[path] for path in component}))
+                couplings.append(_joined(module, {path: users[path] for path in component}, labels))
                 break
             except _NotJoinedError as error:
                 refused[error.path] = str(error)
@@ -65,6 +66,10 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
                 refused.update(dict.fromkeys(component, str(error)))
                 break
     return Probed(tuple(couplings), refused)
+
+
+class _MixedError(CompressionError):
+    """Several channels of a layer change one position of another."""
 
 
 class _NotJoinedError(CompressionError):
@@ -96,13 +101,13 @@ def _components(users: Mapping[str, Sequence[Member]]) -> list[list[str]]:
     return [names for names, _ in components]
 
 
-def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]]) -> Coupling:
+def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]], labels: Mapping[str, Sequence[int]]) -> Coupling:
     """One coupling of several layers, numbered as the channels of the narrowest of those with the most slots.
 
     A wider layer may take part with some of its channels, such as where a shortcut adds silent ones; the others stay.
     """
     base = max(users, key=lambda path: (_slots(module.get_submodule(path)), -_own_width(module, path)))
-    count = _own_width(module, base)
+    count = max(labels[base]) + 1
     owner = {(m.path, m.role, i): c for m in users[base] for c, i in zip(m.channels, m.indices, strict=True)}
     number = {base: {channel: channel for channel in range(count)}}
     waiting = [path for path in users if path != base]
@@ -116,11 +121,12 @@ def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]]) -> Couplin
             for c, i in zip(m.channels, m.indices, strict=True):
                 if c in number[path]:
                     owner.setdefault((m.path, m.role, i), number[path][c])
-    members = [
-        Member(path, _own_role(module.get_submodule(path)), tuple(numbers.values()), tuple(numbers))
-        for path, numbers in number.items()
-    ]
-    return _coupling(module, base, members, owner)
+    members = []
+    for path, numbers in number.items():
+        own = [(numbers[label], channel) for channel, label in enumerate(labels[path]) if label in numbers]
+        channels, indices = (tuple(column) for column in zip(*own, strict=True))
+        members.append(Member(path, _own_role(module.get_submodule(path)), channels, indices))
+    return _coupling(module, base, members, owner, count)
 
 
 def _known(members: Sequence[Member], owner: Mapping[tuple[str, Role, int], int]) -> bool:
@@ -139,17 +145,16 @@ def _numbered(members: Sequence[Member], owner: Mapping[tuple[str, Role, int], i
 
 
 def _coupling(
-    module: nn.Module, base: str, members: list[Member], owner: Mapping[tuple[str, Role, int], int]
+    module: nn.Module, base: str, members: list[Member], owner: Mapping[tuple[str, Role, int], int], count: int
 ) -> Coupling:
     sides: dict[tuple[str, Role], list[tuple[int, int]]] = {}
     for (path, role, index), channel in owner.items():
         sides.setdefault((path, role), []).append((channel, index))
     for (path, role), pairs in sides.items():
         members.append(Member(path, role, *(tuple(column) for column in zip(*sorted(pairs), strict=True))))
-    layer = module.get_submodule(base)
-    count = width(layer, _own_role(layer))
-    slots = slot_count(module, members, count)
-    recurrent = isinstance(layer, nn.RNNBase)
+    # channels that go together are one of every group, or all of one
+    slots = 1 if count < _own_width(module, base) else slot_count(module, members, count)
+    recurrent = isinstance(module.get_submodule(base), nn.RNNBase)
     return Coupling(base, slots, count // slots, tuple(members), recurrent=recurrent)
 
 
@@ -183,18 +188,34 @@ def _own_role(layer: nn.Module) -> Role:
     return "units" if isinstance(layer, nn.RNNBase) else "out"
 
 
-def _decode(run: _Probe, count: int) -> list[Member]:
-    """Who depends on which channel, spelled by the pairs of runs."""
+def _followed(run: _Probe) -> tuple[Sequence[int], list[Member]]:
+    """A number for every channel, and who depends on which; channels that meet few others have theirs together."""
+    own = range(run.channels)
+    try:
+        return own, _decode(run, own)
+    except _MixedError:
+        if run.is_recurrent or any(bool(moved.all()) for moved in run.changed([0]).values()):
+            raise  # with all of them, as in a mean
+        for labels in ties(run.channels):
+            try:
+                return labels, _decode(run, labels)
+            except _MixedError:
+                continue
+        raise
+
+
+def _decode(run: _Probe, labels: Sequence[int]) -> list[Member]:
+    """Who depends on the channels of which number, spelled by the pairs of runs."""
     numbers: dict[tuple[str, Role], torch.Tensor] = {}
     touched: dict[tuple[str, Role], torch.Tensor] = {}
-    for digit in range(max(1, (count - 1).bit_length())):
-        with_digit = [channel for channel in range(count) if channel >> digit & 1]
-        without = [channel for channel in range(count) if not channel >> digit & 1]
+    for digit in range(max(1, max(labels).bit_length())):
+        with_digit = [channel for channel, label in enumerate(labels) if label >> digit & 1]
+        without = [channel for channel, label in enumerate(labels) if not label >> digit & 1]
         ones, zeros = run.changed(with_digit), run.changed(without)
         for key in {**ones, **zeros}:
             one, zero = run.pair(key, ones, zeros)
             if bool((one & zero).any()):
-                raise CompressionError(f"its channels are mixed before they reach {key[0]}")
+                raise _MixedError(f"its channels are mixed before they reach {key[0]}")
             numbers[key] = numbers.get(key, torch.zeros(len(one), dtype=torch.long)) + (one.long() << digit)
             seen = one | zero
             if bool((touched.setdefault(key, seen) != seen).any()):
@@ -249,6 +270,7 @@ class _Probe:
         if len(calls) > 1:
             raise CompressionError(f"it is called {len(calls)} times; once is expected")
         layer = plain.network.get_submodule(path)
+        self.is_recurrent = isinstance(layer, nn.RNNBase)
         if isinstance(layer, nn.RNNBase):
             if recurrent_pruning.refusal(layer) or not isinstance(calls[0][0], torch.Tensor):
                 raise CompressionError(recurrent_pruning.refusal(layer) or "it runs on a packed sequence")

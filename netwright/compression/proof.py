@@ -288,4 +288,8 @@ def _reason(error: Exception) -> str:
         return f"channels are put into a fixed shape, {shape[1]}, as heads of attention are"
     if lines and lines[0].startswith("split_with_sizes expects"):
         return "channels are split into parts of fixed sizes"
+    if lines and lines[0].startswith("Given normalized_shape"):
+        return "layer normalisation sees its channels, and mixes them"
+    if lines and re.search(r"^Given groups=|^running_mean should|shapes cannot be multiplied|to unpack", lines[0]):
+        return "channels are split or put together in a way that nothing here follows"
     return lines[0] if lines else type(error).__name__

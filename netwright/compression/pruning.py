@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from netwright.compression import recurrent_pruning
 from netwright.compression.allocation import Ranked
 from netwright.compression.attention_heads import head_couplings
 from netwright.compression.coupling import Coupling, ordered, shared_layers
+from netwright.compression.equal_parts import otherwise
 from netwright.compression.importance import gradients_for, importances
 from netwright.compression.latency_target import LatencyRuler
 from netwright.compression.model import Note
@@ -301,39 +302,48 @@ def _judge(
 ) -> None:
     """Prove couplings, or note for each of their producers why not.
 
-    When a recurrent layer cannot lose units as the network is, numbers that say how many it has fall with them.
+    One that does not hold as it is may hold with numbers that fall with it, or in equal parts.
     """
     usable = []
     for coupling in couplings:
-        if reason := _obstacle(coupling, untouchable):
+        if reason := _obstacle(module, coupling, untouchable):
             _refuse(module, coupling, reason, refused)
         else:
             usable.append(coupling)
     reasons = prover.refutations([one.cuts(one.trial(seed)) for one in usable])
     for coupling, reason in zip(usable, reasons, strict=True):
-        if not reason:
-            proven.append(coupling)
-        elif (falling := _with_numbers(module, coupling)) and not prover.refutation(falling.cuts(falling.trial(seed))):
-            proven.append(falling)
+        guesses = (one for one in _otherwise(module, coupling) if _holds(prover, one, seed))
+        if (found := next(guesses, None) if reason else coupling) is not None:
+            proven.append(found)
         else:
             _refuse(module, coupling, reason, refused)
 
 
-def _obstacle(coupling: Coupling, untouchable: Mapping[str, str]) -> str:
-    """Why a coupling may not be cut whatever a proof says, or nothing."""
+def _holds(prover: Prover, guess: Coupling, seed: int) -> bool:
+    """Whether a guess is proven with half of the channels and with few: of many guesses, one may hold by chance."""
+    return not any(prover.refutation(guess.cuts(guess.trial(seed + few, few=few))) for few in (False, True))
+
+
+def _obstacle(module: nn.Module, coupling: Coupling, untouchable: Mapping[str, str]) -> str:
+    """Why a coupling cannot be cut, before any proof is asked for, or nothing."""
     for path in (member.path for member in coupling.members if member.role != "in"):
         if why := untouchable.get(path):
             return why if path == coupling.name else f"{why} ({path})"
     for path in (member.path for member in coupling.members if untouchable.get(member.path) == SHARED):
         return f"its channels go to {path}, which shares its weights with another layer"
+    for path in (member.path for member in coupling.members if member.role == "out"):
+        if isinstance(module.get_submodule(path), nn.LayerNorm):
+            return f"{path} normalises over its channels, and so mixes them"
     return "it has one channel per group" if coupling.size < 2 else ""
 
 
-def _with_numbers(module: nn.Module, coupling: Coupling) -> Coupling | None:
-    """The coupling with the numbers that say the sizes of its recurrent layers, if there are any."""
+def _otherwise(module: nn.Module, coupling: Coupling) -> Iterable[Coupling]:
+    """The coupling as it may hold where it does not as it is: with numbers that fall with it, or in equal parts."""
     layers = [member.path for member in coupling.members if member.role == "units"]
+    if not layers:
+        return otherwise(module, coupling)
     numbers = {number: 1 for path in layers for number in recurrent_pruning.stated_numbers(module, path)}
-    return replace(coupling, numbers=tuple(numbers.items())) if numbers else None
+    return [replace(coupling, numbers=tuple(numbers.items()))] if numbers else []
 
 
 def _refuse(module: nn.Module, coupling: Coupling, reason: str, refused: dict[str, str]) -> None:
@@ -353,7 +363,7 @@ def _ranked(
             name=c.name,
             order=ordered(values[c.name]),
             steps=[float(value) for value in values[c.name].sort(dim=1).values.mean(dim=0)],
-            share=1 if c.recurrent else c.slots,
+            share=1 if c.recurrent else c.thickness,
             start=start.sizes.get(c.name, c.size),
             family=c.family(module),
         )

@@ -170,8 +170,8 @@ WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set
             f=Lin(16, 10),
         ),
         IMAGE,
-        {"b"},
-        {"a", "f"},
+        {"a", "b"},
+        {"f"},
     ),
     "NHWC flatten": (
         lambda: Net(
@@ -191,8 +191,8 @@ WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set
             f=Lin(8, 10),
         ),
         IMAGE,
-        {"b"},
-        {"a", "f"},
+        {"a", "b"},
+        {"f"},
     ),
     "depthwise": (
         lambda: Net(
@@ -242,7 +242,7 @@ WIRINGS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set
         {"c"},
         {"a", "b", "f"},
     ),
-    "chunk": (lambda: Net(_halves, a=Conv(3, 16, 1), b=Conv(8, 8, 1), f=Lin(16, 10)), IMAGE, {"b"}, {"a", "f"}),
+    "chunk": (lambda: Net(_halves, a=Conv(3, 16, 1), b=Conv(8, 8, 1), f=Lin(16, 10)), IMAGE, {"a", "b"}, {"f"}),
     "split in unequal parts": (
         lambda: Net(_unequal, a=Conv(3, 16, 1), b=Conv(4, 8, 1), f=Lin(20, 10)),
         IMAGE,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from netwright.compression.allocation import Limits, kept
 from netwright.compression.attention_heads import head_couplings
 from netwright.compression.passes.structured_prune import dependency_groups
 from netwright.compression.patch import difference, load_compressed, save_weights
@@ -106,6 +107,13 @@ def test_heads_and_hidden_units_are_not_ranked_together_by_structure() -> None:
     net, found = _found(Fused)
     families = {coupling.name: coupling.family(net) for coupling in found.proven}
     assert families["attention.qkv"] != families["mlp.0"]
+
+
+def test_the_least_width_of_a_layer_is_in_channels_and_not_in_heads() -> None:
+    _, found = _found(Fused)
+    (heads,) = (coupling for coupling in found.proven if coupling.size == HEADS)
+    assert heads.thickness == 3 * WIDTH // HEADS
+    assert kept(3, 2.1, Limits(round_to=8, min_channels=4, max_ratio=0.9), share=heads.thickness) == 2
 
 
 def test_only_a_module_that_says_its_heads_is_guessed() -> None:

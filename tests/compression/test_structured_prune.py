@@ -43,6 +43,16 @@ def _dense(s: Net, x: torch.Tensor) -> torch.Tensor:
     return s.f(mean(torch.cat([second, s.c(torch.relu(second))], 1)))
 
 
+def _gate(s: Net, x: torch.Tensor) -> torch.Tensor:
+    values, gate = s.a(x).chunk(2, -1)
+    return s.f(torch.relu(s.b(values * torch.sigmoid(gate))))
+
+
+def _split(s: Net, x: torch.Tensor) -> torch.Tensor:
+    left, right = s.a(x).split(s.width, 1)
+    return s.f(mean(torch.cat([left, torch.relu(s.b(right))], 1)))
+
+
 class Halved(nn.Linear):
     """A Linear layer that scales its weights before it uses them."""
 
@@ -105,8 +115,36 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
             f=Lin(8, 10),
         ),
         IMAGE,
-        {"b"},
-        {"a", "f"},
+        {"a", "b"},
+        {"f"},
+    ),
+    "gated linear unit": (
+        lambda: Net(lambda s, x: s.f(mean(s.g(s.a(x)))), a=Conv(3, 16, 3), g=nn.GLU(1), f=Lin(8, 10)),
+        IMAGE,
+        {"a"},
+        {"f"},
+    ),
+    "gate of half the units": (
+        lambda: Net(_gate, a=Lin(6, 24), b=Lin(12, 8), f=Lin(8, 5)),
+        (6,),
+        {"a", "b"},
+        {"f"},
+    ),
+    "split by a number of the network": (
+        lambda: Net(_split, a=Conv(3, 16, 1), b=Conv(8, 8, 3, padding=1), f=Lin(16, 10), width=8),
+        IMAGE,
+        {"a", "b"},
+        {"f"},
+    ),
+    "maximum over pairs of channels": (
+        lambda: Net(
+            lambda s, x: s.f(mean(s.a(x).unflatten(1, (-1, 2)).amax(2))),
+            a=Conv(3, 16, 3),
+            f=Lin(8, 10),
+        ),
+        IMAGE,
+        {"a"},
+        {"f"},
     ),
     "pixel shuffle layer": (
         lambda: Net(
@@ -117,8 +155,8 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
             f=Lin(8, 10),
         ),
         IMAGE,
-        {"b"},
-        {"a", "f"},
+        {"a", "b"},
+        {"f"},
     ),
     "linear layer on every pixel": (
         lambda: Net(
@@ -272,7 +310,7 @@ def test_only_the_channels_that_a_padded_shortcut_carries_go() -> None:
 
 
 def test_a_grouping_of_channels_that_are_not_there_gives_no_reason() -> None:
-    net, example, _, _ = wiring("channel shuffle")
+    net, example, _, _ = wiring("largest over channels")
     lost = Coupling("a", 1, 16, (Member("a", "out", tuple(range(16)), tuple(range(900, 916))),))
     found = find_couplings(net, example, lambda module, inputs: [lost])
     assert "b" in {coupling.name for coupling in found.proven}
