@@ -216,7 +216,8 @@ def _finish(
     """Put everything beside the model files, which are there by their names with their kind and format."""
     settings = {**contents.preprocessing.to_json(), "input_shape": shape, "reading": dict(contents.reading)}
     _write_json(folder / "preprocessing.json", settings)
-    scripts = {name: text for _, form in models.values() for name, text in form.scripts().items()}
+    found = [form.scripts(folder / name) for name, (_, form) in models.items()]
+    scripts = {name: text for one in found for name, text in one.items()}
     if scripts:
         scripts[TASK] = task_script(reader=contents.reader, answers=contents.answers)
     for name, text in scripts.items():
@@ -228,7 +229,7 @@ def _finish(
 
 def _entry(path: Path, kind: str, form: Format) -> dict[str, Any]:
     """What the card says of a model file."""
-    loader = next(iter(form.scripts()), None)
+    loader = next(iter(form.scripts(path)), None)
     known = {"type": kind, "bytes": path.stat().st_size, "sha256": file_hash(path), "loader": loader}
     return {**known, **form.calls(path)}
 

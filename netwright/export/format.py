@@ -46,8 +46,9 @@ class Format(Plugin, ABC):
         del path
         return None
 
-    def scripts(self) -> Mapping[str, str]:
+    def scripts(self, path: Path) -> Mapping[str, str]:
         """The scripts that leave with the file, by their names, the loader first; none if netwright has no loader."""
+        del path
         return {}
 
     def calls(self, path: Path) -> Mapping[str, Any]:

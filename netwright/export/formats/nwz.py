@@ -60,9 +60,10 @@ class Nwz(Format):
             read_archive(path, file)
             return Session(file)
 
-    def scripts(self) -> Mapping[str, str]:
+    def scripts(self, path: Path) -> Mapping[str, str]:
         from netwright.export.coding import decoder, streams
 
+        del path
         decoding = merged([inspect.getsource(streams), inspect.getsource(decoder)])
         return {"load_nwz.py": template("load_nwz.py"), "nwz.py": decoding}
 

@@ -35,7 +35,8 @@ class Onnx(Format):
 
         return Session(path)
 
-    def scripts(self) -> Mapping[str, str]:
+    def scripts(self, path: Path) -> Mapping[str, str]:
+        del path
         return {"load.py": template("load_onnx.py")}
 
     def calls(self, path: Path) -> Mapping[str, Any]:

@@ -43,7 +43,8 @@ class Pt2(Format):
         write_proven(path, write=write, opened=self.opened, model=model, example=example)
         return path
 
-    def scripts(self) -> Mapping[str, str]:
+    def scripts(self, path: Path) -> Mapping[str, str]:
+        del path
         return {"load.py": template("load_pt2.py")}
 
     def opened(self, path: Path) -> Runnable:

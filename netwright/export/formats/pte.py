@@ -45,7 +45,8 @@ class Pte(Format):
         )
         return path
 
-    def scripts(self) -> Mapping[str, str]:
+    def scripts(self, path: Path) -> Mapping[str, str]:
+        del path
         return {"load.py": template("load_pte.py")}
 
     def calls(self, path: Path) -> Mapping[str, Any]:

@@ -166,12 +166,12 @@ def numbered(targets: np.ndarray, classes: list[str], values: Sequence[int | lis
             return targets
         targets = given
     targets = np.char.strip(targets)
-    numbers = {name: number for number, name in enumerate(classes)}
+    places = {name: number for number, name in enumerate(classes)}
     if targets.ndim == 2:
-        numbers[""] = -1  # a step after the end of a sequence
-    if unknown := sorted(set(targets.ravel().tolist()) - set(numbers)):
+        places[""] = -1  # a step after the end of a sequence
+    if unknown := sorted(set(targets.ravel().tolist()) - set(places)):
         raise ValueError(f"{unknown[0]!r} is no class of this model; its classes are {', '.join(classes)}")
-    return np.asarray(np.vectorize(numbers.get)(targets))
+    return np.asarray(np.vectorize(places.get)(targets))
 
 
 def score(model: Task, inputs: np.ndarray, targets: np.ndarray) -> None:
