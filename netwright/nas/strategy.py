@@ -37,17 +37,19 @@ class Strategy(Plugin):
     looks_at_data: ClassVar[bool] = False
     """Whether it cannot do what it is for without a task, so that a table of results says nothing about it."""
 
+    _context: SearchContext | None = PrivateAttr(default=None)
+    """The task that is searched for; None where it was not told, as on a table."""
     _costs: KnownCosts | None = PrivateAttr(default=None)
 
     def prepare(self, context: SearchContext) -> Strategy:
         """This strategy for one task; called once before a search, and again when it is resumed.
 
-        It then knows what every architecture costs, and so do the strategies inside it. Strategies that look at
-        data, such as those that score networks or train a supernet, keep the context too. Nothing expensive happens
+        It then knows what every architecture costs, and so do the strategies inside it. Nothing expensive happens
         here. A strategy asked without it does as well as it can.
         """
         inner = {name: value.prepare(context) for name, value in self if isinstance(value, Strategy)}
         told = self.model_copy(update=inner).expecting(context.trials, rungs=context.rungs)
+        told._context = context
         return told.knowing(CountedCosts(context.shapes))
 
     def expecting(self, trials: int | None, *, rungs: Sequence[float] = ()) -> Strategy:

@@ -11,7 +11,6 @@ from pydantic import Field, PrivateAttr
 from netwright.core.plugins import build
 from netwright.core.records import Objective, Trial
 from netwright.core.text import readable
-from netwright.nas.context import SearchContext
 from netwright.nas.evidence import Same, memo_key, space_of
 from netwright.nas.promotion import first_looks
 from netwright.nas.strategy import Proposal, Strategy
@@ -32,14 +31,7 @@ class Auto(Strategy):
 
     budget: int | None = Field(default=None, ge=1, description="trials in all; the search's own unless given")
 
-    _context: SearchContext | None = PrivateAttr(default=None)
     _rungs: Sequence[float] = PrivateAttr(default=())
-
-    def prepare(self, context: SearchContext) -> Strategy:
-        told = super().prepare(context)
-        assert isinstance(told, Auto)
-        told._context = context
-        return told
 
     def expecting(self, trials: int | None, *, rungs: Sequence[float] = ()) -> Strategy:
         told = self.model_copy(update={"budget": self.budget or trials})

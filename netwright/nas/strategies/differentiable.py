@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash, write_atomic
@@ -45,14 +45,6 @@ class Differentiable(Strategy):
     training: RelaxedTraining = Field(default=RelaxedTraining(), description="how the relaxed network is trained")
 
     looks_at_data: ClassVar[bool] = True
-
-    _context: SearchContext | None = PrivateAttr(default=None)
-
-    def prepare(self, context: SearchContext) -> Strategy:
-        bound = super().prepare(context)
-        assert isinstance(bound, type(self))
-        bound._context = context
-        return bound
 
     def ask(
         self,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from netwright.core.errors import SpaceError
 from netwright.core.files import canonical_json, content_hash, write_atomic
@@ -55,14 +55,6 @@ class OneShot(Strategy):
     )
 
     looks_at_data: ClassVar[bool] = True
-
-    _context: SearchContext | None = PrivateAttr(default=None)
-
-    def prepare(self, context: SearchContext) -> Strategy:
-        bound = super().prepare(context)
-        assert isinstance(bound, type(self))
-        bound._context = context
-        return bound
 
     def ask(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
+from netwright.core.plugins import name_of
 from netwright.core.records import Objective, Trial
 from netwright.nas.optuna_sampling import genetic_sampler, propose
 from netwright.nas.strategy import Proposal, Strategy
@@ -23,6 +25,10 @@ class OptunaNsga2(Strategy):
     crossover: float = Field(default=0.9, ge=0, le=1, description="share of children that have two parents")
     swap: float = Field(default=0.5, ge=0, le=1, description="share of decisions taken from the second parent")
 
+    _sampler: ClassVar[str] = "NSGAIISampler"
+    _parents: ClassVar[int] = 1
+    """So many generations' worth of the best are told as possible parents."""
+
     def ask(
         self,
         space: SearchSpace,
@@ -30,14 +36,14 @@ class OptunaNsga2(Strategy):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        sampler = genetic_sampler("NSGAIISampler", population=self.population, crossover=self.crossover, swap=self.swap)
+        sampler = genetic_sampler(self._sampler, population=self.population, crossover=self.crossover, swap=self.swap)
         return propose(
             space,
             trials,
             objectives,
             rng,
             sampler=sampler,
-            origin="optuna nsga2",
+            origin=name_of(self).replace("_", " "),
             generation=self.population,
-            most=self.population,
+            most=self._parents * self.population,
         )

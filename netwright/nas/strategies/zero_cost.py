@@ -46,14 +46,13 @@ class ZeroCost(Strategy):
 
     looks_at_data: ClassVar[bool] = True
 
-    _context: SearchContext | None = PrivateAttr(default=None)
     _ranked: dict[object, list[Trial]] = PrivateAttr(default_factory=dict)
     """The pool of a search from best to worst, by space and objectives: it is the same at every ask."""
 
     def prepare(self, context: SearchContext) -> Strategy:
         bound = super().prepare(context)
         assert isinstance(bound, type(self))
-        bound._context, bound._ranked = context, {}
+        bound._ranked = {}
         return bound
 
     def ask(
