@@ -102,7 +102,8 @@ def rewired(module: nn.Module, edits: tuple[Edit, ...]) -> nn.Module:
             continue
         assert edit.value is not None
         name = f"constant_{number}"
-        root.register_parameter(name, nn.Parameter(edit.value.clone()))
+        kind = next((one.dtype for one in module.parameters()), torch.get_default_dtype())
+        root.register_parameter(name, nn.Parameter(edit.value.to(kind, copy=True)))
         with graph.inserting_before(node):
             node.replace_input_with(nodes[edit.constant], graph.get_attr(name))
     for node in reversed(list(graph.nodes)):
@@ -297,7 +298,7 @@ def _of_norm(norm: Any, own: frozenset[str], given: Constant | None) -> Constant
     if not silent and (given is None or given.value.ndim > 0):
         return None
     value = shift if given is None or silent else given.value.double() * scale + shift
-    value = value.detach().to(norm.running_mean.dtype)
+    value = value.detach()
     because = own if silent or given is None else own | given.because
     if bool((value == value[0]).all()):
         return Constant(value[0], because)

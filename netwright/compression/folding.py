@@ -37,7 +37,7 @@ class Fold:
     `how`: a normalisation scales what the neighbour before it gives (outputs) or what the one after it gets (inputs), a
     Linear layer is multiplied into the next (product), or the layer is dropped. With `edits` it is a module that is
     wired anew, without what is the same for every input `because` of the values of layers and tensors at these paths;
-    with `cuts` it is the first of the layers that lose channels.
+    with `cuts` it is the first of the layers that lose channels, for which `biases` of others gain something.
     """
 
     layer: str
@@ -47,6 +47,7 @@ class Fold:
     how: Literal["outputs", "inputs", "product", "dropped"] = "dropped"
     edits: tuple[Edit, ...] = ()
     cuts: tuple[Cut, ...] = ()
+    biases: tuple[tuple[str, torch.Tensor], ...] = ()
     because: frozenset[str] = frozenset()
 
 
@@ -98,6 +99,8 @@ def folded(module: nn.Module, folds: Sequence[Fold]) -> nn.Module:
                 made = rewired(twin.get_submodule(fold.layer), fold.edits)
                 twin = _with(twin, fold.layer, made)
             elif not fold.refused and fold.cuts:
+                for path, added in fold.biases:
+                    _add_bias(twin.get_submodule(path), added)
                 twin = remove(twin, fold.cuts)
             elif not fold.refused:
                 _apply(twin, fold)
@@ -133,8 +136,8 @@ def _dead(module: nn.Module, example: torch.Tensor, grouping: Grouping, ignore: 
     found: list[Fold] = []
     touched: set[tuple[str, str]] = set()
     for one in dead_channels(module, example, grouping, pairs=Chains(module, example).pairs):
-        fold = Fold(one.name, why=one.why, cuts=one.cuts, because=one.because)
-        sides = {(cut.path, cut.role) for cut in one.cuts}
+        fold = Fold(one.name, why=one.why, cuts=one.cuts, biases=one.biases, because=one.because)
+        sides = {(cut.path, str(cut.role)) for cut in one.cuts} | {(path, "out") for path, _ in one.biases}
         if any(_is_under(path, ignore) for path in one.because):
             fold = replace(fold, refused="it is on the list of layers to ignore")
         elif touched & sides:
@@ -340,6 +343,10 @@ def _set(layer: Any, weight: torch.Tensor, bias: torch.Tensor) -> None:
     kind = layer.weight.dtype
     layer.weight.copy_(weight.to(kind))
     layer.bias = nn.Parameter(bias.to(kind), requires_grad=layer.weight.requires_grad)
+
+
+def _add_bias(layer: Any, added: torch.Tensor) -> None:
+    _set(layer, layer.weight, added if layer.bias is None else layer.bias.double() + added)
 
 
 def _product(first: Any, second: Any) -> nn.Linear:

@@ -434,6 +434,43 @@ def test_channels_that_are_zero_or_read_by_zeros_go_from_all_layers(tmp_path: Pa
     assert {fold.refused for fold in kept if fold.cuts} == {"it is on the list of layers to ignore"}
 
 
+def _rows() -> nn.Module:
+    net = randomised(nn.Sequential(Lin(6, 8), nn.Tanh(), Lin(8, 5), nn.ELU(), Lin(5, 3, bias=False)), seed=1)
+    zeroed(net[0].weight[1:3], net[2].weight[4])
+    return net
+
+
+def _image(padding: int) -> nn.Module:
+    layers = [Conv(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU(), nn.MaxPool2d(2), Conv(8, 4, 2, padding=padding)]
+    net = randomised(nn.Sequential(*layers, nn.Flatten(), Lin(4 if not padding else 36, 3)), seed=1)
+    zeroed(net[0].weight[:2], net[4].weight[3])
+    return net
+
+
+CONSTANT = {
+    "rows": (_rows, ROWS, {"0.weight": (6, 6), "2.weight": (4, 6), "4.weight": (3, 4), "4.bias": (3,)}),
+    "images": (lambda: _image(0), IMAGE, {"0.weight": (6, 3, 3, 3), "4.weight": (3, 6, 2, 2), "6.weight": (3, 3)}),
+    "a border of zeros": (
+        lambda: _image(1),
+        IMAGE,
+        {"0.weight": (8, 3, 3, 3), "4.weight": (3, 8, 2, 2), "6.weight": (3, 27)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_a_constant_channel_goes_into_the_bias_of_what_reads_it(name: str, tmp_path: Path) -> None:
+    make, shape, wanted = CONSTANT[name]
+    net, x = make().eval(), torch.randn(shape)
+    plan = plan_folds(net, x, grouping=dependency_groups)
+    assert not any(fold.refused for fold in plan if fold.cuts)
+    small = folded(net, plan)
+    shapes = {path: tuple(one.shape) for path, one in small.named_parameters()}
+    assert {path: shapes[path] for path in wanted} == wanted
+    assert torch.allclose(outputs(small, x), outputs(net, x), atol=1e-5)
+    assert torch.equal(outputs(after(net, small, tmp_path), x), outputs(small, x))
+
+
 def test_a_channel_that_one_of_two_branches_gives_stays() -> None:
     net = randomised(
         Net(lambda s, x: s.head(mean(s.a(x) + s.b(x))), a=Conv(3, 8, 3), b=Conv(3, 8, 3), head=Lin(8, 4)), seed=1
