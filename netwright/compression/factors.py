@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.factors_budget import Option, within_budget
 from netwright.compression.factors_calls import FACTORABLE, Seen, called_layers
+from netwright.compression.factors_matrices import View, Weights, as_matrix, is_matrix, weights_of
 from netwright.compression.factors_vbmf import vbmf_rank
 
 Method = Literal["auto", "tucker", "spatial", "cp"]
@@ -21,9 +22,6 @@ LARGEST_CP = 300_000
 
 LEFT = 1 - 1e-7
 """Where ranks are learned, the energy that counts as all: singular values above are rounding."""
-
-View = Literal["rows", "columns", "spatial"]
-"""How a layer's weights are read as a matrix."""
 
 ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
 """What a budget chooses from, for every layer."""
@@ -57,7 +55,10 @@ class FactorSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One layer: whether factors pay, by which method, at which ranks, and the reason. `aliases` are all its paths."""
+    """One layer: whether factors pay, by which method, at which ranks, and the reason. `aliases` are all its paths.
+
+    `inside` are the weights of a recurrent layer that become products, and their ranks.
+    """
 
     path: str
     applies: bool
@@ -65,19 +66,26 @@ class Plan:
     ranks: tuple[int, ...] = ()
     aliases: tuple[str, ...] = ()
     method: str = ""
+    inside: tuple[tuple[str, int], ...] = ()
     input: torch.Tensor | None = None
 
 
 def plan_factors(
-    module: nn.Module, example: torch.Tensor, settings: FactorSettings, *, cp_error: CpError | None = None
+    module: nn.Module,
+    example: torch.Tensor,
+    settings: FactorSettings,
+    *,
+    cp_error: CpError | None = None,
+    held: Collection[str] = (),
 ) -> list[Plan]:
     """A plan for every Linear, Conv2d and recurrent layer, then those for other large ones, which are left alone.
 
-    `example` is a batch [N, *shape].
+    `example` is a batch [N, *shape]. Parameters that are `held` in a form stay what they are inside of their layers.
     """
     seen = called_layers(module, example)
-    chosen = _budgeted(seen, settings) if settings.budget is not None else {}
-    plans = [_plan(layer, found, settings, chosen.get(layer), cp_error) for layer, found in seen.items()]
+    parts = {layer: _parts(layer, found, held) for layer, found in seen.items() if found.outputs}
+    chosen = _budgeted(seen, parts, settings) if settings.budget is not None else None
+    plans = [_plan(layer, found, settings, parts.get(layer, []), chosen, cp_error) for layer, found in seen.items()]
     others = {path: layer for path, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Embedding))}
     return plans + [
         Plan(path, False, f"there are factors for Linear, Conv2d and recurrent layers, not for {type(layer).__name__}")
@@ -97,12 +105,12 @@ def round_rank(rank: float, *, full: int) -> int:
 
 
 class Spectrum:
-    """The squared singular values of a matrix, as shares of their sum."""
+    """The squared singular values of a matrix, or of several [..., rows, columns] together, as shares of their sum."""
 
     def __init__(self, matrix: torch.Tensor) -> None:
         self.matrix = matrix.detach().double().cpu()
-        self.full = min(matrix.shape)
-        squared = torch.linalg.svdvals(self.matrix).square()
+        self.full = min(matrix.shape[-2:])
+        squared = torch.linalg.svdvals(self.matrix).square().reshape(-1, self.full).sum(0)
         total = squared.sum()
         self.kept = squared.cumsum(0) / total if total > 0 else torch.ones_like(squared)
 
@@ -119,20 +127,19 @@ class Spectrum:
         if settings.ratio is not None:
             wanted: float = settings.ratio * self.full
         elif settings.vbmf:
-            wanted = vbmf_rank(self.matrix.numpy())
+            wanted = max(vbmf_rank(one) for one in self.matrix.reshape(-1, *self.matrix.shape[-2:]).numpy())
         else:
             wanted = self.rank(settings.energy if settings.learned is None else LEFT)
         return round_rank(wanted, full=self.full)
 
 
 class _Factorable:
-    """A layer's weights as matrices, and what its factors would cost and lose."""
+    """Weights of a layer as matrices, and what their factors would cost and lose."""
 
-    def __init__(self, layer: nn.Module, seen: Seen) -> None:
-        self.layer, self.seen = layer, seen
-        self.weight = weight_of(layer)
-        others = sum(p.numel() for n, p in layer.named_parameters() if "weight_" in n) if is_recurrent(layer) else 0
-        self.params = others or self.weight.numel()
+    def __init__(self, layer: nn.Module, seen: Seen, weights: Weights) -> None:
+        self.layer, self.seen, self.weights = layer, seen, weights
+        self.weight = weights.of(layer)
+        self.params = self.weight.numel()
         self.macs = self.params * seen.outputs
         self._spectra: dict[str, Spectrum] = {}
 
@@ -147,7 +154,7 @@ class _Factorable:
 
     def by_rule(self, method: str, settings: FactorSettings) -> Option:
         """Ranks by the settings' rule, and the share of the squared weights that they lose, at most."""
-        if method in ("svd", "recurrent"):
+        if method == "svd":
             rank = self.spectrum("rows").ruled(settings)
             return self.option(method, (rank,), self.spectrum("rows").lost(rank))
         if method == "spatial":
@@ -162,14 +169,18 @@ class _Factorable:
         rank = round_rank(spectrum.rank(1 - loss), full=spectrum.full)
         return self.option("spatial", (rank,), spectrum.lost(rank))
 
+    def gain(self, option: Option) -> float:
+        """The share of the parameters, and of the MACs where those change, that an option saves; the smaller one."""
+        params, macs = 1 - option.params / self.params, 1 - option.macs / self.macs
+        return params if self.weights.inside else min(params, macs)
+
     def options(self, method: Method) -> list[Option]:
         """What a budget may choose from."""
         found = []
         for energy in ENERGIES:
-            if is_recurrent(self.layer) or is_matrix(self.layer):
-                name = "recurrent" if is_recurrent(self.layer) else "svd"
+            if is_matrix(self.layer):
                 rank = round_rank(self.spectrum("rows").rank(energy), full=self.spectrum("rows").full)
-                found.append(self.option(name, (rank,), self.spectrum("rows").lost(rank)))
+                found.append(self.option("svd", (rank,), self.spectrum("rows").lost(rank)))
                 continue
             if method in ("auto", "spatial"):
                 found.append(self.spatial_within(1 - energy))
@@ -185,11 +196,12 @@ class _Factorable:
 
     def _costs(self, method: str, ranks: tuple[int, ...]) -> tuple[int, int]:
         """(parameters, MACs) of the factors, biases left out."""
-        seen, (out, inner) = self.seen, self.weight.shape[:2]
-        if method in ("svd", "recurrent"):
-            size = ranks[0] * (out + inner) + (self.params - self.weight.numel())
-            return size, size * seen.outputs
-        high, wide = self.weight.shape[2:]
+        seen = self.seen
+        if method == "svd":
+            *many, out, inner = as_matrix(self.weight, "rows").shape
+            size = prod(many) * ranks[0] * (out + inner)
+            return size, self.macs if self.weights.inside else size * seen.outputs
+        out, inner, high, wide = self.weight.shape
         if method == "spatial":
             sizes = (ranks[0] * inner * high, ranks[0] * out * wide)
             return sum(sizes), sizes[0] * seen.between + sizes[1] * seen.outputs
@@ -201,62 +213,25 @@ class _Factorable:
         return sum(steps), steps[0] * seen.inputs + (steps[1] + steps[2]) * seen.outputs
 
 
-_AXES: dict[View, tuple[int, ...]] = {"rows": (0, 1, 2, 3), "columns": (1, 0, 2, 3), "spatial": (1, 2, 0, 3)}
-
-
-def as_matrix(weight: torch.Tensor, which: View) -> torch.Tensor:
-    """Weights [out, in] or [out, in, high, wide] as the matrix that factors come from."""
-    if weight.dim() == 2:
-        return weight
-    turned = weight.permute(_AXES[which])
-    return turned.flatten(2).flatten(0, 1) if which == "spatial" else turned.flatten(1)
-
-
-def as_weight(matrix: torch.Tensor, which: View, shape: torch.Size) -> torch.Tensor:
-    """The weights of a shape whose matrix this is."""
-    if len(shape) == 2:
-        return matrix
-    axes = _AXES[which]
-    return matrix.reshape([shape[axis] for axis in axes]).permute([axes.index(axis) for axis in range(4)])
-
-
-def factored_views(module: nn.Module, example: torch.Tensor, settings: FactorSettings) -> dict[str, tuple[View, ...]]:
-    """The layers that may be factorized, by path, and the matrices whose ranks their factors have."""
-    free = {
-        seen.paths[0]: layer
+def factored_views(
+    module: nn.Module, example: torch.Tensor, settings: FactorSettings, *, held: Collection[str] = ()
+) -> list[tuple[str, Weights, View]]:
+    """Paths of the layers that may be factorized, and the matrices whose ranks their factors have."""
+    both: tuple[View, ...] = ("spatial",) if settings.method == "spatial" else ("rows", "columns")
+    return [
+        (seen.paths[0], part.weights, view)
         for layer, seen in called_layers(module, example).items()
         if seen.outputs and not _refused(layer, seen, settings)
-    }
-
-    def views(layer: nn.Module) -> tuple[View, ...]:
-        if is_recurrent(layer) or is_matrix(layer):
-            return ("rows",)
-        return ("spatial",) if settings.method == "spatial" else ("rows", "columns")
-
-    return {path: views(layer) for path, layer in free.items()}
+        for part in _parts(layer, seen, held)
+        for view in (("rows",) if is_matrix(layer) else both)
+    ]
 
 
-def is_matrix(layer: nn.Module) -> bool:
-    """Whether a layer multiplies the channels of every position by one matrix: Linear, and 1×1 convolutions."""
-    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and prod(layer.kernel_size) == 1)
-
-
-def is_recurrent(layer: nn.Module) -> bool:
-    """Whether a layer is an RNN, LSTM or GRU."""
-    return isinstance(layer, nn.RNNBase)
-
-
-def weight_of(layer: nn.Module) -> torch.Tensor:
-    """The weights that are factorized: of a recurrent layer those of its first layer's inputs, both directions."""
-    return torch.cat([one.detach() for one in parameters_of(layer)])
-
-
-def parameters_of(layer: nn.Module) -> list[torch.Tensor]:
-    """The parameters whose rows, one below the other, are the weights that are factorized."""
-    names = ["weight"]
-    if isinstance(layer, nn.RNNBase):
-        names = ["weight_ih_l0", *(["weight_ih_l0_reverse"] if layer.bidirectional else [])]
-    return [getattr(layer, name) for name in names]
+def _parts(layer: nn.Module, seen: Seen, held: Collection[str]) -> list[_Factorable]:
+    """The weights of a layer that may be factorized, but for those inside of it that have a form."""
+    found = weights_of(layer, before=seen.plain and seen.hidden)
+    free = [one for one in found if not (one.inside and any(f"{seen.paths[0]}.{name}" in held for name in one.names))]
+    return [_Factorable(layer, seen, one) for one in free]
 
 
 def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
@@ -269,11 +244,11 @@ def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
         return "it is not called"
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         return "its channels are in groups"
-    if is_recurrent(layer) and not seen.plain:
-        return "it is called with a state or a packed sequence, for which a Linear layer cannot stand before it"
+    if seen.tied:
+        return f"it has its weights together with {seen.tied}"
     if not _computes_as_torch(layer):
         return f"{type(layer).__name__} computes with its weights in a way of its own, or has hooks"
-    if not seen.hidden:
+    if not seen.hidden and not isinstance(layer, nn.RNNBase):
         return "the network reads its weights, or something else of it, beside calling it"
     return ""
 
@@ -286,38 +261,74 @@ def _computes_as_torch(layer: nn.Module) -> bool:
 
 
 def _plan(
-    layer: nn.Module, seen: Seen, settings: FactorSettings, chosen: Option | None, cp_error: CpError | None
+    layer: nn.Module,
+    seen: Seen,
+    settings: FactorSettings,
+    parts: list[_Factorable],
+    chosen: dict[_Factorable, Option] | None,
+    cp_error: CpError | None,
 ) -> Plan:
     path = seen.paths[0]
     if why := _refused(layer, seen, settings):
         return Plan(path, False, why)
-    if settings.budget is not None and chosen is None:
+    if not parts:
+        return Plan(path, False, "its weights are held in a form by an earlier pass")
+    options = {part: _cheapest(part, settings, cp_error) for part in parts} if chosen is None else chosen
+    found = {part: options[part] for part in parts if part in options}
+    if not found:
         return Plan(path, False, "the budget is met without it")
-    factorable = _Factorable(layer, seen)
-    option = chosen or _cheapest(factorable, settings, cp_error)
-    params, macs = 1 - option.params / factorable.params, 1 - option.macs / factorable.macs
-    text = f"rank {' and '.join(str(rank) for rank in option.ranks)}"
-    if min(params, macs) < settings.min_gain or min(params, macs) <= 0:
-        reason = f"{text} would leave {1 - params:.0%} of its parameters and {1 - macs:.0%} of its MACs"
-        return Plan(path, False, f"{reason}; at most {1 - settings.min_gain:.0%} is asked")
-    reason = f"{_NAMES[option.method]}, {text}, {params:.0%} fewer parameters"
-    return Plan(path, True, reason, option.ranks, tuple(seen.paths), option.method, seen.example)
+    good = {p: option for p, option in found.items() if p.gain(option) >= settings.min_gain and p.gain(option) > 0}
+    if not good:
+        part, option = max(found.items(), key=lambda item: item[0].gain(item[1]))
+        return Plan(path, False, _too_little(part, option, settings.min_gain))
+    saved = sum(part.params - option.params for part, option in good.items()) / sum(_all_params(layer))
+    outer = next(((part, option) for part, option in good.items() if not part.weights.inside), None)
+    inside = {part.weights.names: option.ranks[0] for part, option in good.items() if part.weights.inside}
+    told = [_told(*outer)] if outer else []
+    if inside:
+        stored = ", ".join(f"{' and '.join(names)} of rank {rank}" for names, rank in inside.items())
+        told.append(f"{stored} as two factors in the file")
+    return Plan(
+        path,
+        True,
+        f"{'; '.join(told)}, {saved:.0%} fewer parameters",
+        ranks=outer[1].ranks if outer else (),
+        aliases=tuple(seen.paths),
+        method=outer[1].method if outer else "svd",
+        inside=tuple((name, rank) for names, rank in inside.items() for name in names),
+        input=seen.example,
+    )
 
 
-_NAMES = {
-    "svd": "SVD",
-    "recurrent": "SVD of the input weights (those of the state would need unrolling, which is slower)",
-    "tucker": "Tucker-2",
-    "spatial": "k×1 and 1×k",
-    "cp": "CP",
-}
+_NAMES = {"svd": "SVD", "spatial": "k×1 and 1×k", "tucker": "Tucker-2", "cp": "CP"}
+
+
+def _told(part: _Factorable, option: Option) -> str:
+    of = " of the input weights" if isinstance(part.layer, nn.RNNBase) else ""
+    return f"{_NAMES[option.method]}{of}, {_ranks(option)}"
+
+
+def _ranks(option: Option) -> str:
+    return f"rank {' and '.join(str(rank) for rank in option.ranks)}"
+
+
+def _too_little(part: _Factorable, option: Option, min_gain: float) -> str:
+    params, macs = option.params / part.params, option.macs / part.macs
+    what = f" of {part.weights.names[0]}" if isinstance(part.layer, nn.RNNBase) else ""
+    left = f"{params:.0%} of its parameters" + ("" if part.weights.inside else f" and {macs:.0%} of its MACs")
+    return f"{_ranks(option)}{what} would leave {left}; at most {1 - min_gain:.0%} is asked"
+
+
+def _all_params(layer: nn.Module) -> list[int]:
+    """The sizes of all weights of a layer, biases left out."""
+    return [p.numel() for name, p in layer.named_parameters() if name.startswith("weight")]
 
 
 def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpError | None) -> Option:
     """The factors by the settings' rule; with `auto` the method of the fewest MACs that loses no more than Tucker-2."""
     layer = factorable.layer
-    if is_recurrent(layer) or is_matrix(layer):
-        return factorable.by_rule("recurrent" if is_recurrent(layer) else "svd", settings)
+    if is_matrix(layer):
+        return factorable.by_rule("svd", settings)
     assert isinstance(layer, nn.Conv2d)
     if settings.method == "spatial":
         return factorable.by_rule("spatial", settings)
@@ -359,18 +370,18 @@ def _cp_within(factorable: _Factorable, loss: float, cp_error: CpError, *, ratio
     return option
 
 
-def _budgeted(seen: dict[nn.Module, Seen], settings: FactorSettings) -> dict[nn.Module, Option]:
-    """The option of every layer that a budget for the whole network factorizes."""
+def _budgeted(
+    seen: dict[nn.Module, Seen], parts: dict[nn.Module, list[_Factorable]], settings: FactorSettings
+) -> dict[_Factorable, Option]:
+    """The options of all weights that a budget for the whole network factorizes."""
     assert settings.budget is not None
-    called = {layer: _Factorable(layer, found) for layer, found in seen.items() if found.outputs}
-    free = {layer: one for layer, one in called.items() if not _refused(layer, seen[layer], settings)}
-    total = sum(getattr(one, settings.budget_of) for one in called.values())
-    fixed = sum(getattr(one, settings.budget_of) for layer, one in called.items() if layer not in free)
-    choices = {}
-    for layer, one in free.items():
-        least = (1 - settings.min_gain) * one.params, (1 - settings.min_gain) * one.macs
-        smaller = [o for o in one.options(settings.method) if o.params <= least[0] and o.macs <= least[1]]
-        dense = Option("", (), one.params, one.macs, 0.0)
-        choices[layer] = [dense, *smaller]
-    picked = within_budget(list(choices.values()), limit=settings.budget * total - fixed, of=settings.budget_of)
-    return {layer: option for layer, option in zip(choices, picked, strict=True) if option.method}
+    of = settings.budget_of
+    total = sum(sum(_all_params(layer)) * (seen[layer].outputs if of == "macs" else 1) for layer in parts)
+    free = [part for layer, some in parts.items() for part in some if not _refused(layer, part.seen, settings)]
+    fixed = total - sum(getattr(part, of) for part in free)
+    choices = []
+    for part in free:
+        dense = Option("", (), part.params, part.macs, 0.0)
+        choices.append([dense, *(o for o in part.options(settings.method) if part.gain(o) >= settings.min_gain)])
+    picked = within_budget(choices, limit=settings.budget * total - fixed, of=of)
+    return {part: option for part, option in zip(free, picked, strict=True) if option.method}

@@ -20,7 +20,8 @@ class Seen:
     """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
 
     `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
-    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself.
+    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself. `tied` is
+    the path of another layer that has one of its weights.
     """
 
     inputs: int = 0
@@ -28,6 +29,7 @@ class Seen:
     outputs: int = 0
     plain: bool = True
     hidden: bool = True
+    tied: str = ""
     example: torch.Tensor | None = None
     paths: list[str] = field(default_factory=list)
 
@@ -63,7 +65,24 @@ def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, S
             handle.remove()
     for layer in _looked_into(module, seen, example):
         seen[layer].hidden = False
+    for layer, path in _tied(module).items():
+        if layer in seen:
+            seen[layer].tied = path
     return seen
+
+
+def _tied(module: nn.Module) -> dict[nn.Module, str]:
+    """Layers that have a weight together with another one, and the path of that."""
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
+    for path, layer in module.named_modules():
+        for parameter in layer.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append((path, layer))
+    return {
+        layer: next(path for path, other in found if other is not layer)
+        for found in owners.values()
+        for _, layer in found
+        if any(other is not layer for _, other in found)
+    }
 
 
 def _looked_into(module: nn.Module, seen: Mapping[nn.Module, Seen], example: torch.Tensor) -> list[nn.Module]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from netwright.compression.factors import weight_of
+from netwright.compression.factors_matrices import Weights, weights_of
 
 Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -22,9 +23,9 @@ def truncated(matrix: Matrix, rank: int) -> tuple[Matrix, Matrix, float]:
     return left[:, :rank] * root, root[:, None] * right[:rank], float(error)
 
 
-def values_of(layer: nn.Module) -> Matrix:
-    """The weights that are factorized, in double precision."""
-    return np.asarray(weight_of(layer).double().cpu().numpy())
+def values_of(layer: nn.Module, weights: Weights | None = None) -> Matrix:
+    """Weights of a layer, by default the only ones, in double precision."""
+    return np.asarray((weights or Weights()).of(layer).double().cpu().numpy())
 
 
 def linear(layer: nn.Linear, rank: int) -> tuple[nn.Sequential, float]:
@@ -49,34 +50,30 @@ def pointwise(layer: nn.Conv2d, rank: int) -> tuple[nn.Sequential, float]:
     return nn.Sequential(first, second), error
 
 
-def recurrent(layer: nn.RNNBase, rank: int) -> tuple[nn.Sequential, float]:
-    """A Linear layer and a recurrent one with fewer inputs; both directions share the Linear layer."""
-    outer, inner, error = truncated(values_of(layer), rank)
-    first = nn.Linear(layer.input_size, rank, bias=False)
+def recurrent(layer: nn.RNNBase, ranks: Sequence[int], inside: Mapping[str, int]) -> tuple[nn.Module, float]:
+    """A recurrent layer whose weights `inside` are of lower ranks.
+
+    With a rank for its input weights it has fewer inputs, and a Linear layer before it, which both directions share.
+    """
+    made = copy.deepcopy(layer)
+    lost = whole = 0.0
+    for name, rank in inside.items():
+        weights = Weights((name,))
+        outer, inner, error = truncated(values_of(layer, weights), rank)
+        weights.put(made, torch.from_numpy(outer @ inner))
+        size = float(weights.of(layer).double().square().sum())
+        lost, whole = lost + error**2 * size, whole + size
+    if not ranks:
+        return made, float(np.sqrt(lost / (whole + 1e-30)))
+    before = weights_of(layer)[0]
+    outer, inner, error = truncated(values_of(layer, before), ranks[0])
+    first = nn.Linear(layer.input_size, ranks[0], bias=False)
     fill(first.weight, inner)
-    options: dict[str, Any] = {"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}
-    options |= {"proj_size": layer.proj_size} if isinstance(layer, nn.LSTM) else {}
-    kind: Any = type(layer)
-    second = kind(
-        rank,
-        layer.hidden_size,
-        layer.num_layers,
-        bias=layer.bias,
-        batch_first=layer.batch_first,
-        dropout=layer.dropout,
-        bidirectional=layer.bidirectional,
-        **options,
-    )
-    new = dict(second.named_parameters())
-    start = 0
-    with torch.no_grad():
-        for name, parameter in layer.named_parameters():
-            if name in ("weight_ih_l0", "weight_ih_l0_reverse"):
-                fill(new[name], outer[start : start + len(parameter)])
-                start += len(parameter)
-            else:
-                new[name].copy_(parameter)
-    return nn.Sequential(first, second), error
+    for name, rows in zip(before.names, np.split(outer, len(before.names)), strict=True):
+        setattr(made, name, nn.Parameter(torch.from_numpy(rows).to(getattr(layer, name))))
+    made.input_size = ranks[0]
+    size = float(before.of(layer).double().square().sum())
+    return nn.Sequential(first, made), float(np.sqrt((lost + error**2 * size) / (whole + size + 1e-30)))
 
 
 def spatial(layer: nn.Conv2d, rank: int) -> tuple[nn.Sequential, float]:

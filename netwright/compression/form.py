@@ -52,6 +52,10 @@ class Form(Plugin):
     def holds(self, weight: torch.Tensor) -> bool:
         """Whether the values of a weight are of this form."""
 
+    def numbers(self, weight: torch.Tensor) -> int:
+        """How many numbers say a weight of this form; by default one for each of its values."""
+        return weight.numel()
+
 
 class FormsHook(TrainingHook):
     """Keeps parameters in their forms through a training."""

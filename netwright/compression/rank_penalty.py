@@ -7,12 +7,15 @@ layers learn their ranks while they learn the task, as in trained rank pruning (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import nn
 
-from netwright.compression.factors import View, as_matrix, as_weight, parameters_of, round_rank, weight_of
+from netwright.compression.factors import round_rank
+from netwright.compression.factors_matrices import View, Weights, as_matrix, as_weight
 from netwright.core.files import content_hash
 from netwright.tasks.training_hook import TrainingHook
 
@@ -23,24 +26,24 @@ EVERY = 10
 class RankPenalty(TrainingHook):
     """Takes the same from all squared singular values in the first half of a training, and keeps the ranks after it.
 
-    `views` are the layers' paths and the matrices that their weights are read as. With `strength` 1 a singular value of
-    average energy that nothing holds is gone in the end; large ones are hardly moved, and those of the least rank that
-    factors may have are not touched.
+    `views` are the layers' paths, weights of them, and the matrix that those are read as. With `strength` 1 a singular
+    value of average energy that nothing holds is gone in the end; large ones are hardly moved, and those of the least
+    rank that factors may have are not touched.
     """
 
-    def __init__(self, views: Mapping[str, tuple[View, ...]], *, strength: float) -> None:
-        self.views, self.strength = dict(views), strength
-        self._owned: list[tuple[nn.Module, View, float]] = []
+    def __init__(self, views: Sequence[tuple[str, Weights, View]], *, strength: float) -> None:
+        self.views, self.strength = list(views), strength
+        self._owned: list[tuple[_Matrix, float]] = []
         self._ranks = torch.zeros(0, dtype=torch.int64)
         self._steps, self._done = 1, 0
 
     def identity(self) -> str:
-        return content_hash([self.strength, self.views])
+        return content_hash([self.strength, [[path, weights.names, view] for path, weights, view in self.views]])
 
     def start(self, model: nn.Module, *, epochs: int, steps: int) -> None:
         self._steps, self._done = max(1, epochs * steps), 0
-        layers = [(model.get_submodule(path), view) for path, views in self.views.items() for view in views]
-        self._owned = [(layer, view, _mean_energy(layer, view)) for layer, view in layers]
+        owned = [_Matrix(model.get_submodule(path), weights, view) for path, weights, view in self.views]
+        self._owned = [(one, one.mean_energy()) for one in owned]
         self._ranks = torch.zeros(len(self._owned), dtype=torch.int64)
 
     def stepped(self) -> None:
@@ -58,18 +61,18 @@ class RankPenalty(TrainingHook):
 
         Many small shares are as one large share, if nothing is trained between them.
         """
-        for number, (layer, view, mean) in enumerate(self._owned):
-            left, values, right = _parts(layer, view)
+        for number, (matrix, mean) in enumerate(self._owned):
+            left, values, right = matrix.parts()
             smaller = (values.square() - share * mean).clamp_min(0).sqrt()
-            least = round_rank(1, full=len(values))
-            smaller[:least] = values[:least]
-            self._ranks[number] = int(smaller.count_nonzero())
-            _put(layer, (left * smaller) @ right, view)
+            least = round_rank(1, full=values.shape[-1])
+            smaller[..., :least] = values[..., :least]
+            self._ranks[number] = int(smaller.count_nonzero(dim=-1).max())
+            matrix.put((left * smaller[..., None, :]) @ right)
 
     def _truncate(self) -> None:
-        for rank, (layer, view, _) in zip(self._ranks.tolist(), self._owned, strict=True):
-            left, values, right = _parts(layer, view)
-            _put(layer, (left[:, :rank] * values[:rank]) @ right[:rank], view)
+        for rank, (matrix, _) in zip(self._ranks.tolist(), self._owned, strict=True):
+            left, values, right = matrix.parts()
+            matrix.put((left[..., :rank] * values[..., None, :rank]) @ right[..., :rank, :])
 
     def tensors(self) -> Mapping[str, torch.Tensor]:
         return {"done": torch.tensor(self._done), "ranks": self._ranks}
@@ -78,20 +81,23 @@ class RankPenalty(TrainingHook):
         self._done, self._ranks = int(tensors["done"]), tensors["ranks"].cpu()
 
 
-def _parts(layer: nn.Module, view: View) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    left, values, right = torch.linalg.svd(as_matrix(weight_of(layer), view), full_matrices=False)
-    return left, values, right
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """Weights of a layer as one matrix."""
 
+    layer: nn.Module
+    weights: Weights
+    view: View
 
-def _put(layer: nn.Module, matrix: torch.Tensor, view: View) -> None:
-    """Give the layer the weights whose matrix this is."""
-    parameters = parameters_of(layer)
-    whole = as_weight(matrix, view, weight_of(layer).shape)
-    with torch.no_grad():
-        for parameter, part in zip(parameters, torch.split(whole, [len(one) for one in parameters]), strict=True):
-            parameter.copy_(part)
+    def parts(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Its singular vectors and values, [..., rank] of each matrix where there are several."""
+        left, values, right = torch.linalg.svd(as_matrix(self.weights.of(self.layer), self.view), full_matrices=False)
+        return left, values, right
 
+    def put(self, matrix: torch.Tensor) -> None:
+        """Give the layer the weights whose matrix this is."""
+        self.weights.put(self.layer, as_weight(matrix, self.view, self.weights.of(self.layer).shape))
 
-def _mean_energy(layer: nn.Module, view: View) -> float:
-    matrix = as_matrix(weight_of(layer), view)
-    return float(matrix.square().sum() / min(matrix.shape))
+    def mean_energy(self) -> float:
+        matrix = as_matrix(self.weights.of(self.layer), self.view)
+        return float(matrix.square().sum() / (prod(matrix.shape[:-2]) * min(matrix.shape[-2:])))

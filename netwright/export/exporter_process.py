@@ -111,6 +111,7 @@ def _read_until(descriptor: int, *, seconds: float) -> bytes | None:
 
 def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     """The job's result; any exception becomes its last line, for the one who asked."""
+    from netwright.export.recurrent_factors import factor_recurrent
     from netwright.export.weight_folding import fold_weights
 
     try:
@@ -124,6 +125,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         program = _export_quickly(model, example, axes)
         fold_weights(program.model)
         _name_recurrent(program.model.graph)
+        factor_recurrent(program.model)
         _save(program, Path(job["path"]))
     except BaseException as error:
         return {"error": _told(error, name=job["name"])}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -107,6 +107,8 @@ class _Graph:
     item_bytes: Mapping[str, int]
     consumers: Mapping[str, list[Any]] = field(default_factory=dict)
     makers: Mapping[str, Any] = field(default_factory=dict)
+    constants: frozenset[str] = frozenset()
+    """What nodes make of initializers alone, such as the product of two factors: once, when a session opens."""
 
     @classmethod
     def read(cls, path: Path, sizes: Mapping[str, int]) -> _Graph:
@@ -129,6 +131,7 @@ class _Graph:
             item_bytes=item_bytes,
             consumers=consumers,
             makers={name: node for node in model.graph.node for name in node.output},
+            constants=_constants(model.graph.node, initializers),
         )
 
     def rows(self) -> list[NodeCost]:
@@ -145,7 +148,7 @@ class _Graph:
                     name=node.name,
                     op=node.op_type,
                     params=sum(self._values(node, name) for name in weights),
-                    macs=self._macs(node),
+                    macs=0 if self._is_constant(node) else self._macs(node),
                     output_shape=self.shapes.get(output, ()),
                     output_bytes=self._bytes(output),
                     precision="int8" if self._is_int8(node) else "float32",
@@ -182,7 +185,7 @@ class _Graph:
     def _is_int8(self, node: Any) -> bool:
         if node.op_type in {"MatMulInteger", "ConvInteger", "DynamicQuantizeLSTM", "MatMulNBits"}:
             return True
-        if node.op_type.startswith("QLinear") or len(node.input) < 2:
+        if node.op_type.startswith("QLinear") or len(node.input) < 2 or self._is_constant(node):
             return bool(node.op_type.startswith("QLinear"))
         operands = [self.makers.get(name) for name in node.input[:2]]
         return all(maker is not None and maker.op_type == "DequantizeLinear" for maker in operands)
@@ -257,10 +260,8 @@ class _Graph:
         return None if root in self.inputs and node.op_type not in _VIEWS else root
 
     def _is_constant(self, node: Any) -> bool:
-        """Whether a node only prepares a weight: all it reads are initializers."""
-        if LOOKED_UP in node.name:
-            return True
-        return bool(node.input) and all(name in self.initializers for name in node.input if name)
+        """Whether a node only prepares a weight."""
+        return node.output[0] in self.constants
 
     def _shares(self, node: Any) -> bool:
         """Whether a node's output takes the place of its first input."""
@@ -283,6 +284,16 @@ class _Graph:
             if depth == 0 or not self._ends_in_quantizer(reader.output[0], depth=depth - 1):
                 return False
         return True
+
+
+def _constants(nodes: Iterable[Any], initializers: Collection[str]) -> frozenset[str]:
+    known = {*initializers, ""}
+    made: set[str] = set()
+    for node in nodes:
+        if any(node.input) and known.issuperset(node.input):
+            known.update(node.output)
+            made.update(node.output)
+    return frozenset(made)
 
 
 def _is_parameter(tensor: Any, *, behind_dequantizer: bool) -> bool:

@@ -17,6 +17,7 @@ from netwright.core.errors import ExportError, suggestion
 from netwright.evaluation.machine import this_machine
 from netwright.export.onnx_file import NodeCost, node_table
 from netwright.export.onnx_runtime import Session, last_line, opened, quiet_options
+from netwright.export.recurrent_factors import factor_file
 
 _DYNAMIC = ("Gemm", "MatMul", "LSTM", "Gather")
 _INT8_KERNELS = frozenset(
@@ -103,6 +104,7 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
             nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # it renames what was a Gemm
         )
         drop_notes(target)
+        factor_file(target)
         layers = precisions(path, target, excluded=kept, dynamic=True)
     return QuantizationResult(
         path=target,

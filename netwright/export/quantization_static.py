@@ -31,6 +31,7 @@ from netwright.export.quantization import (
 )
 from netwright.export.quantization_masks import without_masks
 from netwright.export.quantization_ranges import Calibration, save_ranges
+from netwright.export.recurrent_factors import factor_file
 from netwright.export.weight_grid import exact_steps
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
@@ -147,6 +148,7 @@ class StaticQuantizer:
             error, number, path = min(made)
             target.write_bytes(path.read_bytes())
             drop_notes(target)
+            factor_file(target)
             layers = precisions(self.path, target, excluded=left)
         chosen = candidates[number]
         return QuantizationResult(

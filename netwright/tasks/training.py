@@ -332,7 +332,8 @@ class _Trainer:
         for hook in self.hooks:
             hook.gradients()
         if self.training.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.whole.parameters(), self.training.gradient_clip)
+            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(trained, self.training.gradient_clip)
         self.optimizer.step()
         for hook in self.hooks:
             hook.stepped()

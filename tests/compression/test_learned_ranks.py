@@ -7,7 +7,8 @@ import torch
 from compression_nets import Conv, Lin
 from torch import nn
 
-from netwright.compression.factors import LEFT, Spectrum, as_matrix, as_weight, factored_views, weight_of
+from netwright.compression.factors import LEFT, Spectrum, factored_views
+from netwright.compression.factors_matrices import Weights, as_matrix, as_weight, weights_of
 from netwright.compression.model import Model
 from netwright.compression.passes.low_rank import LowRank
 from netwright.compression.rank_penalty import RankPenalty
@@ -45,7 +46,7 @@ def test_small_singular_values_go_first_and_the_least_rank_is_never_touched() ->
     torch.manual_seed(0)
     values = torch.cat([torch.full((10,), 4.0), torch.full((10,), 1.0), torch.full((10,), 0.2)])
     net = nn.Sequential(_layer_of(values))
-    penalty = RankPenalty({"0": ("rows",)}, strength=1.0)
+    penalty = RankPenalty([("0", Weights(), "rows")], strength=1.0)
     penalty.start(net, epochs=1, steps=1)
     penalty.shrink(0.25)
     left = torch.linalg.svdvals(net[0].weight.detach())
@@ -61,7 +62,7 @@ def test_many_small_shares_are_one_large_share() -> None:
     nets = [nn.Sequential(_layer_of(torch.linspace(0.1, 3, 40))) for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
     for net, shares in zip(nets, ([0.6], [0.06] * 10), strict=True):
-        penalty = RankPenalty({"0": ("rows",)}, strength=1.0)
+        penalty = RankPenalty([("0", Weights(), "rows")], strength=1.0)
         penalty.start(net, epochs=1, steps=1)
         for share in shares:
             penalty.shrink(share)
@@ -71,14 +72,17 @@ def test_many_small_shares_are_one_large_share() -> None:
 def test_both_directions_of_a_recurrent_layer_share_a_rank() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.GRU(32, 12, bidirectional=True, batch_first=True))
-    before = weight_of(net[0])
-    penalty = RankPenalty({"0": ("rows",)}, strength=1.0)
+    first, state = weights_of(net[0])
+    before = first.of(net[0]), state.of(net[0])
+    penalty = RankPenalty([("0", first, "rows"), ("0", state, "rows")], strength=1.0)
     penalty.start(net, epochs=1, steps=1)
     penalty.shrink(1.0)
-    after = weight_of(net[0])
-    assert after.shape == before.shape
-    assert torch.linalg.matrix_rank(after) < torch.linalg.matrix_rank(before) == 32
-    assert torch.equal(after[36:], net[0].weight_ih_l0_reverse)
+    after = first.of(net[0]), state.of(net[0])
+    assert [one.shape for one in after] == [one.shape for one in before] == [(72, 32), (2, 36, 12)]
+    assert torch.linalg.matrix_rank(after[0]) < torch.linalg.matrix_rank(before[0]) == 32
+    assert all(torch.linalg.matrix_rank(one) < 12 for one in after[1])
+    assert torch.equal(after[0][36:], net[0].weight_ih_l0_reverse)
+    assert torch.equal(after[1][1], net[0].weight_hh_l0_reverse)
 
 
 def _trained(context_of):
@@ -118,7 +122,9 @@ def test_the_dry_run_plans_without_training_and_changes_nothing(context_of) -> N
 def test_layers_that_cannot_be_factorized_keep_their_values(context_of) -> None:
     trained, context = _trained(context_of)
     views = factored_views(trained, context.example_tensor(), LowRank(learned=1.0, ignore=("6",)))
-    assert views == {"0": ("rows", "columns"), "2": ("rows", "columns"), "8": ("rows",)}
+    assert [(path, view) for path, _, view in views] == [
+        ("0", "rows"), ("0", "columns"), ("2", "rows"), ("2", "columns"), ("8", "rows"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_the_input_weights_of_a_recurrent_layer_become_a_linear_layer_before_it(
     net = Reader().eval()
     done = LowRank(epochs=0).apply(Model(net), context)
     note = next(n for n in done.notes if n.layer == "recurrent")
-    assert "would need unrolling" in note.reason
+    assert "SVD of the input weights" in note.reason
     assert isinstance(done.module.recurrent[0], nn.Linear)
     before, after = profile(net, context.example_tensor()), profile(done.module, context.example_tensor())
     assert after.params < before.params
@@ -236,11 +236,25 @@ def test_the_input_weights_of_a_recurrent_layer_become_a_linear_layer_before_it(
     assert relative_difference(outputs(done.module, x), outputs(net, x)) < 0.2
 
 
-def test_a_recurrent_layer_that_is_given_a_state_is_left_alone(context_of) -> None:
+def test_no_layer_is_put_before_a_recurrent_one_that_is_given_a_state(context_of) -> None:
     _, context = context_of("lstm")
     plans = {p.path: p for p in plan_factors(Reader(with_state=True).eval(), context.example_tensor(), LowRank())}
-    assert not plans["recurrent"].applies
-    assert "called with a state" in plans["recurrent"].reason
+    assert plans["recurrent"].ranks == ()
+    assert dict(plans["recurrent"].inside) == {"weight_ih_l0": 4}
+
+
+def test_a_layer_that_shares_its_weights_with_another_is_left_alone() -> None:
+    a, b, words = thin(Lin(64, 64), 4), Lin(64, 64), nn.Embedding(64, 64)
+    b.weight = a.weight
+    net = nn.Sequential(nn.Flatten(), a, nn.ReLU(), b).eval()
+    plans = {p.path: p for p in plan_factors(net, torch.randn(4, 64), LowRank())}
+    assert not any(plan.applies for plan in plans.values())
+    assert "together with 3" in plans["1"].reason
+    head = thin(Lin(64, 64), 4)
+    words.weight = head.weight
+    tied = Net(lambda s, x: s.head(s.words(x.argmax(1))), words=words, head=head)
+    told = {p.path: p.reason for p in plan_factors(tied, torch.randn(4, 64), LowRank())}
+    assert "together with words" in told["head"]
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (64, 200)])
@@ -394,9 +408,9 @@ def test_a_layer_that_computes_in_its_own_way_is_left_alone() -> None:
 
 def test_a_layer_that_the_network_looks_into_is_left_alone() -> None:
     plans = {plan.path: plan for plan in plan_factors(Curious(), torch.randn(16, 8, 8), LowRank(ratio=0.1))}
-    assert {path for path, plan in plans.items() if plan.applies} == {"b"}
+    assert {path for path, plan in plans.items() if plan.applies} == {"b", "rnn"}
     assert "beside calling it" in plans["a"].reason
-    assert "beside calling it" in plans["rnn"].reason
+    assert plans["rnn"].ranks == ()
 
 
 def test_the_layers_of_a_transformer_of_torch_are_left_alone() -> None:

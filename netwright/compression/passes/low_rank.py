@@ -12,10 +12,13 @@ from netwright.compression.compression_pass import Pass, Verdict
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from netwright.compression.context import Context
     from netwright.compression.factors import Plan
+    from netwright.compression.form import Form
     from netwright.compression.model import Model, Note
 
 FASTER = 1.05
@@ -27,8 +30,9 @@ class LowRank(Pass):
 
     Linear layers, 1×1 convolutions and the input weights of RNN, LSTM and GRU by truncated SVD; other convolutions by
     Tucker-2 (Kim et al., ICLR 2016), by a k×1 and a 1×k one (Jaderberg et al., 2014) or by CP (Lebedev et al., ICLR
-    2015). Ranks keep a share of each layer's energy (squared singular values), are found by VBMF or in training, or
-    share a budget; they are rounded up to multiples of 8, or of 4 in small layers.
+    2015). All other weights of RNN, LSTM and GRU become two factors in the exported file alone, which is then smaller
+    and as fast. Ranks keep a share of each layer's energy (squared singular values), are found by VBMF or in training,
+    or share a budget; they are rounded up to multiples of 8, or of 4 in small layers.
     """
 
     trains: ClassVar[bool] = True
@@ -61,7 +65,10 @@ class LowRank(Pass):
     )
     budget_of: Literal["macs", "params"] = Field(default="macs", description="the cost that the budget is a share of")
     min_gain: float = Field(
-        default=0.2, ge=0, lt=1, description="a layer must lose this share of its MACs and of its parameters"
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="a layer must lose this share of its MACs and of its parameters; of recurrent ones, each matrix",
     )
     measure_latency: bool = Field(
         default=False, description="leave a layer alone if its factors' file is not faster than the layer's own"
@@ -95,20 +102,22 @@ class LowRank(Pass):
 
     def check(self, model: Model, context: Context) -> list[Verdict]:
         module = self._learned(model, context.without_training())
-        return [Verdict(plan.path, plan.applies, plan.reason) for plan in self._plans(module, context)]
+        return [Verdict(plan.path, plan.applies, plan.reason) for plan in self._plans(module, model, context)]
 
     def apply(self, model: Model, context: Context) -> Model:
+        from netwright.compression.forms.factored import Factored
         from netwright.compression.model import Note
 
         module = self._learned(model, context)
-        plans = self._plans(module, context)
+        plans = self._plans(module, model, context)
         notes = [Note("low_rank", p.path, "left alone", p.reason) for p in plans if not p.applies]
         score = context.task.primary()
         before = score.loss(context.evaluate(module)[score.metric]) if self.measure_each else 0.0
         done = 0
+        forms: dict[str, Form] = {}
         for plan in (plan for plan in plans if plan.applies):
             layer = module.get_submodule(plan.path)
-            factors, error = factorized(layer, plan.ranks, method=plan.method)
+            factors, error = factorized(layer, plan.ranks, method=plan.method, inside=dict(plan.inside))
             faster = ""
             if self.measure_latency and not context.dry:
                 faster, slower = _timed(layer, factors, plan)
@@ -127,14 +136,16 @@ class LowRank(Pass):
                     continue
                 before = after
             done += 1
+            path = f"{plan.path}.1" if plan.ranks else plan.path
+            forms |= {f"{path}.{name}": Factored(rank=rank) for name, rank in plan.inside}
             reason = f"{plan.reason}; relative error of the weights {error:.3f}{faster}"
             notes.append(Note("low_rank", plan.path, "factorized", reason))
         if not done:
             raise CompressionError(f"no layer gets smaller by factors ({_reasons(notes)})")
         notes.insert(0, Note("low_rank", "", "factorized", f"{done} of {len(plans)} layers factorized"))
-        held = model.with_module(module).forms
+        held = model.with_module(module, forms=forms).forms
         module = context.fine_tune(module, purpose="low_rank", epochs=self.epochs, distill=self.distill, forms=held)
-        return model.with_module(module, notes)
+        return model.with_module(module, notes, forms=forms)
 
     def _learned(self, model: Model, context: Context) -> nn.Module:
         """A copy of the network, with ranks that it has learned if it is to; in a dry run as if nothing held them."""
@@ -144,7 +155,8 @@ class LowRank(Pass):
         from netwright.compression.factors import factored_views
         from netwright.compression.rank_penalty import RankPenalty
 
-        penalty = RankPenalty(factored_views(module, context.example_tensor(), self), strength=self.learned)
+        views = factored_views(module, context.example_tensor(), self, held=_held(model))
+        penalty = RankPenalty(views, strength=self.learned)
         if context.dry:
             penalty.start(module, epochs=1, steps=1)
             penalty.shrink(self.learned)
@@ -158,31 +170,34 @@ class LowRank(Pass):
             hooks=[penalty],
         )
 
-    def _plans(self, module: nn.Module, context: Context) -> list[Plan]:
+    def _plans(self, module: nn.Module, model: Model, context: Context) -> list[Plan]:
         from netwright.compression.factors import plan_factors
 
-        return plan_factors(module, context.example_tensor(), self, cp_error=_cp_error)
+        return plan_factors(module, context.example_tensor(), self, cp_error=_cp_error, held=_held(model))
 
 
-def factorized(layer: nn.Module, ranks: tuple[int, ...], *, method: str = "") -> tuple[nn.Sequential, float]:
+def factorized(
+    layer: nn.Module, ranks: tuple[int, ...], *, method: str = "", inside: Mapping[str, int] | None = None
+) -> tuple[nn.Module, float]:
     """A layer as a row of thin ones, and the relative Frobenius error of its weights.
 
-    Linear and recurrent layers, 1×1 convolutions: ranks (r,), two layers. Other Conv2d: by Tucker-2 ranks (out, in),
-    by spatial or cp (r,).
+    Linear layers, 1×1 convolutions: ranks (r,), two layers. Recurrent ones: the same, or () for the layer alone, and
+    the ranks that weights `inside` of it get. Other Conv2d: by Tucker-2 ranks (out, in), by spatial or cp (r,).
     """
     import torch
     from torch import nn
 
     from netwright.compression import factors_layers as build
-    from netwright.compression.factors import is_matrix
+    from netwright.compression.factors_matrices import is_matrix
 
+    factors: nn.Module
     with torch.random.fork_rng(devices=[]):
         if isinstance(layer, nn.Linear):
             factors, error = build.linear(layer, ranks[0])
+        elif isinstance(layer, nn.RNNBase):
+            factors, error = build.recurrent(layer, ranks, inside or {})
         elif is_matrix(layer):
             factors, error = build.pointwise(cast(nn.Conv2d, layer), ranks[0])
-        elif isinstance(layer, nn.RNNBase):
-            factors, error = build.recurrent(layer, ranks[0])
         else:
             assert isinstance(layer, nn.Conv2d)
             if method == "spatial":
@@ -235,12 +250,21 @@ def _timed(layer: nn.Module, factors: nn.Module, plan: Plan) -> tuple[str, str]:
     """What measuring says for a layer's factors, or against them."""
     from netwright.compression.factors_timing import speedup
 
+    if not plan.ranks:
+        return "", f"{plan.reason}; the file would be smaller, but not faster"
     assert plan.input is not None
     gain = speedup(layer, factors, plan.input)
     text = f"{gain:.2f} times as fast as the layer alone"
     if gain < FASTER:
         return "", f"{plan.reason}, but measured {text}; at least {FASTER} is asked"
     return f"; measured {text}", ""
+
+
+def _held(model: Model) -> set[str]:
+    """Parameters in a form that factors would break."""
+    from netwright.compression.forms.factored import Factored
+
+    return {name for name, form in model.forms.items() if not isinstance(form, Factored)}
 
 
 def _reasons(notes: list[Note]) -> str:
