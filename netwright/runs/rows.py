@@ -44,7 +44,7 @@ def stage_row(row: Mapping[str, Any], *, score: str = "accuracy") -> dict[str, A
 
 
 def summary(view: RunView) -> dict[str, Any]:
-    """A run in numbers: trials by state, the front, the winner, a row per compression stage."""
+    """A run in numbers: trials by state, the front, the winner, the recipe's own front, a row per compression stage."""
     front = pareto_front(view.trials, view.objectives)
     names = [objective.metric for objective in view.objectives]
     rows = [
@@ -58,11 +58,33 @@ def summary(view: RunView) -> dict[str, Any]:
         "trials": {"asked": view.asked, **view.counts},
         "front": rows,
         "winner": {key: view.winner[key] for key in ("trial", "rule", "scores")} if view.winner else None,
+        "recipe_front": recipe_front(view),
         "stages": [stage_row(row, score=view.score.metric) for row in view.stages],
         "test": view.test,
         "report": str(view.report) if view.report else None,
         "bundle": str(view.bundle) if view.bundle else None,
     }
+
+
+def recipe_front(view: RunView) -> list[dict[str, Any]]:
+    """The settings of open fields that keep all bounds and that no other one beats, with what they came to."""
+    solver = view.solver or {}
+    tries = {one["number"]: one for one in solver.get("tries", ())}
+    metrics = [one["metric"] for one in solver.get("objectives", ())]
+    return [
+        {
+            "try": number,
+            "settings": tries[number]["decisions"],
+            **{metric: tries[number]["figures"].get(metric) for metric in metrics},
+            "chosen": number == solver.get("chosen"),
+        }
+        for number in solver.get("front", ())
+    ]
+
+
+def settings_text(decisions: Mapping[str, Any]) -> str:
+    """The settings of open fields in a line."""
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in decisions.items())
 
 
 def table_columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:

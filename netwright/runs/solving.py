@@ -44,6 +44,7 @@ from netwright.core.records import Objective, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.runs.forecast import Forecast, beyond, forecast
+from netwright.runs.rows import settings_text
 from netwright.runs.search import OpenRun
 from netwright.runs.tries import (
     Try,
@@ -121,7 +122,7 @@ def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
         raise InfeasibleError(verdict)
     plain = narrow.model_dump(mode="json", exclude={"passes", "open", "solve"})
     final = Recipe.parse({**plain, "passes": list(chosen.passes)})
-    bench.context.listener(Event("step", {"text": f"try {chosen.number} is chosen: {_settings(chosen.decisions)}"}))
+    bench.context.listener(Event("step", {"text": f"try {chosen.number} is chosen: {settings_text(chosen.decisions)}"}))
     return bench.run(final, baseline_ms=first.get("latency_ms"))
 
 
@@ -190,7 +191,7 @@ class _Solver:
             here = space.model_copy(update={"fixed": fixed})
             if len(phases) > 1:
                 passes = ", ".join(name_of(one) for one in space.recipe.passes)
-                text = f"{quota} tries of {passes}" + (f" with {_settings(fixed)}" if fixed else "")
+                text = f"{quota} tries of {passes}" + (f" with {settings_text(fixed)}" if fixed else "")
                 self.bench.context.listener(Event("step", {"text": text}))
             last = phase == len(phases) - 1
             while sum(one.phase == phase for one in tries) < quota:
@@ -270,7 +271,7 @@ class _Solver:
         """What came of a try after others; goals for the result are judged only where it has all passes."""
         assert self.recipe.solve is not None
         count = f"{begun.number + 1} of {self.recipe.solve.trials}"
-        text = f"try {begun.number} ({count}, {begun.origin}): {_settings(begun.decisions)}"
+        text = f"try {begun.number} ({count}, {begun.origin}): {settings_text(begun.decisions)}"
         self.bench.context.listener(Event("step", {"text": text}))
         began = time.monotonic()
         recipe = recipe.model_copy(update={"retry": 0})
@@ -349,7 +350,3 @@ def _of_passes(bench: Workbench) -> Listener:
 def _open(decisions: Mapping[str, Any], space: OpenRecipe) -> dict[str, Any]:
     """The decisions that a space still asks for."""
     return {name: value for name, value in decisions.items() if name not in space.fixed}
-
-
-def _settings(decisions: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in decisions.items())

@@ -93,6 +93,9 @@ def test_a_searched_recipe_ends_with_its_sensitivities_tries_and_chosen_point(
     chosen = tries[view.solver["chosen"]]
     assert found["stages"][-1]["size_bytes"] == chosen["figures"]["size_bytes"]
     assert chosen["figures"]["params"] <= 4500
+    assert [(one["try"], one["settings"]) for one in found["recipe_front"] if one["chosen"]] == [
+        (chosen["number"], chosen["decisions"])
+    ]
     assert view.stages[-1]["settings"]["ratio"] == chosen["decisions"]["structured_prune/ratio"]
     page = Path(found["report"]).read_text(encoding="utf-8")
     assert "Recipe search" in page

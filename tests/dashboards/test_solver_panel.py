@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from compression_facts import solver
+from compression_facts import solver, tried
 from run_views import VIEWS
 
-from netwright.dashboards.panels.solver import PART, Solver
+from netwright.dashboards.panels.solver import PART, RUNNING, Solver
+from netwright.runs.rows import recipe_front, settings_text
 
 
 def test_an_interval_is_shown_of_the_predictions_that_were_timed_alone() -> None:
@@ -26,7 +27,17 @@ def test_an_interval_is_shown_of_the_predictions_that_were_timed_alone() -> None
     assert columns["predicted_size_bytes"].label == "predicted file size"
 
 
-def test_tries_of_the_first_passes_alone_are_not_within_the_bounds() -> None:
-    fact = solver("")
-    fact["tries"] = [{**one, "phase": int(one["number"] > 0)} for one in fact["tries"]]
-    assert Solver().rows(replace(VIEWS["own model"](), solver=fact))[0]["group"] == PART
+def test_tries_of_the_first_passes_alone_and_those_under_way_are_not_within_the_bounds() -> None:
+    fact = {**solver(""), "front": [], "chosen": None}
+    fact["tries"] = [tried(0, 0.3, 120_000, 0.9866, "done"), tried(1, 0.3, None, None, "running")]
+    view = replace(VIEWS["own model"](), solver=fact)
+    rows = Solver().rows(view)
+    assert [row["group"] for row in rows] == [PART, RUNNING]
+    assert "2 of 5 tries, 1 of them trained." in Solver().note(rows, view)
+
+
+def test_the_front_of_a_recipe_is_told_with_the_chosen_point() -> None:
+    front = recipe_front(replace(VIEWS["own model"](), solver=solver("")))
+    assert [(one["try"], one["size_bytes"], one["chosen"]) for one in front] == [(1, 94_210, True), (0, 109_000, False)]
+    assert settings_text(front[0]["settings"]) == "structured_prune/ratio=0.5, low_rank/used=False"
+    assert recipe_front(replace(VIEWS["own model"](), solver=None)) == []

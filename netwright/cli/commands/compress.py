@@ -131,11 +131,15 @@ def _told_how_to_go_on() -> Iterator[None]:
 
 
 def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
-    from netwright.runs.rows import table_columns
+    from netwright.runs.rows import settings_text, table_columns
 
     if as_json:
         print_json(result)
         return
+    if front := result["recipe_front"]:
+        points = [{**row, "settings": settings_text(row["settings"])} for row in front]
+        print_table(points, title="The front: settings that keep all bounds and that no other one beats")
+        print()
     stages = result["stages"]
     columns = [name for name in table_columns(stages) if name != "reason"]
     print_table(stages, columns=columns, title=f"Compression, {result['run']}")

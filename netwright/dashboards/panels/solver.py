@@ -10,9 +10,10 @@ from netwright.core.records import Objective
 from netwright.dashboards.figures import BLUE, GREY, ORANGE, VERMILLION, layout, scatter
 from netwright.dashboards.labels import Column, axis, bounds_text, column, hover, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
+from netwright.runs.rows import settings_text
 from netwright.runs.view import RunView
 
-CHOSEN, FRONT, WITHIN, PART, BROKEN, PREDICTED, FAILED = (
+CHOSEN, FRONT, WITHIN, PART, BROKEN, PREDICTED, FAILED, RUNNING = (
     "chosen",
     "on the front",
     "within the bounds",
@@ -20,6 +21,7 @@ CHOSEN, FRONT, WITHIN, PART, BROKEN, PREDICTED, FAILED = (
     "breaks a bound",
     "not trained",
     "failed",
+    "running",
 )
 STYLE = {
     CHOSEN: (VERMILLION, "star", 16),
@@ -57,7 +59,7 @@ class Solver(Panel):
             {
                 "number": one["number"],
                 "group": _group(one, view.solver),
-                "settings": _settings(one["decisions"]),
+                "settings": settings_text(one["decisions"]),
                 **{metric: rounded(number(one["figures"].get(metric))) for metric in metrics},
                 **{f"{m}_change": _change(one["figures"].get(m), original.get(m)) for m in metrics},
                 **{f"predicted_{m}": rounded(number(one["predicted"].get(m))) for m in predicted},
@@ -166,24 +168,23 @@ def _input(x: float | int | None, y: float | int | None, at: str) -> dict[str, A
 
 
 def _group(one: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
+    """The outcome of a try; without all passes it may be done and beyond a goal for the result."""
     if one["number"] == solver.get("chosen"):
         return CHOSEN
-    if one["state"] == "failed":
-        return FAILED
+    if one["number"] in solver.get("front", ()):
+        return FRONT
     if one["state"] == "infeasible":
         return BROKEN if one["figures"] else PREDICTED
-    if one["phase"] < solver["tries"][-1]["phase"]:
-        return PART
-    return FRONT if one["number"] in solver.get("front", ()) else WITHIN
+    if one["state"] != "done":
+        return FAILED if one["state"] == "failed" else RUNNING
+    bounds = {o["metric"]: Objective.parse(o) for o in solver["objectives"] if o.get("bound") is not None}
+    kept = all(bounds[name].satisfied_by(value) for name, value in one["figures"].items() if name in bounds)
+    return WITHIN if kept else PART
 
 
 def _change(value: object, before: object) -> float | int | None:
     now, was = number(value), number(before)
     return None if now is None or was is None else rounded(now - was)
-
-
-def _settings(decisions: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in decisions.items())
 
 
 def _lines(objectives: Sequence[Objective], x: str, y: str) -> list[dict[str, Any]]:
