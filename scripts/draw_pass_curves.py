@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,8 +142,10 @@ class Panel:
             parts.append(_dot(places[self.rows[0]["line"]][0], INK))
             parts += self._label("as published", [places[self.rows[0]["line"]][0]], INK, bold=False)
         for row, colour in zip(self.rows, COLOURS, strict=False):
-            own = places[row["line"]]
-            parts += self._label(row["line"], [*reversed(own)], colour, bold=True)
+            others = [place for line, them in places.items() if line != row["line"] for place in them]
+            own = places[row["line"]][::-1]
+            own.sort(key=lambda place, them=others: -_gap(place, them))
+            parts += self._label(row["line"], own, colour, bold=True)
         told = self.rows if len(self.rows) < 3 else self.rows[:1]
         for row, colour in zip(told if self.across != "strength" else [], COLOURS, strict=False):
             for stage, place in zip(row["stages"][1:], places[row["line"]][1:], strict=True):
@@ -157,7 +159,7 @@ class Panel:
         percent = self.across == "strength" and self.rows[0]["setting"] == "zeros"
         parts = []
         for value in self._ticks():
-            x, words = self.x.place(value), f"{value:.0%}" if percent else f"{value:,g}"
+            x, words = self.x.place(value), f"{100 * value:g} %" if percent else f"{value:,g}"
             parts.append(f'<path d="M{x:.1f} {TOP:g}V{below:g}" stroke="{FAINT}"/>')
             parts.append(_text((x, below + 16), words, anchor="middle"))
         for value in self.y.ticks():
@@ -171,10 +173,14 @@ class Panel:
         return parts
 
     def _ticks(self) -> list[float]:
-        """All values where they are settings, else round ones."""
+        """The values where they are settings, as far as there is room, else round ones."""
         if self.across != "strength":
             return self.x.ticks()
-        return sorted({x for row in self.rows for x, _, _ in self.points(row)})
+        found: list[float] = []
+        for value in sorted({x for row in self.rows for x, _, _ in self.points(row)}):
+            if not found or self.x.place(value) - self.x.place(found[-1]) > 30:
+                found.append(value)
+        return found
 
     def _line(self, row: Row, places: list[tuple[float, float]], colour: str) -> list[str]:
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
@@ -191,13 +197,13 @@ class Panel:
             self.taken += [Box(x - 2, y - 2, x + 2, y + 2) for x, y in along]
         return parts
 
-    def _label(self, words: str, near: Iterable[tuple[float, float]], colour: str, *, bold: bool) -> list[str]:
+    def _label(self, words: str, near: Sequence[tuple[float, float]], colour: str, *, bold: bool) -> list[str]:
         """Words beside the first of some places that has room; nothing where none has."""
         size = 12 if bold else SMALL
         width, height = LETTER * size * len(words) * (1.08 if bold else 1), size
         frame = Box(self.left + LEFT, TOP - 14, self.left + PANEL - 4, HEIGHT - BOTTOM)
-        for x, y in near:
-            for dx, dy in _around(width, height):
+        for far, (x, y) in product((8, 14, 22, 32, 46), near):
+            for dx, dy in _around(width, height, far):
                 box = Box(x + dx, y + dy - height, x + dx + width, y + dy + 2)
                 inside = frame.left < box.left and box.right < frame.right and frame.top < box.top
                 if inside and box.bottom < frame.bottom and not any(box.meets(other) for other in self.taken):
@@ -206,14 +212,17 @@ class Panel:
         return []
 
 
-def _around(width: float, height: float) -> list[tuple[float, float]]:
-    """Where the left end of a word's base line may lie, seen from its point: near places first."""
-    found = []
-    for far in (8, 14, 22, 32, 46):
-        middle = height / 2 - 1
-        found += [(far, middle), (-far - width, middle), (-width / 2, -far), (-width / 2, far + height - 2)]
-        found += [(far - 4, far + 4), (far - 4, -far + 4), (-far + 4 - width, -far + 4), (-far + 4 - width, far + 4)]
-    return found
+def _around(width: float, height: float, far: float) -> list[tuple[float, float]]:
+    """Where the left end of a word's base line may lie, seen from its point."""
+    middle = height / 2 - 1
+    beside = [(far, middle), (-far - width, middle), (-width / 2, -far), (-width / 2, far + height - 2)]
+    corners = [(far - 4, far + 4), (far - 4, -far + 4), (-far + 4 - width, -far + 4), (-far + 4 - width, far + 4)]
+    return beside + corners
+
+
+def _gap(place: tuple[float, float], others: Sequence[tuple[float, float]]) -> float:
+    """How far the nearest of other places is."""
+    return min((math.dist(place, other) for other in others), default=0.0)
 
 
 def value_of(row: Row, stage: Row) -> str:
@@ -266,7 +275,8 @@ def table(rows: Sequence[Row]) -> str:
     values = list(dict.fromkeys(value_of(row, s) for row in rows for s in row["stages"][1:]))
     head = [SETTINGS[rows[0]["setting"]][0], *(row["line"] for row in rows)]
     found = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    found.append("| as published | " + " | ".join(_cell(row, row["stages"][0]) for row in rows) + " |")
+    if rows[0]["upwards"] == "accuracy":
+        found.append("| as published | " + " | ".join(_cell(row, row["stages"][0]) for row in rows) + " |")
     for value in values:
         cells = [next((_cell(row, s) for s in row["stages"][1:] if value_of(row, s) == value), "") for row in rows]
         found.append("| " + " | ".join([value, *cells]) + " |")

@@ -44,13 +44,10 @@ def _structured_prune() -> list[Line]:
 
 
 def _low_rank() -> list[Line]:
-    def recipe(method: str) -> Callable[[float], Passes]:
-        return lambda energy: [{"kind": "low_rank", "method": method, "energy": energy}]
+    def recipe(energy: float) -> Passes:
+        return [{"kind": "low_rank", "method": "spatial", "energy": energy}]
 
-    return [
-        _line(method, "energy", (0.95, 0.9, 0.8, 0.7), recipe(method), across=("size_bytes", "macs"))
-        for method in ("tucker", "spatial")
-    ]
+    return [_line("spatial", "energy", (0.95, 0.9, 0.8, 0.7), recipe, across=("size_bytes", "macs"))]
 
 
 def _quantize() -> list[Line]:
@@ -120,9 +117,8 @@ def _unstructured_prune() -> list[Line]:
         return lambda density: [{"kind": "unstructured_prune", "density": density, **settings}]
 
     return [
-        _line("global", "density", DENSITIES, recipe()),
-        _line("layer", "density", DENSITIES, recipe(scope="layer")),
-        _line("global, not trained", "density", DENSITIES[:3], recipe(epochs=0)),
+        _line("one epoch", "density", DENSITIES, recipe()),
+        _line("not trained", "density", DENSITIES, recipe(epochs=0)),
     ]
 
 
@@ -139,11 +135,11 @@ def _n_m_prune() -> list[Line]:
 
 
 def _share_weights() -> list[Line]:
-    def recipe(**training: int) -> Callable[[int], Passes]:
-        return lambda bits: ["fold", {"kind": "share_weights", "bits": bits, **training}]
+    def recipe(*before: str) -> Callable[[int], Passes]:
+        return lambda bits: [*before, {"kind": "share_weights", "bits": bits, "epochs": 0}]
 
     bits = (5, 4, 3, 2)
-    return [_line("one epoch", "bits", bits, recipe()), _line("not trained", "bits", bits, recipe(epochs=0))]
+    return [_line("behind fold", "bits", bits, recipe("fold")), _line("alone", "bits", bits, recipe())]
 
 
 PRUNED = {"kind": "structured_prune", "macs": 0.4, "criterion": "taylor", "epochs": 0}
