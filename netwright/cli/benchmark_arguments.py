@@ -52,11 +52,11 @@ def _named(asked: Asked, *, shortening: bool) -> tuple[BenchmarkTable, Goals]:
     from netwright.nas.benchmarking.named_tables import named_table
 
     name, dataset, protocol = asked.table, asked.dataset, asked.protocol
+    named = named_table(name)
     if asked.space or asked.arch_column or asked.overrides:
         raise click.UsageError(f"the table {name} brings its own --space, --set and --arch-column; leave them out")
     if protocol and (asked.objectives or asked.reported):
         raise click.UsageError("a --protocol brings its own --objective and --report; leave them or it out")
-    named = named_table(name)
     fidelities = asked.fidelities
     if shortening and not fidelities:
         fidelities = named.usual_fidelities(dataset=dataset, protocol=protocol)

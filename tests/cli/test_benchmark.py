@@ -218,6 +218,7 @@ MISTAKES = [
     ),
     (["--table", "T", "--space", "nasbench201", "--arch-column", "arch", "--objective", "max:quality"], "row 1: "),
     (["--table", "nasbench201", "--space", "nasbench201"], "brings its own --space"),
+    (["--table", "nasbench211", "--space", "nasbench201"], "did you mean 'nasbench201'?"),
     (["--table", "nasbench201", "--dataset", "mnist"], "no data set of this table is called 'mnist'"),
     (["--table", "nasbench201", "--protocol", "publisht"], "did you mean 'published'?"),
 ]
