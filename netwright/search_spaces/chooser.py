@@ -7,9 +7,10 @@ decision that was not asked for does not exist.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TypeVar
 
 from netwright.core.errors import SpaceError
 from netwright.core.records import Scalar
@@ -20,6 +21,8 @@ class RejectedDecisionsError(SpaceError):
     """Decisions that break a constraint of their space."""
 
 
+Option = TypeVar("Option", bound=Scalar)
+Item = TypeVar("Item")
 BOOLEAN = Categorical((False, True))
 
 
@@ -40,12 +43,11 @@ class Chooser(ABC):
     def draw(self, name: str, domain: Domain) -> Value:
         """The value of a decision that is asked for the first time."""
 
-    def one_of(self, name: str, options: Sequence[Scalar]) -> Scalar:
+    def one_of(self, name: str, options: Sequence[Option]) -> Option:
         """One of the options."""
         held = _CHOICES.get(id(options))
-        value = self._answer(name, self._domain(name, _choice, options) if held is None else held[1])
-        assert not isinstance(value, tuple)
-        return value
+        domain = self._domain(name, _choice, options) if held is None else held[1]
+        return self._answer(name, domain)  # type: ignore[return-value]  # a choice's value is one of its options
 
     def integer(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         """A whole number from low to high, both included."""
@@ -85,6 +87,12 @@ class Chooser(ABC):
             yield
         finally:
             self._scopes.pop()
+
+    def each(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items one after another, what is asked for each under a scope of its own: `name1`, `name2`, ..."""
+        for number, item in enumerate(items, start=1):
+            with self.scope(f"{name}{number}"):
+                yield item
 
     def _domain(self, name: str, kind: Callable[..., Domain], *arguments: object) -> Domain:
         try:

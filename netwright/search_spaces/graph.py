@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.plugins import build, name_of, spec_of
@@ -16,6 +16,7 @@ from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.outline import Call, Layer, Outline
 
 INPUT = "input"
+Item = TypeVar("Item")
 Block: TypeAlias = Callable[..., "Tensor"]
 
 
@@ -117,6 +118,12 @@ class GraphBuilder:
         """Operations added inside `with net.scope(name)` are named under `name/`."""
         return _Scope(self, (*self._scopes, str(name)))
 
+    def each(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
+        """The items one after another, what is added for each under a scope of its own: `name1`, `name2`, ..."""
+        for number, item in enumerate(items, start=1):
+            with self.scope(f"{name}{number}"):
+                yield item
+
     def add(self, operation: Operation, *inputs: Tensor, name: str = "", weights: str = "") -> Tensor:
         """Wire an operation to its inputs and give back what comes out.
 
@@ -140,8 +147,11 @@ class GraphBuilder:
         except ShapeError as error:
             raise ShapeError(f"at {self._place(operation, name)}: {error}") from None
 
-    def chain(self, tensor: Tensor, *operations: Operation) -> Tensor:
-        """Add operations one after another."""
+    def chain(self, tensor: Tensor, *operations: Operation, name: str = "") -> Tensor:
+        """Add operations one after another, under the scope `name` if there is one."""
+        if name:
+            with self.scope(name):
+                return self.chain(tensor, *operations)
         for operation in operations:
             tensor = self.add(operation, tensor)
         return tensor

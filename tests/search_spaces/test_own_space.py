@@ -63,6 +63,32 @@ def test_everything_follows_from_two_methods():
     assert load("space", "tests.search_spaces.test_own_space:Mlp") is Mlp
 
 
+def test_a_loop_puts_each_item_under_a_scope_of_its_own():
+    class Chain(SearchSpace):
+        def decide(self, choose: Chooser) -> list[int]:
+            plan = [choose.one_of("width", (4, 8)) for _ in choose.each("layer", range(choose.integer("depth", 1, 3)))]
+            for index in choose.each("unused", range(3)):
+                if index == 1:
+                    break
+            return [*plan, choose.one_of("last", (2, 3))]
+
+        def lower(self, plan: list[int], net: GraphBuilder, shapes: Shapes) -> Tensor:
+            x = net.add(Flatten(), net.input)
+            for width in net.each("layer", plan):
+                x = net.chain(x, Linear(features=width), Activation())
+            return net.chain(x, Linear(features=shapes.classes), name="head")
+
+    space = Chain()
+    decisions = {"depth": 2, "layer1/width": 8, "layer2/width": 4, "last": 3}
+    assert space.trace(decisions).decisions == decisions
+    names = [node.name for node in space.graph(decisions, IMAGE).nodes]
+    assert names == [
+        "flatten",
+        *(f"layer{n}/{what}" for n in (1, 2, 3) for what in ("linear", "activation")),
+        "head/linear",
+    ]
+
+
 def test_its_constraint_holds_for_every_way_to_make_decisions():
     space, rng = Mlp(), random.Random(0)
     for _ in range(50):

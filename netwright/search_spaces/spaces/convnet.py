@@ -152,12 +152,11 @@ class Convnet(SearchSpace):
     def decide(self, choose: Chooser) -> Plan:
         stages: list[Stage] = []
         floor = 0
-        for index in range(choose.integer("stages", *self.stages)):
-            with choose.scope(f"stage{index + 1}"):
-                stage, floor = self._stage(choose, floor)
+        for _ in choose.each("stage", range(choose.integer("stages", *self.stages))):
+            stage, floor = self._stage(choose, floor)
             stages.append(stage)
-        activation: Function = choose.one_of("activation", self.activations)  # type: ignore[assignment]  # a member
-        normalisation: Normalisation = choose.one_of("normalisation", self.normalisations)  # type: ignore[assignment]  # a member
+        activation: Function = choose.one_of("activation", self.activations)
+        normalisation: Normalisation = choose.one_of("normalisation", self.normalisations)
         style = Style(
             activation=activation,
             normalisation=normalisation,
@@ -184,9 +183,8 @@ class Convnet(SearchSpace):
                 x = net.add(GlobalPool(mode=head.pooling), x)
             else:
                 x = net.chain(x, AdaptivePool2d(size=head.size), Flatten())
-            for index, neurons in enumerate(head.neurons):
-                with net.scope(f"hidden{index + 1}"):
-                    x = net.chain(x, Linear(features=neurons), plan.style.act, dropout)
+            for neurons in net.each("hidden", head.neurons):
+                x = net.chain(x, Linear(features=neurons), plan.style.act, dropout)
             x = x if head.neurons else net.add(dropout, x)
             return net.add(Linear(features=shapes.classes), x)
 
@@ -208,26 +206,25 @@ class Convnet(SearchSpace):
         strided = self._strided(choose, depth)
         down: Pool | Literal["stride"] = "stride"
         if strided:
-            down = choose.one_of("down_sampling", self.down_samplings)  # type: ignore[assignment]  # a member
+            down = choose.one_of("down_sampling", self.down_samplings)
         stride = int(choose.one_of("stride", self.stride_sizes)) if strided and down == "stride" else 1
         frame = Frame(depth, strided, stride, self._padding(choose), self._pool(choose))
         separable = choose.one_of("convolution", self.convolutions) == "separable"
         layers = []
-        for index in range(depth):
-            with choose.scope(f"layer{index + 1}"):
-                floor = self._width(choose, floor)
-                layers.append(
-                    Layer(
-                        filters=floor,
-                        kernel=int(choose.one_of("kernel", self.kernels)),
-                        stride=frame.stride_of(index),
-                        padding=frame.padding,
-                        separable=separable,
-                        # without padding the sizes on both ways differ
-                        skip=self.skips and frame.padding == "same" and choose.boolean("skip"),
-                        pool="none" if down == "stride" or index not in strided else down,
-                    )
+        for index in choose.each("layer", range(depth)):
+            floor = self._width(choose, floor)
+            layers.append(
+                Layer(
+                    filters=floor,
+                    kernel=int(choose.one_of("kernel", self.kernels)),
+                    stride=frame.stride_of(index),
+                    padding=frame.padding,
+                    separable=separable,
+                    # without padding the sizes on both ways differ
+                    skip=self.skips and frame.padding == "same" and choose.boolean("skip"),
+                    pool="none" if down == "stride" or index not in strided else down,
                 )
+            )
         return PlainStage(frame, tuple(layers)), floor
 
     def _residual(self, choose: Chooser, depth: int, floor: int, *, narrow: bool) -> tuple[Stage, int]:
@@ -268,9 +265,8 @@ class Convnet(SearchSpace):
         frame = Frame(depth, strided, stride, padding, self._pool(choose))
         ends = tuple(o for o in self.branch_operations if not strided or padding == "same" or o in REDUCING)
         branches: list[Branch] = []
-        for number in range(choose.integer("branches", *self.branches)):
-            with choose.scope(f"branch{number + 1}"):
-                branches.append(self._branch(choose, ends))
+        for _ in choose.each("branch", range(choose.integer("branches", *self.branches))):
+            branches.append(self._branch(choose, ends))
         return InceptionStage(frame, tuple(branches))
 
     def _branch(self, choose: Chooser, ends: tuple[str, ...]) -> Branch:
@@ -295,10 +291,10 @@ class Convnet(SearchSpace):
         return tuple(int(index) for index in chosen)
 
     def _padding(self, choose: Chooser) -> Padding:
-        return choose.one_of("padding", self.paddings)  # type: ignore[return-value]  # a member
+        return choose.one_of("padding", self.paddings)
 
     def _pool(self, choose: Chooser) -> Pool:
-        return choose.one_of("pool", self.pools)  # type: ignore[return-value]  # a member
+        return choose.one_of("pool", self.pools)
 
     def _width(self, choose: Chooser, floor: int) -> int:
         allowed = tuple(f for f in self.filters if f >= floor or not self.rising)
@@ -306,7 +302,7 @@ class Convnet(SearchSpace):
 
     def _head(self, choose: Chooser) -> Head:
         with choose.scope("head"):
-            pooling: Literal["average", "max", "flatten"] = choose.one_of("pooling", self.poolings)  # type: ignore[assignment]  # a member
+            pooling: Literal["average", "max", "flatten"] = choose.one_of("pooling", self.poolings)
             # ONNX has no adaptive pooling for the largest value, only a global one
             size = int(choose.one_of("size", self.pool_sizes)) if pooling == "average" else 1
             hidden = choose.integer("hidden", *self.hidden)

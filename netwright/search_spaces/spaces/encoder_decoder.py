@@ -81,14 +81,14 @@ class EncoderDecoder(SearchSpace):
 
     def decide(self, choose: Chooser) -> Plan:
         depth = choose.integer("depth", *self.depth)
-        decoder: Decoder = choose.one_of("decoder", self.decoders)  # type: ignore[assignment]  # a member
+        decoder: Decoder = choose.one_of("decoder", self.decoders)
         levels: list[Level] = []
         for index in range(depth):
             with choose.scope(f"level{index + 1}"):
                 levels.append(self._level(choose, levels))
         with choose.scope("bottom"):
             bottom = self._level(choose, levels)
-            bottom_kind: Bottom = choose.one_of("kind", self.bottoms)  # type: ignore[assignment]  # a member
+            bottom_kind: Bottom = choose.one_of("kind", self.bottoms)
         up, down = self._sampling(choose, decoder, depth)
         top = max(depth - 1, 0)
         by_levels = decoder == "levels"
@@ -97,16 +97,16 @@ class EncoderDecoder(SearchSpace):
             bottom=bottom,
             bottom_kind=bottom_kind,
             decoder=decoder,
-            convolution=choose.one_of("convolution", self.convolutions),  # type: ignore[arg-type]  # a member
+            convolution=choose.one_of("convolution", self.convolutions),
             kernel=int(choose.one_of("kernel", self.kernels)),
             head_kernel=int(choose.one_of("head_kernel", self.head_kernels)) if by_levels else 1,
             up_kernel=int(choose.one_of("up_kernel", self.up_kernels)) if by_levels and up == "transposed" else 2,
             down_sampling=down,
             up_sampling=up,
-            skip=choose.one_of("skip", self.skips) if by_levels and depth else "none",  # type: ignore[arg-type]  # a member
+            skip=choose.one_of("skip", self.skips) if by_levels and depth else "none",
             fused=0 if by_levels else choose.integer("fused", min(self.fused[0], top), min(self.fused[1], top)),
             batch_norm=bool(choose.one_of("batch_norm", self.batch_norms)),
-            activation=choose.one_of("activation", self.activations),  # type: ignore[arg-type]  # a member
+            activation=choose.one_of("activation", self.activations),
             dropout=float(choose.one_of("dropout", self.dropouts)),
             residual=bool(choose.one_of("residual", self.residuals)),
         )
@@ -130,7 +130,7 @@ class EncoderDecoder(SearchSpace):
             return "nearest", "max"
         ups = tuple(u for u in self.up_samplings if decoder == "levels" or u not in LEVELS_ONLY)
         choose.require(bool(ups), f"a decoder of scores cannot up-sample by {' or '.join(self.up_samplings)}")
-        up: UpSampling = choose.one_of("up_sampling", ups)  # type: ignore[assignment]  # a member
+        up: UpSampling = choose.one_of("up_sampling", ups)
         downs = tuple(d for d in self.down_samplings if up != "max_unpool" or d == "max")
         choose.require(bool(downs), "max-unpooling needs max-pooling, which is not among the down-samplings")
-        return up, choose.one_of("down_sampling", downs)  # type: ignore[return-value]  # a member
+        return up, choose.one_of("down_sampling", downs)

@@ -84,14 +84,14 @@ class GraphNetwork(SearchSpace):
         depth = choose.integer("depth", *self.depth)
         return Plan(
             widths=tuple(int(choose.one_of(f"layer{index + 1}/width", self.widths)) for index in range(depth)),
-            aggregation=choose.one_of("aggregation", self.aggregations),  # type: ignore[arg-type]  # a member
+            aggregation=choose.one_of("aggregation", self.aggregations),
             by_degree=bool(choose.one_of("by_degree", self.degree_weights)),
-            read_out=choose.one_of("read_out", self.read_outs),  # type: ignore[arg-type]  # a member
+            read_out=choose.one_of("read_out", self.read_outs),
             read_every=bool(choose.one_of("read_every", self.reads_every)),
             fingerprint=int(choose.one_of("fingerprint", self.fingerprints)),
             hidden=int(choose.one_of("hidden", self.hidden)),
             normalise=bool(choose.one_of("normalise", self.normalise)),
-            activation=choose.one_of("activation", self.activations),  # type: ignore[arg-type]  # a member
+            activation=choose.one_of("activation", self.activations),
             dropout=float(choose.one_of("dropout", self.dropouts)),
         )
 

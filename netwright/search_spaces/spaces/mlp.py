@@ -46,7 +46,7 @@ class Mlp(SearchSpace):
         depth = choose.integer("depth", *self.depth)
         return Plan(
             neurons=tuple(int(choose.one_of(f"layer{index + 1}/neurons", self.neurons)) for index in range(depth)),
-            activation=choose.one_of("activation", self.activations),  # type: ignore[arg-type]  # one of them
+            activation=choose.one_of("activation", self.activations),
             batch_norm=bool(choose.one_of("batch_norm", self.batch_norms)),
             dropout=float(choose.one_of("dropout", self.dropouts)),
         )

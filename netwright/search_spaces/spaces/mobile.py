@@ -85,7 +85,7 @@ class Mobile(SearchSpace):
     def decide(self, choose: Chooser) -> Plan:
         resolution = float(choose.one_of("resolution", self.resolutions))
         width = float(choose.one_of("width", self.widths))
-        activation: Function = choose.one_of("activation", self.activations)  # type: ignore[assignment]  # a member
+        activation: Function = choose.one_of("activation", self.activations)
         relu_stages = int(choose.one_of("relu_stages", self.relu_stages))
         with choose.scope("stem"):
             filters = divisible(width * int(choose.one_of("filters", self.stem_filters)))

@@ -72,12 +72,12 @@ class Recurrent(SearchSpace):
         return Plan(
             frame=int(choose.one_of("frame", self.frames)),
             window=int(choose.one_of("window", self.windows)),
-            cell=choose.one_of("cell", self.cells),  # type: ignore[arg-type]  # one of the cells
+            cell=choose.one_of("cell", self.cells),
             widths=tuple(int(choose.one_of(f"layer{i + 1}/width", self.widths)) for i in range(depth)),
             bidirectional=bool(choose.one_of("bidirectional", self.bidirectional)),
             residual=depth > 1 and bool(choose.one_of("residual", self.residuals)),
             layer_dropout=float(choose.one_of("layer_dropout", self.layer_dropouts)) if depth > 1 else 0.0,
-            summary=choose.one_of("summary", self.summaries),  # type: ignore[arg-type]  # one of the modes
+            summary=choose.one_of("summary", self.summaries),
             dropout=float(choose.one_of("dropout", self.dropouts)),
         )
 

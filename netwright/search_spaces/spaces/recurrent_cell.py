@@ -81,14 +81,14 @@ class RecurrentCell(SearchSpace):
         nodes: list[tuple[CellFunction, int]] = []
         for place in range(1, choose.integer("nodes", *self.nodes) + 1):
             with choose.scope(f"node{place}"):
-                function: CellFunction = choose.one_of("function", self.functions)  # type: ignore[assignment]  # a member
+                function: CellFunction = choose.one_of("function", self.functions)
                 nodes.append((function, choose.integer("input", 0, place - 1)))
         return Plan(
             nodes=tuple(nodes),
             loose=choose.one_of("output", self.outputs) == "loose",
             embedding=int(choose.one_of("embedding", self.embeddings)),
             width=int(choose.one_of("width", self.widths)),
-            summary=choose.one_of("summary", self.summaries),  # type: ignore[arg-type]  # one of the modes
+            summary=choose.one_of("summary", self.summaries),
             dropout=float(choose.one_of("dropout", self.dropouts)),
         )
 

@@ -84,7 +84,7 @@ class Transformer(SearchSpace):
             heads = int(choose.one_of(f"{scope}heads", dividers))
             ratio = float(choose.one_of(f"{scope}ratio", self.ratios))
             blocks.append((heads, max(1, round(width * ratio))))
-        summary: Summarised = choose.one_of("summary", self.summaries)  # type: ignore[assignment]  # one of them
+        summary: Summarised = choose.one_of("summary", self.summaries)
         choose.require(not self.causal or summary != "class", "a class token stands first, and sees no later step")
         return Plan(
             patch=int(choose.one_of("patch", self.patches)),

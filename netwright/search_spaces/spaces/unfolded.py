@@ -71,12 +71,12 @@ class Unfolded(SearchSpace):
     start: float = Field(default=0.1, ge=0, description="thresholds before training")
 
     def decide(self, choose: Chooser) -> Plan:
-        kind: Kind = choose.one_of("kind", self.kinds)  # type: ignore[assignment]  # a member
+        kind: Kind = choose.one_of("kind", self.kinds)
         return Plan(
             kind=kind,
             iterations=choose.integer("iterations", *self.iterations),
             tied=bool(choose.one_of("tied", self.ties)),
-            thresholds=choose.one_of("thresholds", self.thresholds),  # type: ignore[arg-type]  # a member
+            thresholds=choose.one_of("thresholds", self.thresholds),
             momentum=kind != "admm_net" and bool(choose.one_of("momentum", self.momenta)),
             filters=int(choose.one_of("filters", self.filters)) if kind in CONVOLUTIONAL else 0,
         )
