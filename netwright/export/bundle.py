@@ -311,10 +311,11 @@ def _readme(
     rows = [f"| `{name}` | {entry['type']} | {entry['bytes']:,} |" for name, entry in entries.items()]
     loader, needs = entries[contents.default]["loader"], models[contents.default][1].needs
     proofs = [
-        f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples"
+        f"- `{name}`: at most {p.max_difference:.2g} apart from the original on {p.n} samples, {_sizes(p)}"
         + ("." if p.agreement is None else f", the same class for {100 * p.agreement:.2f} %.")
         for name, p in contents.parity.items()
     ]
+    measured = "the measurements with their protocol, " if contents.measurements else ""
     return "\n".join(
         [
             f"# {contents.name}\n",
@@ -325,11 +326,17 @@ def _readme(
             *(ARCHIVED if ARCHIVE in entries and len(entries) > 1 else []),
             "`preprocessing.json` says what is done to raw inputs before the network gets them.",
             *([f"Before that, {contents.prepared}, which is expected to be done."] if contents.prepared else []),
-            "`card.json` has the measurements with their protocol, the decisions and the provenance.",
+            f"`card.json` has {measured}the decisions and the provenance.",
             "Check that nothing was changed: `sha256sum -c SHA256SUMS`.\n",
             *(["## Parity\n", *proofs, ""] if proofs else []),
         ]
     )
+
+
+def _sizes(parity: Parity) -> str:
+    """The sizes of each dynamic axis at which a file was run."""
+    found = {"batches": parity.batch_sizes, "lengths": parity.lengths}
+    return " and ".join(f"{name} of {', '.join(map(str, sizes))}" for name, sizes in found.items() if sizes)
 
 
 def _write_json(path: Path, value: object) -> None:

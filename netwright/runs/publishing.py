@@ -281,7 +281,9 @@ def _trial(run: OpenRun, name: str) -> Deployable:
         model=path,
         decisions=dict(trial.decisions),
         architecture=_graph(run, trial.decisions),
-        trained="in full" if is_winner else f"by the search alone, {trial.fidelity:g} epochs",
+        trained="in full"
+        if is_winner
+        else f"by the search alone, {trial.fidelity:g} epoch{'s' * (trial.fidelity != 1)}",
     )
 
 
