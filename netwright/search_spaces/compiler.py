@@ -54,6 +54,9 @@ def _compile(
         values[node.name] = node.operation.emit(steps, path, [values[name] for name in node.inputs])
     output = values[graph.output]
     steps.output((output, *(values[side] for side in sides)) if sides else output)
+    for step in reversed(steps.nodes):
+        if step.target is torch.transpose and not step.users:
+            steps.erase_node(step)  # the layer after it took what was turned
     steps.lint()
     return fx.GraphModule(root, steps, class_name="Network")
 

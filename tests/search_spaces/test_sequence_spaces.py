@@ -20,6 +20,7 @@ from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.cost import cost
 from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.operation import Operation
+from netwright.search_spaces.operations.batch_norm1d import BatchNorm1d
 from netwright.search_spaces.operations.conv1d import Conv1d
 from netwright.search_spaces.operations.frames import Frames
 from netwright.search_spaces.operations.last_steps import LastSteps
@@ -40,7 +41,7 @@ WIDE = {
     },
     "tcn": {
         "same_width": False, "summaries": ["last", "mean", "max", "attention"], "dilation_bases": [1, 2, 3],
-        "weight_norms": [False, True],
+        "weight_norms": [False, True], "normalisations": ["none", "batch"],
     },
     "recurrent_cell": {"outputs": ["all", "loose"], "nodes": [1, 6]},
     "transformer": {"same_blocks": False, "causal": True, "summaries": ["mean", "last"]},
@@ -121,6 +122,22 @@ def test_normalising_weights_changes_nothing_before_training():
     with_norm, plain = (layer(Conv1d(filters=6, kernel=3, weight_norm=norm), (10, 4)) for norm in (True, False))
     inputs = torch.randn(2, 10, 4)
     torch.testing.assert_close(with_norm(inputs), plain(inputs), rtol=0, atol=1e-6)
+
+
+def test_batch_normalisation_of_a_sequence_is_that_of_torch_and_follows_its_convolution_directly():
+    inputs = torch.randn(8, 9, 3) * 4 + 1
+    model = layer(BatchNorm1d(), (9, 3)).train()
+    mean, spread = inputs.mean((0, 1)), inputs.std((0, 1), correction=0)
+    torch.testing.assert_close(model(inputs), (inputs - mean) / spread, atol=1e-4, rtol=1e-4)
+    tcn = space_of("tcn")
+    built = tcn.build(tcn.sample(random.Random(0)), ONE_RESULT)
+    modules = dict(built.named_modules())
+    norms = [step for step in built.graph.nodes if isinstance(modules.get(str(step.target)), torch.nn.BatchNorm1d)]
+    assert norms
+    for step in norms:
+        (before,) = step.all_input_nodes
+        assert isinstance(modules[str(before.target)], torch.nn.Conv1d)
+        assert list(before.users) == [step]
 
 
 def test_attention_is_that_of_torch():
