@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 
 from netwright.compression.factors_budget import Option, within_budget
 from netwright.compression.factors_calls import FACTORABLE, Seen, called_layers
@@ -25,6 +26,9 @@ LEFT = 1 - 1e-7
 
 ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
 """What a budget chooses from, for every layer."""
+
+_OTHERS = (_ConvNd, nn.Embedding, nn.Bilinear, nn.RNNCellBase, nn.MultiheadAttention)
+"""Layers with large weights, for which there are no factors."""
 
 CpError = Callable[[nn.Conv2d, int], float]
 """The relative squared error of a convolution's CP factors of a rank."""
@@ -86,7 +90,7 @@ def plan_factors(
     parts = {layer: _parts(layer, found, held) for layer, found in seen.items() if found.outputs}
     chosen = _budgeted(seen, parts, settings) if settings.budget is not None else None
     plans = [_plan(layer, found, settings, parts.get(layer, []), chosen, cp_error) for layer, found in seen.items()]
-    others = {path: layer for path, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Embedding))}
+    others = {path: layer for path, layer in module.named_modules() if isinstance(layer, _OTHERS)}
     return plans + [
         Plan(path, False, f"there are factors for Linear, Conv2d and recurrent layers, not for {type(layer).__name__}")
         for path, layer in others.items()
@@ -244,6 +248,8 @@ def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
         return "it is not called"
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         return "its channels are in groups"
+    if isinstance(layer, nn.RNNBase) and is_parametrized(layer):
+        return "its weights are computed from others"
     if seen.tied:
         return f"it has its weights together with {seen.tied}"
     if not _computes_as_torch(layer):
@@ -321,7 +327,7 @@ def _too_little(part: _Factorable, option: Option, min_gain: float) -> str:
 
 def _all_params(layer: nn.Module) -> list[int]:
     """The sizes of all weights of a layer, biases left out."""
-    return [p.numel() for name, p in layer.named_parameters() if name.startswith("weight")]
+    return [weights.of(layer).numel() for weights in weights_of(layer)]
 
 
 def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpError | None) -> Option:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from compression_nets import Conv, Lin, Net, thin, traced
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from netwright.compression.factors import Spectrum, plan_factors, round_rank
 from netwright.compression.factors_budget import Option, within_budget
@@ -404,6 +405,31 @@ def test_a_layer_that_computes_in_its_own_way_is_left_alone() -> None:
     assert not plans["0"].applies
     assert "Standardised computes with its weights in a way of its own" in plans["0"].reason
     assert plans["2"].applies
+
+
+class Odd(nn.Module):
+    """Weights that are computed from others, and layers that have no factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.normed = weight_norm(thin(Lin(64, 64), 4))
+        self.rnn = weight_norm(nn.GRU(64, 32, batch_first=True), "weight_hh_l0")
+        self.cell, self.pair = nn.GRUCell(32, 32), nn.Bilinear(32, 32, 8)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        steps = self.rnn(self.normed(inputs.flatten(1))[:, None])[0]
+        found = self.cell(self.attention(steps, steps, steps)[0][:, 0])
+        return self.pair(found, found)
+
+
+@pytest.mark.parametrize("rule", [{"ratio": 0.1}, {"budget": 0.9}, {"vbmf": True}])
+def test_weights_computed_from_others_and_layers_without_factors_are_told(rule: dict) -> None:
+    plans = {plan.path: plan for plan in plan_factors(Odd().eval(), torch.randn(16, 8, 8), LowRank(**rule))}
+    assert {path for path, plan in plans.items() if plan.applies} == {"normed"}
+    assert plans["rnn"].reason == "its weights are computed from others"
+    assert {"cell", "pair", "attention"} <= plans.keys()
 
 
 def test_a_layer_that_the_network_looks_into_is_left_alone() -> None:
