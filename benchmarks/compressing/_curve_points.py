@@ -56,7 +56,7 @@ def _quantize() -> list[Line]:
 
     return [
         _line(method, "calibration_samples", (4, 16, 64, 256), recipe(method), across=("strength",))
-        for method in ("minmax", "entropy")
+        for method in ("minmax",)
     ]
 
 
@@ -85,8 +85,7 @@ def _quantize_aware() -> list[Line]:
 
         return passes
 
-    bits = (8, 4, 3, 2)
-    return [_line("one epoch", "bits", bits, recipe()), _line("rounded only", "bits", bits, recipe(epochs=0))]
+    return [_line("one epoch", "bits", (8, 4, 3, 2), recipe())]
 
 
 def _binarize() -> list[Line]:
@@ -135,11 +134,10 @@ def _n_m_prune() -> list[Line]:
 
 
 def _share_weights() -> list[Line]:
-    def recipe(*before: str) -> Callable[[int], Passes]:
-        return lambda bits: [*before, {"kind": "share_weights", "bits": bits, "epochs": 0}]
+    def recipe(bits: int) -> Passes:
+        return ["fold", {"kind": "share_weights", "bits": bits, "epochs": 0}]
 
-    bits = (5, 4, 3, 2)
-    return [_line("behind fold", "bits", bits, recipe("fold")), _line("alone", "bits", bits, recipe())]
+    return [_line("not trained", "bits", (5, 4, 3, 2), recipe)]
 
 
 PRUNED = {"kind": "structured_prune", "macs": 0.4, "criterion": "taylor", "epochs": 0}
