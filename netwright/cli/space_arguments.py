@@ -223,6 +223,8 @@ def _default_shapes(chosen: Chosen) -> tuple[Shapes, str]:
         try:
             chosen.space.outline(chosen.space.sample(random.Random(0)), tried)
         except SpaceError as error:
+            if not isinstance(error.__cause__, SpaceError):
+                raise  # the user's own code stopped: other shapes would not help
             raise SpaceError(
                 f"{chosen.name!r} serves none of its example inputs; give --input and --classes. "
                 f"{shape_text(tried)}: {error}"

@@ -278,6 +278,22 @@ def test_a_diff_names_decisions_costs_and_layers(speak: Speak) -> None:
     assert "the two are the same network" in speak("diff", OWN, left, left, *CIFAR)
 
 
+def test_a_mistake_in_a_space_of_ones_own_is_told_as_such(speak: Speak, tmp_path: Path, monkeypatch: Any) -> None:
+    module = tmp_path / "mistaken_space.py"
+    module.write_text(
+        "from netwright.search_spaces.space import SearchSpace\n"
+        "class Mistaken(SearchSpace):\n"
+        "    def decide(self, choose):\n"
+        "        return choose.integer('depth', 1, 3)\n"
+        "    def lower(self, plan, net, shapes):\n"
+        "        return net.input.size\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    said = speak("show", "mistaken_space:Mistaken", code=2)
+    assert said.startswith("error: your own code stopped at mistaken_space.py, line 6, in lower: AttributeError")
+    assert "--input" not in said
+
+
 def test_a_diff_says_which_side_is_refused(speak: Speak) -> None:
     good, wrong = '{"depth": 1, "layer1/width": 4}', '{"depth": 2, "layer1/width": 4, "layer2/width": 8}'
     assert "RIGHT: " in speak("diff", OWN, good, wrong, *CIFAR, code=2)
