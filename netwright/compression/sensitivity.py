@@ -105,7 +105,8 @@ def measure_sensitivity(
         probes = list(probes_of(recipe))
         for place, probe in enumerate(probes):
             groups = _groups(probe, model, dry)
-            tells = f"sensitivity of {len(groups) or 1} groups to {probe.stage} ({place + 1} of {len(probes)})"
+            many = f"{len(groups)} groups" if len(groups) > 1 else "1 group"
+            tells = f"sensitivity of {many} to {probe.stage} ({place + 1} of {len(probes)})"
             context.listener(Event("step", {"text": tells}))
             for row in _rows(probe, groups, model, dry, split, start=start, score=score, measured=measured):
                 rows.append(row)

@@ -121,19 +121,19 @@ def missed(one: Mapping[str, float], objectives: Sequence[Objective]) -> str:
 
 def verdict_of(tries: Sequence[Try], objectives: Sequence[Objective]) -> str:
     """Why there is nothing to choose: the nearest try, and each bound that none met with the best it came to."""
-    measured = [one for one in tries if one.figures] or [one for one in tries if one.predicted]
-    if not measured:
+    known = [one for one in tries if one.figures or one.predicted]
+    if not known:
         reasons = [one.reason for one in tries if one.reason]
         common = max(reasons, key=reasons.count) if reasons else "nothing was tried"
         return f"none of {len(tries)} tries came to an end; the most common reason: {common}"
-    nearest = min(measured, key=lambda one: _violation(one, objectives))
+    nearest = min(known, key=lambda one: _violation(one, objectives))
     trained = "" if nearest.figures else ", predicted"
     whole = " with all passes" if nearest.phase else ""
     text = f"no setting of {len(tries)} tried{whole} meets all goals. Nearest is try {nearest.number}{trained}: "
-    known = nearest.figures or nearest.predicted
-    text += missed(known, [o for o in objectives if nearest.figures or o.metric in known]) or nearest.reason
+    its = nearest.figures or nearest.predicted
+    text += missed(its, [o for o in objectives if nearest.figures or o.metric in its]) or nearest.reason
+    figures = [one.figures or one.predicted for one in known]
     for objective in objectives:
-        figures = [one.figures or one.predicted for one in measured]
         values = [each[objective.metric] for each in figures if objective.metric in each]
         if objective.bound is None or not values or any(map(objective.satisfied_by, values)):
             continue

@@ -356,3 +356,18 @@ def test_what_is_missed_is_said_with_both_numbers() -> None:
     assert "latency_ms is not known" in missed({"accuracy": 0.95}, objectives)
     one = Try(number=0, phase=0, decisions={}, passes=[], origin="", state=TrialState.FAILED, reason="no layer")
     assert verdict_of([one], objectives) == "none of 1 tries came to an end; the most common reason: no layer"
+
+
+def test_the_nearest_and_the_best_are_sought_among_what_was_measured_and_what_was_predicted() -> None:
+    objectives = [
+        Objective(metric="latency_ms", direction="minimize", bound=1.0),
+        Objective(metric="accuracy", direction="maximize", bound=0.9),
+    ]
+    bare = Try(number=0, phase=0, decisions={}, passes=[], origin="", state=TrialState.INFEASIBLE)
+    trained = dataclasses.replace(bare, figures={"latency_ms": 3.0, "accuracy": 0.5})
+    ended = dataclasses.replace(bare, number=1, predicted={"latency_ms": 1.5})
+    assert verdict_of([trained, ended], objectives) == (
+        "no setting of 2 tried meets all goals. Nearest is try 1, predicted: latency_ms 1.5, at most 1 is asked: "
+        "missed by 0.5 (50.0%). No try reached latency_ms 1; the best was 1.5. No try reached accuracy 0.9; the best "
+        "was 0.5"
+    )
