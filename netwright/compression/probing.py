@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,11 +54,15 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
         except CompressionError as error:
             refused[path] = str(error)
             users.pop(path, None)
-    couplings = []
+    couplings, wider = [], []
     for component in _components(users):
         while component:
             try:
-                couplings.append(_joined(module, {path: users[path] for path in component}, labels))
+                joined = {path: users[path] for path in component}
+                couplings.append(_joined(module, joined, labels))
+                if len({_own_width(module, path) for path in component}) > 1:
+                    with suppress(CompressionError):
+                        wider.append(_joined(module, joined, labels, widest=True))
                 break
             except _NotJoinedError as error:
                 refused[error.path] = str(error)
@@ -65,7 +70,7 @@ def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, see
             except CompressionError as error:
                 refused.update(dict.fromkeys(component, str(error)))
                 break
-    return Probed(tuple(couplings), refused)
+    return Probed(tuple(couplings), refused, tuple(wider))
 
 
 class _MixedError(CompressionError):
@@ -82,10 +87,14 @@ class _NotJoinedError(CompressionError):
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The couplings found, and for the other layers why none was."""
+    """The couplings found, and for the other layers why none was.
+
+    `wider` are those of layers of unlike widths with all channels of the widest, which may have to fall together.
+    """
 
     couplings: tuple[Coupling, ...]
     refused: Mapping[str, str]
+    wider: tuple[Coupling, ...] = ()
 
 
 def _components(users: Mapping[str, Sequence[Member]]) -> list[list[str]]:
@@ -101,12 +110,20 @@ def _components(users: Mapping[str, Sequence[Member]]) -> list[list[str]]:
     return [names for names, _ in components]
 
 
-def _joined(module: nn.Module, users: Mapping[str, Sequence[Member]], labels: Mapping[str, Sequence[int]]) -> Coupling:
+def _joined(
+    module: nn.Module,
+    users: Mapping[str, Sequence[Member]],
+    labels: Mapping[str, Sequence[int]],
+    *,
+    widest: bool = False,
+) -> Coupling:
     """One coupling of several layers, numbered as the channels of the narrowest of those with the most slots.
 
-    A wider layer may take part with some of its channels, such as where a shortcut adds silent ones; the others stay.
+    Or as those of the widest. A wider layer may take part with some of its channels, such as where a shortcut adds
+    silent ones; the others stay.
     """
-    base = max(users, key=lambda path: (_slots(module.get_submodule(path)), -_own_width(module, path)))
+    sign = 1 if widest else -1
+    base = max(users, key=lambda path: (_slots(module.get_submodule(path)), sign * _own_width(module, path)))
     count = max(labels[base]) + 1
     owner = {(m.path, m.role, i): c for m in users[base] for c, i in zip(m.channels, m.indices, strict=True)}
     number = {base: {channel: channel for channel in range(count)}}

@@ -86,6 +86,8 @@ def find_couplings(
     for path, reason in probed.refused.items():
         refused.setdefault(path, reason)
     judge(probed.couplings, refused=refused)
+    settled = _givers(proven)
+    judge([one for one in probed.wider if not settled & _givers([one])], refused={})
     refused.update({path: why for path, why in untouchable.items() if path in _producers(module)})
     done = _givers(proven)
     return Found(tuple(proven), {path: why for path, why in refused.items() if path not in done})

@@ -48,6 +48,13 @@ def _gate(s: Net, x: torch.Tensor) -> torch.Tensor:
     return s.f(torch.relu(s.b(values * torch.sigmoid(gate))))
 
 
+def _chunk_and_sum(s: Net, x: torch.Tensor) -> torch.Tensor:
+    """As in YOLO's C2f."""
+    parts = list(torch.relu(s.a(x)).chunk(2, 1))
+    parts.append(parts[1] + torch.relu(s.b(parts[1])))
+    return s.f(mean(torch.relu(s.c(torch.cat(parts, 1)))))
+
+
 def _split(s: Net, x: torch.Tensor) -> torch.Tensor:
     left, right = s.a(x).split(s.width, 1)
     return s.f(mean(torch.cat([left, torch.relu(s.b(right))], 1)))
@@ -128,6 +135,12 @@ MORE: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], set[str], set[st
         lambda: Net(_gate, a=Lin(6, 24), b=Lin(12, 8), f=Lin(8, 5)),
         (6,),
         {"a", "b"},
+        {"f"},
+    ),
+    "chunk and a residual sum": (
+        lambda: Net(_chunk_and_sum, a=Conv(3, 16, 1), b=Conv(8, 8, 3, padding=1), c=Conv(24, 8, 1), f=Lin(8, 10)),
+        IMAGE,
+        {"a", "b", "c"},
         {"f"},
     ),
     "split by a number of the network": (
