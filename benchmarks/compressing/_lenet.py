@@ -25,7 +25,8 @@ from netwright.core.seeds import derive_seed
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.coding.archive import read_archive
 from netwright.export.onnx_runtime import Session
-from netwright.runs.stages import StageMeter, score_file
+from netwright.export.scoring import score_file
+from netwright.runs.stages import StageMeter
 from netwright.tasks.checkpoint import digest_of
 from netwright.tasks.settings import Training
 from netwright.tasks.task import Task

@@ -26,7 +26,8 @@ from netwright.compression.store import FolderStore
 from netwright.core.errors import DataError
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.onnx_runtime import Session
-from netwright.runs.stages import StageMeter, score_file
+from netwright.export.scoring import score_file
+from netwright.runs.stages import StageMeter
 from netwright.search_spaces.spaces.recurrent import Recurrent
 from netwright.tasks.kinds.sequence_classification import SequenceClassification
 from netwright.tasks.kinds.sequence_labelling import SequenceLabelling

@@ -21,7 +21,8 @@ from netwright.compression.recipe import Recipe, RecipeResult, run_recipe
 from netwright.compression.store import FolderStore
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.onnx_runtime import Session
-from netwright.runs.stages import StageMeter, score_file
+from netwright.export.scoring import score_file
+from netwright.runs.stages import StageMeter
 from netwright.search_spaces.spaces.encoder_decoder import EncoderDecoder
 from netwright.tasks.kinds.segmentation import Segmentation
 from netwright.tasks.settings import Training

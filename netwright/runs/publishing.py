@@ -34,11 +34,12 @@ from netwright.export.coding.onnx_regions import holds_int8
 from netwright.export.format import Format
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity, check_parity
+from netwright.export.scoring import score_file
 from netwright.export.to_onnx import export_onnx
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.own_models import built_model
 from netwright.runs.search import OpenRun
-from netwright.runs.stages import EXAMPLES, score_file
+from netwright.runs.stages import EXAMPLES
 from netwright.runs.winner import build_trial, choose
 from netwright.search_spaces.graph import LayerGraph
 

@@ -19,7 +19,7 @@ from netwright.export.coding.archive import Archive, encode
 from netwright.export.coding.onnx_regions import positive_zeros
 from netwright.export.onnx_file import graph_cost
 from netwright.export.onnx_runtime import Session
-from netwright.export.scoring import score_file as score_file
+from netwright.export.scoring import score_file
 from netwright.export.timing import time_files
 from netwright.export.to_onnx import export_onnx
 from netwright.tasks.data import Split

@@ -15,7 +15,7 @@ from netwright.compression.store import FolderStore
 from netwright.core.errors import CompressionError
 from netwright.core.files import file_hash
 from netwright.export.onnx_runtime import Session
-from netwright.runs.stages import score_file
+from netwright.export.scoring import score_file
 
 
 def test_the_file_answers_like_the_module_and_resumes(context_of, tmp_path) -> None:
