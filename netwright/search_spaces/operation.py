@@ -11,7 +11,7 @@ from pydantic import Field
 
 from netwright.core.errors import ShapeError
 from netwright.core.files import canonical_json
-from netwright.core.plugins import Plugin, spec_of
+from netwright.core.plugins import Plugin, name_of, spec_of
 from netwright.core.shapes import Shape
 
 if TYPE_CHECKING:
@@ -90,6 +90,10 @@ class Operation(Plugin):
     def emit(self, graph: fx.Graph, name: str, inputs: Sequence[fx.Node]) -> fx.Node:
         """The steps that run this operation in a torch.fx graph; `name` is where its module lives."""
         return graph.call_module(name, tuple(inputs))
+
+    def shared_as(self) -> str:
+        """The kind under which layers of one place share their weights in a supernet."""
+        return name_of(self).rpartition(":")[2].lower()
 
     def shared_part(self, weight: str, full: torch.Tensor, shape: Shape) -> torch.Tensor:
         """The part of a larger layer's weight that this layer uses when a supernet shares it.

@@ -13,7 +13,6 @@ from torch.func import functional_call
 
 from netwright.core.errors import SpaceError
 from netwright.core.files import canonical_json
-from netwright.core.plugins import name_of
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shape, Shapes
 from netwright.search_spaces.compiler import compile_graph
@@ -192,5 +191,4 @@ def _weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _address(node: Node, name: str) -> list[str]:
     """Where a shared weight lives in the supernet: the layer's place, its operation, the weight's name."""
-    kind = name_of(node.operation).rpartition(":")[2].lower()
-    return [*(f"at_{part}" for part in node.weights.split("/")), kind, *name.split(".")]
+    return [*(f"at_{part}" for part in node.weights.split("/")), node.operation.shared_as(), *name.split(".")]

@@ -6,6 +6,7 @@ import random
 from math import inf
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.operations.activation import Activation
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.operations.recurrent import Recurrent
+from netwright.search_spaces.operations.summary import Summary
 from netwright.search_spaces.space import SearchSpace
 
 steady = settings(derandomize=True, deadline=None)
@@ -87,6 +90,23 @@ def test_a_loop_puts_each_item_under_a_scope_of_its_own():
         *(f"layer{n}/{what}" for n in (1, 2, 3) for what in ("linear", "activation")),
         "head/linear",
     ]
+
+
+def test_kinds_of_recurrent_layers_under_one_name_have_weights_of_their_own():
+    class Steps(SearchSpace):
+        def decide(self, choose: Chooser) -> tuple[str, int]:
+            return choose.one_of("cell", ("lstm", "gru")), choose.one_of("width", (4, 8))
+
+        def lower(self, plan: tuple[str, int], net: GraphBuilder, shapes: Shapes) -> Tensor:
+            steps = Recurrent.parse({"cell": plan[0], "width": plan[1]})
+            return net.chain(net.input, steps, Summary(mode="last"), Linear(features=shapes.classes))
+
+    space, shapes = Steps(), Shapes((5, 3), 2)
+    supernet = space.supernet(shapes).eval()
+    inputs = torch.randn(2, 5, 3)
+    for decisions in space.enumerate():
+        supernet.choose(decisions)
+        torch.testing.assert_close(supernet.cut(decisions).eval()(inputs), supernet(inputs))
 
 
 def test_its_constraint_holds_for_every_way_to_make_decisions():

@@ -84,6 +84,9 @@ class Recurrent(Operation):
             y = graph.call_function(torch.cat, ([y, graph.call_method("unsqueeze", (last, 1))], 1))
         return graph.call_function(torch.unflatten, (y, 0, (-1, windows))) if self.windows else y
 
+    def shared_as(self) -> str:
+        return "lstm" if self.cell == "lstm_cells" else self.cell
+
     def shared_part(self, weight: str, full: torch.Tensor, shape: Shape) -> torch.Tensor:
         """The first units of every gate: torch stacks the gates along the first axis of each weight.
 
