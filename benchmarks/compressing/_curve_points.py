@@ -95,17 +95,14 @@ def _binarize() -> list[Line]:
         "all groups": (),
     }
 
-    def recipe(values: str) -> Callable[[str], Passes]:
-        def passes(group: str) -> Passes:
-            float_layers = [f"{name}.{block}.conv{n}" for name in groups[group] for block in range(3) for n in (1, 2)]
-            return [
-                {"kind": "binarize", "values": values, "exclude": float_layers},
-                {"kind": "quantize_weights", "bits": 2, "exclude": [*EDGES, *float_layers]},
-            ]
+    def recipe(group: str) -> Passes:
+        float_layers = [f"{name}.{block}.conv{n}" for name in groups[group] for block in range(3) for n in (1, 2)]
+        return [
+            {"kind": "binarize", "values": "ternary", "exclude": float_layers},
+            {"kind": "quantize_weights", "bits": 2, "exclude": [*EDGES, *float_layers]},
+        ]
 
-        return passes
-
-    return [_line(values, "layers", groups, recipe(values)) for values in ("ternary", "binary")]
+    return [_line("ternary", "layers", groups, recipe)]
 
 
 DENSITIES = (0.5, 0.3, 0.1, 0.05)
