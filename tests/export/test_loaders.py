@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,12 @@ def test_what_cannot_be_used_is_told_in_a_line(contents: BundleContents, tmp_pat
         assert "\n" not in found
     (folder / "model.onnx").unlink()
     assert run(folder, ())[1] == [f"{folder}/model.onnx: the model file is missing; get the folder again"]
+
+
+def test_channels_are_named_for_images_alone() -> None:
+    arrange = runpy.run_path(str(TEMPLATES / "task.py"))["arrange"]
+    with pytest.raises(ValueError, match=r"inputs must be \[N, 12, 2\], not \[4, 9, 2\]"):
+        arrange(np.zeros((4, 9, 2)), [12, 2])
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("load*.py")), ids=lambda path: path.stem)

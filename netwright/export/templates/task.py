@@ -140,7 +140,8 @@ def arrange(x: np.ndarray, shape: list[int | None]) -> np.ndarray:
         x = x[:, :, None]
     if not fits(x, shape):
         wanted = ", ".join(map(str, shape))
-        raise ValueError(f"inputs must be [N, {wanted}], or images with channels last, not {given}")
+        images = " or images with channels last," if len(shape) == 3 else ""
+        raise ValueError(f"inputs must be [N, {wanted}],{images} not {given}")
     return np.ascontiguousarray(x)
 
 
