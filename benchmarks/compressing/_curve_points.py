@@ -85,7 +85,8 @@ def _quantize_aware() -> list[Line]:
 
         return passes
 
-    return [_line("one epoch", "bits", (8, 4, 3, 2), recipe())]
+    bits = (8, 4, 3, 2)
+    return [_line("one epoch", "bits", bits, recipe()), _line("rounded only", "bits", bits, recipe(epochs=0))]
 
 
 def _binarize() -> list[Line]:
