@@ -241,7 +241,7 @@ def test_no_layer_is_put_before_a_recurrent_one_that_is_given_a_state(context_of
     _, context = context_of("lstm")
     plans = {p.path: p for p in plan_factors(Reader(with_state=True).eval(), context.example_tensor(), LowRank())}
     assert plans["recurrent"].ranks == ()
-    assert dict(plans["recurrent"].inside) == {"weight_ih_l0": 4}
+    assert dict(plans["recurrent"].inside) == {"weight_ih_l0": 8}
 
 
 def test_a_layer_that_shares_its_weights_with_another_is_left_alone() -> None:
