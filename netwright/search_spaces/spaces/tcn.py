@@ -40,7 +40,7 @@ class Tcn(SearchSpace):
 
     A level is two causal convolutions of one dilation with a connection around them; level i is dilated by
     base^(i-1), so the steps that are looked back at grow exponentially with depth. The result is taken from
-    the last step (or another summary), or from every step when the task's result is (time, values).
+    the mean over time (or another summary), or from every step when the task's result is (time, values).
     """
 
     example_inputs: ClassVar[tuple[Shapes, ...]] = SEQUENCE_EXAMPLES
@@ -57,7 +57,9 @@ class Tcn(SearchSpace):
         default=("batch",), min_length=1, description="after each convolution whose filters are not normalised"
     )
     dropouts: tuple[float, ...] = Field(default=(0.0, 0.1), min_length=1, description="after each convolution")
-    summaries: tuple[Mode, ...] = Field(default=("last", "mean"), min_length=1)
+    summaries: tuple[Mode, ...] = Field(
+        default=("mean",), min_length=1, description="what of all steps gives the result; `last` suits forecasts"
+    )
     causal: bool = Field(default=True, description="whether no result may depend on a later step")
     reading: Reading = Field(default="rows", description="how an image becomes a sequence")
 
