@@ -28,7 +28,7 @@ def rank_of(matrices: npt.NDArray[Any]) -> int:
     One whose values are not all finite counts as of full rank.
     """
     if not np.isfinite(matrices).all():
-        return min(matrices.shape[-2:])
+        return int(min(matrices.shape[-2:]))
     values = matrices.astype(np.float64)
     values = values if values.shape[-2] >= values.shape[-1] else values.swapaxes(-1, -2)
     squared = np.linalg.eigvalsh(values.swapaxes(-1, -2) @ values)
