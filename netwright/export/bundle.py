@@ -119,7 +119,8 @@ def write_file_bundle(folder: Path, contents: BundleContents, *, form: Format, f
 
     def fill(temporary: Path) -> None:
         shutil.copytree(file.parent, temporary, dirs_exist_ok=True)
-        shape = [size if isinstance(size, int) else None for size in Session(contents.model).input_shape[1:]]
+        measured = file if form.any_length else contents.model
+        shape = [size if isinstance(size, int) else None for size in Session(measured).input_shape[1:]]
         _finish(temporary, named, {file.name: (form.suffix.lstrip("."), form)}, shape)
 
     return _written(folder, file.name, fill)

@@ -21,6 +21,8 @@ class Format(Plugin, ABC):
     suffix: ClassVar[str]
     needs: ClassVar[str] = ""
     """The packages that its loader imports, as pip calls them."""
+    any_length: ClassVar[bool] = False
+    """Whether its files take sequences of other lengths than the example's."""
 
     @abstractmethod
     def write(

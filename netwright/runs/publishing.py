@@ -116,7 +116,7 @@ def publish(
     deployable = _compressed(run) if name == "best" and run.record.fact("compressed") else _trial(run, name)
     folder = out or _default_folder(run, deployable, file_format)
     check_place(folder, f"model{file_format.suffix}")
-    if file_format.suffix != ".onnx":
+    if not _whole(file_format):
         return _one_file(run, deployable, file_format, folder)
     listener(Event("step", {"text": "proving that the exported models compute the same"}))
     parity = _prove(run, deployable)
@@ -302,9 +302,15 @@ def _graph(run: OpenRun, decisions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _default_folder(run: OpenRun, deployable: Deployable, file_format: Format) -> Path:
-    if file_format.suffix != ".onnx":
-        return run.folder.path / "exports" / f"{deployable.name}{file_format.suffix.replace('.', '-')}"
+    if not _whole(file_format):
+        ending = "-any-length" if file_format.any_length else file_format.suffix.replace(".", "-")
+        return run.folder.path / "exports" / f"{deployable.name}{ending}"
     return run.folder.bundle if deployable.measurements else run.folder.path / "exports" / deployable.name
+
+
+def _whole(file_format: Format) -> bool:
+    """Whether a bundle holds all files of a compressed network, which are ONNX, instead of one made now."""
+    return file_format.suffix == ".onnx" and not file_format.any_length
 
 
 def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder: Path) -> dict[str, Any]:
@@ -317,6 +323,8 @@ def _one_file(run: OpenRun, deployable: Deployable, file_format: Format, folder:
             judged = {} if deployable.file is None else {"tolerance": None}
         else:
             file_format.write(deployable.module, path, example=example, architecture=deployable.architecture)
+        if file_format.any_length:
+            judged["lengths"] = (max(1, example.shape[1] // 2), 2 * example.shape[1])
         session = file_format.opened(path)
         proofs = {} if session is None else {path.name: _proof(run, session, deployable.module, **judged)}
         contents = _contents(run, deployable, proofs, {})

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from export_networks import convnet, mlp, samples
+from export_networks import Recurrent, convnet, mlp, samples
 from torch import nn
 
 from netwright.core.errors import CheckpointError, MissingPackageError
@@ -20,17 +20,22 @@ from netwright.export.weights import read_weights
 EXAMPLE = samples(2, 1, 12, 12)
 
 
+def recurrent() -> nn.Module:
+    return Recurrent(nn.GRU)
+
+
 @pytest.mark.parametrize("name", names("format"))
 def test_format_keeps_its_contract(name: str, tmp_path: Path) -> None:
     form = build("format", name)
     assert isinstance(form, Format)
     assert form.suffix.startswith(".")
-    model = convnet().train()
+    model, example = (recurrent(), samples(2, 9, 5)) if form.any_length else (convnet(), EXAMPLE)
+    model.train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     path = tmp_path / "new folder" / f"model{form.suffix}"
     for _ in range(2):  # writing again replaces
         try:
-            assert form.write(model, path, example=EXAMPLE) == path
+            assert form.write(model, path, example=example) == path
         except MissingPackageError as error:
             pytest.skip(str(error))
     assert path.stat().st_size > 0

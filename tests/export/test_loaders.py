@@ -18,15 +18,15 @@ from netwright.core.errors import ExportError, MissingPackageError
 from netwright.core.plugins import build, names
 from netwright.export.bundle import BundleContents, verify_bundle, write_bundle, write_file_bundle
 from netwright.export.format import Format
+from netwright.export.formats.onnx_any_length import OnnxAnyLength
 from netwright.export.loaders import task_script
-from netwright.export.to_onnx import export_onnx
 from netwright.tasks.data import Preprocessing
 from tests.conftest import ROOT
 
 TEMPLATES = ROOT / "netwright" / "export" / "templates"
 RAW = np.random.default_rng(0).integers(0, 256, size=(40, 12, 12), dtype=np.uint8)
 PREPROCESSING = Preprocessing.of(RAW[:, None])
-FORMATS = [name for name in names("format") if build("format", name).needs]
+FORMATS = [name for name in names("format") if build("format", name).needs and not build("format", name).any_length]
 CALLS = """
 import json, runpy, sys
 loader, calls = sys.argv[1], json.loads(sys.argv[2])
@@ -98,10 +98,11 @@ def test_raw_inputs_give_the_networks_outputs(folder: Path, contents: BundleCont
 
 def test_sequences_may_have_any_length_where_the_file_takes_it(exported: Exported, tmp_path: Path) -> None:
     model, rows = exported.model("lstm"), Preprocessing(1.0, (0.5,) * 5, (2.0,) * 5, axis=2)
-    file = tmp_path / "lstm.onnx"
-    export_onnx(model, file, example=samples(16, 9, 5), dynamic_time=True)
+    file, form = tmp_path / "made" / "model.onnx", OnnxAnyLength()
+    file.parent.mkdir()
+    form.write(model, file, example=samples(16, 9, 5))
     made = BundleContents(name="net", model=file, module=model, preprocessing=rows, classes=("a", "b", "c"))
-    folder = write_bundle(tmp_path / "bundle", made).path
+    folder = write_file_bundle(tmp_path / "bundle", made, form=form, file=file).path
     for length in (9, 12):
         np.save(tmp_path / f"{length}.npy", samples(3, length, 5))
     calls = [(tmp_path / f"{length}.npy", tmp_path / f"out{length}.npy") for length in (9, 12)]
@@ -110,6 +111,11 @@ def test_sequences_may_have_any_length_where_the_file_takes_it(exported: Exporte
         with torch.no_grad():
             wanted = model(torch.from_numpy(rows(samples(3, length, 5)))).numpy()
         np.testing.assert_allclose(np.load(tmp_path / f"out{length}.npy"), wanted, atol=1e-5)
+
+
+def test_images_have_no_length_to_leave_open(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"is \[time, features\], but the network takes \(1, 12, 12\)"):
+        OnnxAnyLength().write(exported.model("convnet"), tmp_path / "m.onnx", example=samples(2, 1, 12, 12))
 
 
 def test_what_cannot_be_used_is_told_in_a_line(contents: BundleContents, tmp_path: Path) -> None:

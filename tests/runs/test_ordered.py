@@ -24,7 +24,7 @@ PREDICTED = (
     "search.training={batch_size: 64, learning_rate: 0.01}",
     "search.strategy={kind: predictor, startup: 3}",
     "objectives=[accuracy]",
-    "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: predicted, startup: 3}}",
+    "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: predicted, startup: 3, share: 0.3}}",
     "search.trials=7",
 )
 """One objective, a model of both rungs."""

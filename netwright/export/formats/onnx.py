@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from netwright.export.format import Format
 from netwright.export.loaders import template
@@ -18,17 +17,16 @@ if TYPE_CHECKING:
 
 
 class Onnx(Format):
-    """One ONNX file with the weights inside; any batch size, and on request any sequence length."""
+    """One ONNX file with the weights inside; any batch size, and sequences as long as those of the task."""
 
     suffix: ClassVar[str] = ".onnx"
     needs: ClassVar[str] = "onnxruntime numpy"
-    dynamic_time: bool = Field(default=False, description="let sequences [batch, time, ...] have any length")
 
     def write(
         self, model: nn.Module, path: Path, *, example: np.ndarray, architecture: Mapping[str, Any] | None = None
     ) -> Path:
         del architecture
-        return export_onnx(model, path, example=example, dynamic_time=self.dynamic_time).path
+        return export_onnx(model, path, example=example).path
 
     def opened(self, path: Path) -> Callable[[np.ndarray], np.ndarray]:
         from netwright.export.onnx_runtime import Session
