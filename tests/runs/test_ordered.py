@@ -13,7 +13,7 @@ from netwright.runs.specification import load_specification
 from tests.runs.conftest import TINY
 from tests.runs.records import kill_after, record_of
 
-PLAIN = ("search.trials=8",)
+PLAIN = ("search.trials=8", "seed=1")
 """Evolution and the median rule: both learn from what has come."""
 RUNGS = (
     "search.training={batch_size: 64, learning_rate: 0.01}",
