@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.chains import NORMS, Chains
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import outputs
 
 LAYER = "layer"
@@ -87,11 +88,8 @@ def input_axes(module: nn.Module, example: torch.Tensor, paths: Collection[str])
         found[names[layer]] = inputs[0].ndim
 
     handles = [layer.register_forward_pre_hook(note) for layer in names]
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import fx, nn
 
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import outputs
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -81,10 +82,7 @@ def _called_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[str, s
         alive.append(output)  # a tensor that is gone leaves its id to another
 
     handles = [layer.register_forward_hook(note) for layer in names]
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     times = Counter(second for _, second in calls)
     return [(first, second) for first, second in calls if times[first] == times[second] == 1]

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.chains import WEIGHING
+from netwright.compression.hooks import hooked
 
 ADDING = (torch.add, operator.add, operator.iadd)
 TIMES = (torch.mul, operator.mul, operator.imul)
@@ -156,11 +157,8 @@ def _inputs(module: nn.Module, example: torch.Tensor) -> dict[str, torch.Tensor]
         seen.setdefault(names[one], []).append(given)
 
     handles = [one.register_forward_pre_hook(note) for one in names if next(one.children(), None) is not None]
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     once = {path: calls[0] for path, calls in seen.items() if len(calls) == 1 and len(calls[0]) == 1}
     return {path: given[0] for path, given in once.items() if isinstance(given[0], torch.Tensor)}
 
@@ -194,7 +192,8 @@ def _edits(
         found = _constant(one, constants)
         if found is None or not isinstance(other, fx.Node) or shapes.get(other) != shapes.get(node):
             continue
-        if node.target in (operator.iadd, operator.imul) and len(node.args[0].users) > 1:  # type: ignore[union-attr]
+        changed = node.args[0] if node.target in (operator.iadd, operator.imul) else None
+        if isinstance(changed, fx.Node) and len(changed.users) > 1:
             continue
         if found.is_all(neutral):
             yield one, Edit(node.name, by=other.name)  # type: ignore[misc]  # a node or a number

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.coupling import Coupling, Member
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import in_double, outputs
 from netwright.compression.pruning import Grouping, find_couplings
 from netwright.compression.surgery import Cut, axes, is_depthwise
@@ -160,11 +161,8 @@ def _read(module: nn.Module, example: torch.Tensor, paths: Collection[str]) -> d
         seen.setdefault(names[layer], []).append(given[0].movedim(axis, 0).flatten(1).clone())
 
     handles = [layer.register_forward_pre_hook(note) for layer in names]
-    try:
+    with hooked(handles):
         outputs(precise, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {path: calls[0] for path, calls in seen.items() if len(calls) == 1}
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from netwright.compression.hooks import hooked
 from netwright.compression.outputs import output_layers
 from netwright.compression.proof import outputs
 from netwright.core.errors import CompressionError
@@ -84,11 +85,8 @@ def _shapes(module: nn.Module, example: torch.Tensor) -> dict[str, tuple[int, ..
                 found[path] = tuple(_by_position(result, layer).shape[1:-1])
 
         handles.append(layer.register_forward_hook(note))
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

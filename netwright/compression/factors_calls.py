@@ -10,6 +10,7 @@ from math import prod
 import torch
 from torch import nn
 
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import outputs
 
 FACTORABLE = (nn.Linear, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
@@ -58,11 +59,8 @@ def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, S
         found.outputs += prod(output.shape[2:])
 
     handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in seen]
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     for layer in _looked_into(module, seen, example):
         seen[layer].hidden = False
     for layer, path in _tied(module).items():

@@ -25,6 +25,7 @@ from torch.nn.modules.conv import _ConvNd
 from netwright.compression import recurrent_pruning
 from netwright.compression.coupling import Coupling, Member
 from netwright.compression.equal_parts import ties
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import in_double, outputs, random_inputs, randomised, rows_for
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
@@ -267,11 +268,8 @@ class _Plain:
         """What the network gives with a hook on every layer that holds no others."""
         layers = [layer for layer in self.network.modules() if next(layer.children(), None) is None]
         handles = [layer.register_forward_hook(hook) for layer in layers]
-        try:
+        with hooked(handles):
             return outputs(self.network, self.inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 class _Probe:

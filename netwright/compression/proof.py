@@ -20,6 +20,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from netwright.compression.hooks import hooked
 from netwright.compression.surgery import Cut, removed_for_now, silenced_for_now
 from netwright.core.errors import CompressionError
 
@@ -133,11 +134,8 @@ def _shifted(layers: Iterable[nn.Module], shifts: Sequence[float]) -> Iterator[N
         return _moved(sequence, shifts, 0 if layer.batch_first else 1), _moved(state, shifts, 1)
 
     handles = [layer.register_forward_hook(move) for layer in layers]
-    try:
+    with hooked(handles):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _moved(output: object, shifts: Sequence[float], axis: int) -> object:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from netwright.compression.compression_pass import Verdict
+from netwright.compression.hooks import hooked
 from netwright.compression.proof import outputs
 
 if TYPE_CHECKING:
@@ -28,11 +29,8 @@ def in_order(module: nn.Module, example: torch.Tensor) -> list[str]:
         seen.setdefault(names[layer])
 
     handles = [layer.register_forward_pre_hook(note) for layer in names]
-    try:
+    with hooked(handles):
         outputs(module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
     return list(seen)
 
 
