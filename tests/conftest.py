@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,3 +27,14 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}; set NETWRIGHT_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def modules_of_one_test() -> Iterator[None]:
+    """A module that a test writes and imports is forgotten after it: another test may write one of the same name."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and "pytest-of-" in file:
+            del sys.modules[name]
