@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -13,20 +12,21 @@ from netwright.evaluation.subject import Subject
 MetricCost = Literal["cheap", "measured", "trained"]
 
 
-class Metric(Plugin, ABC):
+class Metric(Plugin):
     """A number about a model.
 
     `cost` says what it takes to know it: `cheap` the architecture alone, `measured` an exported model,
-    `trained` a trained one. A search asks the cheap ones first.
+    `trained` a trained one. A search asks the cheap ones first. What is not said otherwise is the task's score of the
+    metric's own name.
     """
 
-    unit: ClassVar[str]
+    unit: ClassVar[str] = ""
     direction: ClassVar[Direction]
-    cost: ClassVar[MetricCost]
+    cost: ClassVar[MetricCost] = "trained"
 
-    @abstractmethod
     def measure(self, subject: Subject) -> Measurement:
         """The metric's value for a model; no value, with a reason, when it cannot be known."""
+        return self.score(subject, name_of(self))
 
     def record(self, value: float | None, *, reason: str = "", **protocol: Any) -> Measurement:
         """A measurement under this metric's name and unit."""

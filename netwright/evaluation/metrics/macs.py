@@ -12,7 +12,6 @@ from netwright.evaluation.subject import Subject
 class Macs(Metric):
     """Multiply-accumulates of convolutions and matrix products in one inference at batch 1."""
 
-    unit: ClassVar[str] = ""
     direction: ClassVar[Direction] = "minimize"
     cost: ClassVar[MetricCost] = "cheap"
 

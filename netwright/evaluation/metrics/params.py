@@ -12,7 +12,6 @@ from netwright.evaluation.subject import Subject
 class Params(Metric):
     """Number of trainable parameters, each counted once."""
 
-    unit: ClassVar[str] = ""
     direction: ClassVar[Direction] = "minimize"
     cost: ClassVar[MetricCost] = "cheap"
 

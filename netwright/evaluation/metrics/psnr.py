@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from netwright.core.records import Direction, Measurement
-from netwright.evaluation.metric import Metric, MetricCost
-from netwright.evaluation.subject import Subject
+from netwright.core.records import Direction
+from netwright.evaluation.metric import Metric
 
 
 class Psnr(Metric):
@@ -14,7 +13,3 @@ class Psnr(Metric):
 
     unit: ClassVar[str] = "dB"
     direction: ClassVar[Direction] = "maximize"
-    cost: ClassVar[MetricCost] = "trained"
-
-    def measure(self, subject: Subject) -> Measurement:
-        return self.score(subject, "psnr")
