@@ -66,9 +66,9 @@ def _again(shown: Callable[[Any], Any], dropped: Any) -> None:
         shown(dropped)
         return
     # a bare thread: the collector may have been called inside a lock of the module `threading`
-    _thread.start_new_thread(_interrupt, ())
+    _thread.start_new_thread(_interrupt, (_thread.get_ident(),))
 
 
-def _interrupt() -> None:
+def _interrupt(thread: int) -> None:
     time.sleep(AGAIN_S)
-    _thread.interrupt_main()
+    signal.pthread_kill(thread, signal.SIGINT)  # wakes it where it waits, which `interrupt_main` does not
