@@ -45,7 +45,7 @@ def test_the_document_of_one_objective(letters: str, capsys: pytest.CaptureFixtu
         assert (row["paid"], row["repeats_paid"]) == (20, 0)
         assert row["best_mean"] == pytest.approx(12 - row["regret_mean"])
         assert (row["hypervolume_mean"], row["hypervolume_std"]) == (None, None)
-        assert 0 < row["seconds_per_ask"] < 1
+        assert row["seconds_per_ask"] > 0
         assert [point["paid"] for point in row["curve"]] == [1, 2, 5, 10, 20]
         assert row["curve"][-1]["regret"] == pytest.approx(row["regret_mean"])
 

@@ -26,6 +26,13 @@ class Watch:
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
 
 
+def new_context(chromium: Any, **settings: Any) -> Any:
+    """A window of its own, with patience for a busy machine."""
+    context = chromium.new_context(**settings)
+    context.set_default_timeout(240_000)
+    return context
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     path = shutil.which("chromium") or shutil.which("google-chrome")

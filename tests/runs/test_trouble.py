@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from netwright.core.errors import InfeasibleError
 from netwright.core.records import TrialState
 from netwright.runs.folder import RunFolder
 from netwright.runs.record import StudyRecord
@@ -53,7 +56,7 @@ def test_ctrl_c_ends_a_search_with_one_sentence_and_it_can_go_on(executor: str, 
     process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     wait_until(lambda: done_in(path) >= 2, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert f"Go on with: netwright search --resume {path}" in errors
     assert "Traceback" not in errors
@@ -69,9 +72,8 @@ def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Pa
     spec = tiny_with(
         "space=tests.runs.treacherous:Treacherous",
         "search.executor={kind: processes, workers: 2}",
-        "search.trials=7",
+        "search.trials=6",
         "search.strategy=random_search",
-        "search.trial_limit_s=12",
     )
     create_run(spec, run_path)
     trials = {trial.decisions["fate"]: trial for trial in search(run_path)}
@@ -79,20 +81,39 @@ def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Pa
         "bug": ("error", "ValueError: a bug in the network", 1),
         "exit": ("killed", "exit code 3", 2),
         "killed": ("killed", "was killed", 2),
-        "hang": ("timeout", "took longer than 12 s", 1),
         "nan": ("not finite", "", 1),
         "memory": ("out of memory", "cannot have so much memory", 1),
     }
     assert set(trials) == {"none", *expected}
     assert trials["none"].state is TrialState.DONE
-    record = StudyRecord(RunFolder(run_path).database, read_only=True)
-    for fate, (kind, reason, attempts) in expected.items():
+    for fate, (kind, reason, count) in expected.items():
         assert trials[fate].state is TrialState.FAILED
         assert reason in trials[fate].reason
-        found = record.attempts_of(trials[fate].number)
-        assert [attempt["kind"] for attempt in found] == [kind] * attempts, fate
-    record.close()
+        assert [attempt["kind"] for attempt in attempts(run_path, trials[fate].number)] == [kind] * count, fate
     assert "a bug in the network" in (run_path / "logs" / f"trial-{trials['bug'].number:06d}-attempt-1.log").read_text()
+
+
+def test_a_trial_that_hangs_is_ended_at_its_limit(tiny_with, run_path: Path) -> None:
+    spec = tiny_with(
+        "space={kind: 'tests.runs.treacherous:Treacherous', fates: [hang, bug]}",
+        "search.executor={kind: processes, workers: 2}",
+        "search.trials=2",
+        "search.trial_limit_s=3",
+    )
+    create_run(spec, run_path)
+    with pytest.raises(InfeasibleError, match="no trial came to an end"):
+        search(run_path)
+    view = open_run(run_path)
+    (hung,) = (trial for trial in view.trials if trial.decisions["fate"] == "hang")
+    assert hung.state is TrialState.FAILED
+    assert "took longer than 3 s" in hung.reason
+    assert [event["kind"] for event in attempts(run_path, hung.number)] == ["timeout"]
+
+
+def attempts(path: Path, number: int) -> list[dict[str, Any]]:
+    """The attempts at a trial."""
+    with closing(StudyRecord(RunFolder(path).database, read_only=True)) as record:
+        return record.attempts_of(number)
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.space import SearchSpace
 
-FATES = ("none", "bug", "exit", "killed", "hang", "nan", "memory")
+FATES = ("none", "bug", "exit", "killed", "nan", "memory")
+"""Those that end by themselves; `hang` does not."""
 
 
 class FatedModule(nn.Module):
@@ -63,8 +64,10 @@ class Fate(Operation):
 class Treacherous(SearchSpace):
     """Logistic regression with a fate."""
 
+    fates: tuple[str, ...] = FATES
+
     def decide(self, choose: Chooser) -> Any:
-        return choose.one_of("fate", FATES)
+        return choose.one_of("fate", self.fates)
 
     def lower(self, plan: Any, net: GraphBuilder, shapes: Shapes) -> Tensor:
         return net.chain(net.input, Flatten(), Linear(features=shapes.output), Fate(fate=plan))
