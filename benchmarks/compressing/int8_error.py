@@ -90,8 +90,12 @@ NETWORKS = {
 
 def measure(folder: Path) -> list[dict[str, Any]]:
     """One row per network; `stages` are the ways of quantizing it."""
-    machine = this_machine()
-    rows = []
+    train(folder)
+    return [errors(folder, name) for name in NETWORKS]
+
+
+def train(folder: Path) -> None:
+    """Leaves the float file of every network in `folder`, with its calibration and test samples."""
     for name, (make, kind) in NETWORKS.items():
         task = kind(samples=TRAINED)
         torch.manual_seed(0)
@@ -100,22 +104,27 @@ def measure(folder: Path) -> list[dict[str, Any]]:
         data = task.data()
         inputs = data.preprocessing(task.test_split().inputs[:TESTED])
         calibration = np.asarray(data.preprocessing(data.calibration.inputs), np.float32)
-        source = folder / f"{name}.onnx"
-        export_onnx(net.eval(), source, example=calibration[:16])
-        stages = _ours(source, folder, calibration, inputs) + _runtimes(source, folder, calibration, inputs)
-        error = stages[0]["relative_error"]
-        rows.append(
-            {
-                "name": name,
-                "relative_error": error,
-                "within_bound": error <= BOUND,
-                "runtime_default_error": stages[-1]["relative_error"],
-                "cpu": machine.cpu,
-                "vnni": not machine.int8_products_saturate,
-                "stages": stages,
-            }
-        )
-    return rows
+        export_onnx(net.eval(), folder / f"{name}.onnx", example=calibration[:16])
+        np.savez(folder / f"{name}.npz", inputs=inputs, calibration=calibration)
+
+
+def errors(folder: Path, name: str) -> dict[str, Any]:
+    """The row of a network that `train` left in `folder`, on the CPU that this process runs on."""
+    machine = this_machine()
+    source = folder / f"{name}.onnx"
+    with np.load(folder / f"{name}.npz") as samples:
+        inputs, calibration = samples["inputs"], samples["calibration"]
+    stages = _ours(source, folder, calibration, inputs) + _runtimes(source, folder, calibration, inputs)
+    error = stages[0]["relative_error"]
+    return {
+        "name": name,
+        "relative_error": error,
+        "within_bound": error <= BOUND,
+        "runtime_default_error": stages[-1]["relative_error"],
+        "cpu": machine.cpu,
+        "vnni": not machine.int8_products_saturate,
+        "stages": stages,
+    }
 
 
 def _ours(source: Path, folder: Path, calibration: np.ndarray, inputs: np.ndarray) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from netwright.export.onnx_file import NodeCost, node_table
 from netwright.export.onnx_runtime import Session, last_line, opened, quiet_options
 from netwright.export.recurrent_factors import factor_file
 
-_DYNAMIC = ("Gemm", "MatMul", "LSTM", "Gather")
+_UNSIGNED = ("Gemm", "MatMul", "Gather")
 _INT8_KERNELS = frozenset(
     {
         *("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"),
@@ -84,7 +84,8 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
     """Write an int8 copy whose Linear and LSTM layers quantize their inputs as they come; needs no data.
 
     Convolutions stay in float: their dynamic kernels are slower than float ones. Weights are 8-bit unsigned
-    for the whole tensor, which no CPU saturates on and which is as accurate here as per channel, and faster.
+    for the whole tensor, which no CPU saturates on and which is as accurate here as per channel, and faster. The
+    LSTM kernel takes signed weights alone; these have 7 bits, as x86 CPUs without VNNI or AMX saturate on more.
     `exclude` names nodes, or layers by the path of their weights (`features.0`), that stay in float.
     Raises ExportError when the file cannot be quantized or an excluded name does not exist.
     """
@@ -94,15 +95,16 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
     with tempfile.TemporaryDirectory(prefix="netwright-") as folder, told(source):
         path = prepared(source, Path(folder))
         kept = excluded_nodes(path, exclude)
-        q.quantize_dynamic(
-            str(path),
-            str(target),
-            op_types_to_quantize=list(_DYNAMIC),
-            per_channel=False,
-            reduce_range=False,
-            weight_type=q.QuantType.QUInt8,
-            nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # it renames what was a Gemm
-        )
+        for read, operators, reduce_range in ((path, ("LSTM",), True), (target, _UNSIGNED, False)):
+            q.quantize_dynamic(
+                str(read),
+                str(target),
+                op_types_to_quantize=list(operators),
+                per_channel=False,
+                reduce_range=reduce_range,
+                weight_type=q.QuantType.QUInt8,
+                nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # it renames what was a Gemm
+            )
         drop_notes(target)
         factor_file(target)
         layers = precisions(path, target, excluded=kept, dynamic=True)

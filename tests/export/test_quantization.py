@@ -56,6 +56,15 @@ def test_dynamic_int8_covers_lstm_and_linear(exported: Exported, tmp_path: Path)
     assert _relative_error(exported.file("lstm"), tmp_path / "q.onnx", samples(50, 9, 5)) < 0.1
 
 
+def test_dynamic_weights_of_an_lstm_do_not_saturate_without_vnni(exported: Exported, tmp_path: Path) -> None:
+    model = onnx.load(quantize_dynamic(exported.file("lstm"), tmp_path / "q.onnx").path)
+    stored = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    (layer,) = (node for node in model.graph.node if node.op_type == "DynamicQuantizeLSTM")
+    for weight in (stored[layer.input[1]], stored[layer.input[2]]):
+        assert weight.dtype == np.int8
+        assert 60 <= np.abs(weight.astype(int)).max() <= 64
+
+
 def test_what_stays_in_float_is_named_with_a_reason(exported: Exported, tmp_path: Path) -> None:
     found = quantize_static(exported.file("lstm"), tmp_path / "q.onnx", calibration=samples(16, 9, 5))
     assert found.coverage_params < 0.2
