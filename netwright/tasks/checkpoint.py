@@ -69,17 +69,10 @@ def save_state(path: Path, state: TrainingState) -> None:
     write_atomic(path, save(tensors, metadata={"netwright": canonical_json(facts)}))
 
 
-def load_state(
-    path: Path,
-    *,
-    identity: Mapping[str, str],
-    defaults: Mapping[str, str] | None = None,
-    older: Mapping[str, str] | None = None,
-) -> TrainingState:
+def load_state(path: Path, *, identity: Mapping[str, str], defaults: Mapping[str, str] | None = None) -> TrainingState:
     """The state in a file; raises CheckpointError when it is damaged or of another training.
 
-    What the file's identity does not name counts as in `defaults`: it is older than that setting. `older` is the
-    same identity as an earlier version wrote it.
+    What the file's identity does not name counts as in `defaults`: it is older than that setting.
     """
     tensors, facts = _read(path)
     if facts.get("format") != FORMAT:
@@ -88,8 +81,6 @@ def load_state(
         raise _damaged(path, "its content does not match its checksum")
     model = _group(tensors, "model.")
     different = _differing(facts["identity"], identity, defaults or {})
-    if older is not None and "task" in facts["identity"]:
-        different = _differing(facts["identity"], older, defaults or {})
     if identity.get("start") == digest_of(model):
         # The caller kept the model of the training that stopped here, instead of making it anew.
         different.discard("start")

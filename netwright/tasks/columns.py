@@ -70,19 +70,6 @@ def groups_of(cells: AnyArray, *, name: str, path: Path) -> AnyArray:
     return cells
 
 
-def numbers(texts: AnyArray, *, name: str, path: Path) -> AnyArray:
-    """A column's texts as float64; raises DataError that names the row and the text at fault."""
-    found = np.empty(len(texts))
-    for place, text in enumerate(texts.tolist()):
-        try:
-            found[place] = float(text)
-        except ValueError:
-            raise DataError(
-                f"{path}, row {place + 2}, column {name!r}: {text!r} is no number; fill it or remove the row"
-            ) from None
-    return found
-
-
 def _frame(path: Path) -> pandas.DataFrame:
     import pandas
 

@@ -38,6 +38,11 @@ class Arrays:
     reading: Mapping[str, Any] = field(default_factory=dict)
     groups: AnyArray | None = None
 
+    @classmethod
+    def of(cls, parts: Mapping[str, Pair], **others: Any) -> Arrays:
+        """The parts that there are, by name, with the other fields."""
+        return cls(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"), **others)
+
     def parts(self) -> dict[str, Pair]:
         """The parts that are there, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -49,9 +49,7 @@ def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
         part: (inputs, np.array([number for _, number in listed], dtype=np.int64))
         for (part, listed), inputs in zip(samples.items(), images, strict=True)
     }
-    return Arrays(
-        train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"), classes=tuple(classes)
-    )
+    return Arrays.of(pairs, classes=tuple(classes))
 
 
 def read_sized(paths: Sequence[Path], *, size: Size | None) -> AnyArray:

@@ -20,11 +20,10 @@ def read_pairs(folder: Path, *, targets: str, labels: bool) -> Arrays:
 
     Both may be directly in `folder` or in its sub-folders `train`, `validation` and `test`. Images become uint8
     [N, C, H, W]; targets too, or with `labels` the numbers stored in them, [N, H, W], colours as `colour_numbers`
-    makes them. Raises DataError that names
-    the file or folder at fault.
+    makes them. Raises DataError that names the file or folder at fault.
     """
     pairs = {part: _pair(place, targets, labels=labels) for part, place in parts_of(folder).items()}
-    return Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
+    return Arrays.of(pairs)
 
 
 def _pair(place: Path, targets: str, *, labels: bool) -> Pair:

@@ -16,10 +16,10 @@ from netwright.tasks.answers import masks as mask_answers
 from netwright.tasks.answers import several as several_answers
 from netwright.tasks.answers import steps as step_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
-from netwright.tasks.targets import Targets, class_names, class_numbers, divergence, log_shares
+from netwright.tasks.targets import Facts, Targets, class_names, class_numbers, divergence, log_shares
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 ENDED = -1
 """The target of a step after the end of its sequence."""
@@ -66,7 +66,7 @@ class Masks(Targets):
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
         return {"ignore": self.ignored, **({"values": list(self.values)} if self.values else {})}
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         shares = log_shares(train.targets, split.targets, ignored=self.ignored)
         outputs = np.broadcast_to(shares[:, None, None], (len(split), len(shares), *split.targets.shape[1:]))
         return "answering the most frequent class everywhere", outputs
@@ -74,14 +74,7 @@ class Masks(Targets):
     def gives(self, output: int | Shape) -> str:
         return f"tells {output[0] if isinstance(output, tuple) else output} classes of every pixel"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         from torch.nn import functional as F
 
         ignored = -100 if self.ignored is None else self.ignored
@@ -90,7 +83,7 @@ class Masks(Targets):
         # A batch whose pixels are all ignored has nothing to learn from, and no mean.
         return total / (wanted != ignored).sum().clamp_min(1)
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         student, taught = (x.movedim(1, -1).reshape(-1, x.shape[1]) for x in (outputs, teacher))
         return divergence(student, taught, temperature=temperature)
 
@@ -123,7 +116,7 @@ class StepClasses(Targets):
     def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
         return (int(targets.shape[1]), len(names))
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         shares = log_shares(train.targets, split.targets, ignored=ENDED)
         outputs = np.broadcast_to(shares, (*split.targets.shape, len(shares)))
         return "answering the most frequent class at every step, as likely as it was in training", outputs
@@ -131,14 +124,7 @@ class StepClasses(Targets):
     def gives(self, output: int | Shape) -> str:
         return f"tells {output[1] if isinstance(output, tuple) else output} classes of every step"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         from torch.nn import functional as F
 
         total = F.cross_entropy(
@@ -146,7 +132,7 @@ class StepClasses(Targets):
         )
         return total / (targets != ENDED).sum().clamp_min(1)
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         student, taught = (x.reshape(-1, x.shape[2]) for x in (outputs, teacher))
         return divergence(student, taught, temperature=temperature)
 
@@ -179,7 +165,7 @@ class StepLabels(Targets):
     def output(self, targets: AnyArray, names: tuple[str, ...]) -> int | Shape:
         return (int(targets.shape[1]), int(targets.shape[2]))
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         known = train.targets[(train.targets >= 0).all(axis=2)]
         share = (known.sum(axis=0) + 0.5) / (len(known) + 1)
         outputs = np.broadcast_to(np.log(share / (1 - share)).astype(np.float32), split.targets.shape)
@@ -188,21 +174,14 @@ class StepLabels(Targets):
     def gives(self, output: int | Shape) -> str:
         return f"tells which of {output[1] if isinstance(output, tuple) else output} labels every step has"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         from torch.nn import functional as F
 
         known = (targets >= 0).all(dim=2)
         each = F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
         return (each.sum(dim=2) * known).sum() / known.sum().clamp_min(1)
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         from torch.nn import functional as F
 
         taught = (teacher / temperature).sigmoid()

@@ -41,14 +41,13 @@ def read_arrays(path: Path) -> Arrays:
     by_name = {key.lower(): key for key in stored}
     if len(by_name) < len(stored):
         raise DataError(f"{path} has arrays whose names differ only by case: {', '.join(stored)}; rename them")
-    parts = {part: _pair(path, part, stored, by_name) for part in PARTS}
-    train = parts["train"]
-    if train is None:
+    parts = {part: pair for part in PARTS if (pair := _pair(path, part, stored, by_name)) is not None}
+    if "train" not in parts:
         raise DataError(f"{path} has no training data: {EXPECTED}; it has {listed(stored)}")
     names = next((stored[by_name[name]] for name in CLASSES if name in by_name), None)
     classes = () if names is None else tuple(str(name) for name in names.ravel())
     groups = next((stored[by_name[name]] for name in GROUPS if name in by_name), None)
-    return Arrays(train=train, validation=parts["validation"], test=parts["test"], classes=classes, groups=groups)
+    return Arrays.of(parts, classes=classes, groups=groups)
 
 
 def write_arrays(

@@ -16,10 +16,10 @@ from netwright.tasks.answers import forecasts as forecast_answers
 from netwright.tasks.answers import images as image_answers
 from netwright.tasks.answers import values as value_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
-from netwright.tasks.targets import Targets, finite
+from netwright.tasks.targets import Facts, Targets, finite
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RealValues(Targets):
             found = found.without()
         return {"mean": list(found.mean), "std": list(found.std)}
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         mean = (train.targets.mean(axis=0) - np.asarray(settings["mean"])) / np.asarray(settings["std"])
         outputs = np.broadcast_to(mean.astype(np.float32), split.targets.shape)
         return "always answering the mean of the training targets", outputs
@@ -67,20 +67,13 @@ class RealValues(Targets):
     def _named(self) -> str:
         return f": {', '.join(self.columns)}" if self.columns else ""
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         return (outputs - standardised(targets, settings)).square().mean()
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         return (outputs - teacher).square().mean()
 
-    def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
+    def same(self, outputs: AnyArray, others: AnyArray, settings: Facts) -> float | None:
         return None
 
 
@@ -107,7 +100,7 @@ class Forecasts(RealValues):
         mean = [0.0] * len(found.mean) if self.relative else list(found.mean)
         return {"mean": mean * self.rows, "std": list(found.std) * self.rows, "rows": self.rows}
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         last = split.inputs[:, -1, self.training()[0]]
         found = np.zeros_like(split.targets) if self.relative else np.tile(last, (1, self.rows))
         outputs = (found - np.asarray(settings["mean"])) / np.asarray(settings["std"])
@@ -159,7 +152,7 @@ class Images(Targets):
             "loss": self.loss_kind,
         }
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         if split.inputs.shape != split.targets.shape or split.inputs.dtype != split.targets.dtype:
             return None
         found = Preprocessing(settings["scale"], tuple(settings["mean"]), tuple(settings["std"]))
@@ -168,34 +161,22 @@ class Images(Targets):
     def gives(self, output: int | Shape) -> str:
         return f"gives an image of shape {list(output) if isinstance(output, tuple) else output}"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         error = outputs - standardised(targets, settings)
         return error.abs().mean() if self.loss_kind == "l1" else error.square().mean()
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         error = outputs - teacher
         return error.abs().mean() if self.loss_kind == "l1" else error.square().mean()
 
-    def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
+    def same(self, outputs: AnyArray, others: AnyArray, settings: Facts) -> float | None:
         return None
 
 
-def standardised(targets: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
+def standardised(targets: Tensor, settings: Facts) -> Tensor:
     """Targets [N, channels, ...] in the units that networks learn: (x * scale - mean) / std."""
     shape = (1, -1, *[1] * (targets.ndim - 2))
-    mean, std = (targets.new_tensor(settings[name], dtype=_float(targets)).reshape(shape) for name in ("mean", "std"))
+    values = targets if targets.is_floating_point() else targets.float()
+    mean, std = (values.new_tensor(settings[name]).reshape(shape) for name in ("mean", "std"))
     scale: float = settings.get("scale", 1.0)
-    return (targets.to(mean.dtype) * scale - mean) / std
-
-
-def _float(targets: torch.Tensor) -> torch.dtype:
-    import torch
-
-    return targets.dtype if targets.is_floating_point() else torch.float32
+    return (values * scale - mean) / std

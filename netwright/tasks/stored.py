@@ -160,7 +160,7 @@ class LabelledRows(TableRows, LabelledTask, StoredTask):
         rows = rows_by_part(found.get("split"), rows=len(targets), path=self.path)
         parts = {part: (found[setting][chosen], targets[chosen]) for part, chosen in rows.items()}
         groups = groups_of(found["group"], name=self.group, path=self.path)[rows["train"]] if self.group else None
-        return Arrays(train=parts["train"], validation=parts.get("validation"), test=parts.get("test"), groups=groups)
+        return Arrays.of(parts, groups=groups)
 
 
 class ArraysTask(StoredTask):

@@ -64,9 +64,7 @@ def read_table(
     reading: dict[str, Any] = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}
     reading |= {"row_names": True} if left_out else {}
     pairs = {part: (reader.read(one.inputs, reading), one.targets) for part, one in splits.items()}
-    return Arrays(
-        train=pairs["train"], validation=pairs["validation"], test=pairs["test"], classes=classes, reading=reading
-    )
+    return Arrays.of(pairs, classes=classes, reading=reading)
 
 
 def told(reading: Mapping[str, Any]) -> tuple[str, ...]:

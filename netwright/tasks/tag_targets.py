@@ -15,10 +15,10 @@ from netwright.core.shapes import Shape
 from netwright.tasks.answers import tags as tag_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
 from netwright.tasks.readers.tables import MISSING
-from netwright.tasks.targets import ClassNumbers, Targets
+from netwright.tasks.targets import ClassNumbers, Facts, Targets
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 NOT_KNOWN = -1
 """The target of a label of which nobody knows whether a sample has it."""
@@ -83,7 +83,7 @@ class SampleLabels(Targets):
     def settings(self, train: Split, preprocessing: Preprocessing, names: tuple[str, ...]) -> dict[str, Any]:
         return {"labels": list(names)}
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         known = train.targets >= 0
         share = ((train.targets * known).sum(axis=0) + 0.5) / (known.sum(axis=0) + 1)
         outputs = np.broadcast_to(np.log(share / (1 - share)).astype(np.float32), split.targets.shape)
@@ -93,21 +93,14 @@ class SampleLabels(Targets):
         named = f": {', '.join(self.labels)}" if self.labels else ""
         return f"tells which of {output} labels a sample has{named}"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         from torch.nn import functional as F
 
         known = targets >= 0
         each = F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
         return (each * known).sum() / known.sum().clamp_min(1)
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         from torch.nn import functional as F
 
         taught = (teacher / temperature).sigmoid()

@@ -19,8 +19,10 @@ from netwright.tasks.answers import classes as class_answers
 from netwright.tasks.data import AnyArray, FloatArray, IntArray, Preprocessing, Split
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
+Facts = Mapping[str, Any]
+"""What `Targets.settings` found out, as plain JSON."""
 RENUMBER = "renumber them from 0, for example with numpy.unique(targets, return_inverse=True)[1]"
 
 
@@ -72,7 +74,7 @@ class Targets:
         """What `answers` needs to know, as plain JSON."""
         return {}
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         """What may be answered without a network, in words, and as outputs [N, ...] for a split; None for nothing."""
         return None
 
@@ -80,22 +82,15 @@ class Targets:
         """What a network gives, in words that end a sentence."""
         return f"tells {output} classes"
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         """The mean loss of outputs, a scalar."""
         raise NotImplementedError
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         """How far outputs are from a teacher's, a scalar that stands beside `loss`."""
         raise NotImplementedError
 
-    def same(self, outputs: AnyArray, others: AnyArray, settings: Mapping[str, Any]) -> float | None:
+    def same(self, outputs: AnyArray, others: AnyArray, settings: Facts) -> float | None:
         """The share of equal answers of two networks; None where answers are not of classes."""
         return float(np.mean(self.answers.answers(outputs, settings) == self.answers.answers(others, settings)))
 
@@ -137,27 +132,20 @@ class ClassNumbers(Targets):
                 f"{parts} parts; add samples or leave the class out"
             )
 
-    def naive(self, train: Split, split: Split, settings: Mapping[str, Any]) -> tuple[str, AnyArray] | None:
+    def naive(self, train: Split, split: Split, settings: Facts) -> tuple[str, AnyArray] | None:
         shares = log_shares(train.targets, split.targets)
         return "always answering the most frequent class", np.broadcast_to(shares, (len(split), len(shares)))
 
-    def loss(
-        self,
-        outputs: torch.Tensor,
-        targets: torch.Tensor,
-        settings: Mapping[str, Any],
-        *,
-        label_smoothing: float = 0.0,
-    ) -> torch.Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, settings: Facts, *, label_smoothing: float = 0.0) -> Tensor:
         from torch.nn import functional as F
 
         return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
 
-    def soft_loss(self, outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+    def soft_loss(self, outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         return divergence(outputs, teacher, temperature=temperature)
 
 
-def divergence(outputs: torch.Tensor, teacher: torch.Tensor, *, temperature: float) -> torch.Tensor:
+def divergence(outputs: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     """KL divergence of softened logits [rows, classes], times T² so that its gradients keep their size."""
     from torch.nn import functional as F
 

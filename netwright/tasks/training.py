@@ -254,7 +254,7 @@ class _Trainer:
         if not path.exists():
             return
         defaults = _facts(Training()) | _facts_of_task(self.task, defaults=True)
-        state = load_state(path, identity=self.identity, defaults=defaults, older=self._older_identity())
+        state = load_state(path, identity=self.identity, defaults=defaults)
         self.identity = dict(state.identity)
         put_into(self.whole, state.model)
         restore_optimizer(self.optimizer, state.optimizer)
@@ -387,12 +387,6 @@ class _Trainer:
             "start": digest_of(weights),
             "device": self.place.type,
         }
-
-    def _older_identity(self) -> dict[str, str]:
-        """The identity as it was written while it had all settings of the task in one hash."""
-        settings = {name: v for name, v in self.task.model_dump().items() if not isinstance(v, Path)}
-        others = {name: v for name, v in self.identity.items() if not name.startswith("task.")}
-        return others | {"task": content_hash([name_of(self.task), settings])}
 
 
 def _facts_of_task(task: Task, *, defaults: bool = False) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.shapes import Shapes
-from netwright.tasks.columns import column_names, numbers, read_columns, rows_by_part
+from netwright.tasks.columns import column_names, read_columns, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
 from netwright.tasks.labels import numbered
 from netwright.tasks.molecules import BOND_FEATURES, pack_molecules
@@ -21,6 +21,7 @@ from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import RealValues
 from netwright.tasks.stored import StoredTask
+from netwright.tasks.table import numbers
 from netwright.tasks.tag_targets import SampleLabels, labels_of
 from netwright.tasks.targets import ClassNumbers, Targets
 
@@ -84,12 +85,7 @@ class Graphs(StoredTask):
         if self.shift:
             raise DataError(f"{self.path}: shift moves pixels or steps, but the inputs are graphs; set shift to 0")
         parts, edges = self._arrays() if self.path.suffix.lower() == ".npz" else self._molecules()
-        made = Arrays(
-            train=parts["train"],
-            validation=parts.get("validation"),
-            test=parts.get("test"),
-            reading={"edge_features": edges},
-        )
+        made = Arrays.of(parts, reading={"edge_features": edges})
         return numbered(made, where=self.where()) if self.classes and len(self.columns) < 2 else made
 
     def _molecules(self) -> tuple[dict[str, Pair], int]:
@@ -111,7 +107,7 @@ class Graphs(StoredTask):
         if self.classes:
             values = labels_of(dict(zip(names, targets, strict=True)), path=self.path)
         else:
-            values = np.stack([numbers(t, name=n, path=self.path) for t, n in zip(targets, names, strict=True)], axis=1)
+            values = numbers(self.path, dict(zip(names, targets, strict=True)))
         return {part: (packed[chosen], values[chosen]) for part, chosen in rows.items()}, BOND_FEATURES
 
     def _arrays(self) -> tuple[dict[str, Pair], int]:

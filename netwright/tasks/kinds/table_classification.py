@@ -48,8 +48,7 @@ class TableClassification(LabelledTask, TableTask):
         self, given: Mapping[str, Split], groups: AnyArray | None
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
         pairs: dict[str, Pair] = {part: (one.inputs, one.targets) for part, one in given.items()}
-        texts = Arrays(train=pairs["train"], validation=pairs.get("validation"), test=pairs.get("test"))
-        made = self.numbered(texts)
+        made = self.numbered(Arrays.of(pairs))
         found = {part: Split(*pair) for part, pair in made.parts().items()}
         classes = self.targets().names(found, made.classes, self.where())
         return self.split_off(found, names=classes, groups=groups), classes

@@ -90,11 +90,8 @@ class TextClassification(LabelledRows):
         names = self.targets().names(given, stored.classes, self.where())
         splits = self.split_off(given, names=names, groups=stored.groups)
         reading = self._reading(splits["train"].inputs)
-        train, validation, test = (
-            (reader.read(splits[name].inputs, reading), splits[name].targets)
-            for name in ("train", "validation", "test")
-        )
-        return Arrays(train=train, validation=validation, test=test, classes=stored.classes, reading=reading)
+        parts = {name: (reader.read(one.inputs, reading), one.targets) for name, one in splits.items()}
+        return Arrays.of(parts, classes=stored.classes, reading=reading)
 
     def _checked(self, inputs: AnyArray, targets: AnyArray, *, part: str) -> Split:
         where = f"{self.path}: the {part} part"
