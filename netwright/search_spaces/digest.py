@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from math import prod
 from typing import NamedTuple, TypeAlias
 
 from netwright.core.cost import Cost
 from netwright.core.shapes import Shape
 from netwright.search_spaces.alive_bytes import FIRST, peak_of
-from netwright.search_spaces.kept_items import ZERO, Kept, in_a_row, opened
-from netwright.search_spaces.outline import FLOAT_BYTES, Call, Layer, Outline
+from netwright.search_spaces.kept_items import ZERO, Kept, in_a_row, opened, zero_bytes
+from netwright.search_spaces.outline import Call, Layer, Outline
 from netwright.search_spaces.wiring import Wire, wiring_key
 
 Pattern: TypeAlias = tuple[int, ...]
@@ -66,8 +65,10 @@ class Digest:
     what is kept as written, nobody reads what a block gives, or a block gives what it was given."""
     hashed: str = ""
     joins: bool = False
-    """Whether a network with these items in its place has the same identity: see `Outline.joins`; or it is blocks one
-    after another."""
+    """Whether its items always stand in its place: blocks in a row, or a sum (see `Outline.joins`)."""
+    divides: bool = False
+    """Whether it has blocks in it or reads several tensors, and shares no weights: then its items may stand in its
+    place, where they may turn out to be alike with others."""
     peaks: dict[frozenset[int], tuple[int, int]] = field(default_factory=dict)
 
     @property
@@ -116,6 +117,7 @@ def _digest_like(item: Call, pattern: Pattern) -> Digest:
         kept.append(Kept(number, part, inputs, read, inner, times, zeros))
     seen = block.shapes, block.sizes, block.output_shape
     found = Digest(*seen, pattern, kept, like.output, like.counts, own, macs, (), like.reads, like.needs_graph)
+    found.joins, found.divides = like.joins, like.divides
     block.notes[pattern] = found
     return found
 
@@ -167,8 +169,10 @@ def _digest(outline: Outline, pattern: Pattern) -> Digest:
     top = [tie for tie in ties if tie.place[0] == "/"]
     reads = tuple([n for n in range(arity) if n in live])
     seen = outline.shapes, outline.sizes, outline.output_shape
-    joins = (outline.joins or in_a_row(kept, output, arity)) and not ties
-    return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, needs_graph, key, joins)
+    sums = outline.joins and (arity > 1 or not counts)  # with weights, a block of one input is worth keeping
+    joins = (sums or in_a_row(kept, output, arity)) and not ties
+    divides = not outline.shares and not ties and (len(reads) > 1 or any(entry[4] is not None for entry in kept))
+    return Digest(*seen, pattern, kept, output, counts, own, macs, top, reads, needs_graph, key, joins, divides)
 
 
 def _keyed(
@@ -273,20 +277,10 @@ def _fold(outline: Outline, pattern: Pattern) -> tuple[list[Kept], int]:
             folded, inputs = _folded(item, inputs, shapes)
             alias.append(number if folded is None else folded)
             if folded is None:
-                zeros = _zeros(item, inputs, outline) if ZERO in inputs else 0
+                zeros = zero_bytes(item, inputs, outline) if ZERO in inputs else 0
                 kept.append(Kept(number, item, inputs, inputs, None, 1, zeros))
         number += 1
     return kept, alias[outline.output]
-
-
-def _zeros(item: Layer, inputs: tuple[int, ...], outline: Outline) -> int:
-    """The bytes of the zeros that a layer reads, one tensor per shape; -1 when no other input has that shape."""
-    shapes, zeros = outline.shapes, set()
-    beside = {shapes[n] for n, real in zip(item.inputs, inputs, strict=False) if real != ZERO}
-    for place, real in zip(item.inputs, inputs, strict=False):
-        if real == ZERO:
-            zeros.add(shapes[place])
-    return FLOAT_BYTES * sum(prod(shape) for shape in zeros) if zeros <= beside else -1
 
 
 def _folded(item: Layer, inputs: tuple[int, ...], shapes: Sequence[Shape]) -> tuple[int | None, tuple[int, ...]]:

@@ -83,11 +83,11 @@ class Outline:
         self.shares = bool([item for item in self.items if isinstance(item, Layer) and item.weights])
         """Whether any layer here says where its weights are."""
         self.joins = self._joins()
-        """Whether it does no more than to sum what blocks make of several inputs: it is one with the sums around it."""
+        """Whether it does no more than to sum what blocks make of its inputs: it is one with the sums around it."""
 
     def _joins(self) -> bool:
         arity = len(self.input_shapes)
-        if arity == 1 or self.output < arity or self.shares:
+        if self.output < arity or self.shares:
             return False
         last = self.items[self.output - arity]
         if not isinstance(last, Layer) or not last.operation.associative:

@@ -113,6 +113,43 @@ def test_a_row_of_blocks_is_one_however_it_is_cut():
     assert len(set(different)) == len(different)
 
 
+def test_inputs_of_a_block_that_are_alike_may_change_places():
+    def conv(b: GraphBuilder, x: Tensor) -> Tensor:
+        return b.add(CONV, x)
+
+    def other(b: GraphBuilder, x: Tensor) -> Tensor:
+        return b.add(OTHER, x)
+
+    def joined(b: GraphBuilder, left: Tensor, right: Tensor, *, swapped: bool) -> Tensor:
+        left, right = (right, left) if swapped else (left, right)
+        return b.add(Multiply(), b.add(Add(), left, right), b.use(other, right))
+
+    def key(*, swapped: bool, alike: bool, read: int = 2) -> str:
+        b = GraphBuilder((4, 8, 8))
+        made = [b.use(conv, b.input, name="left"), b.use(conv if alike else other, b.input, name="right")]
+        whole = b.use(joined, *made, name="joined", swapped=swapped)
+        return digest_of(b.outline(whole if read == 2 else b.add(Add(), whole, b.add(POOL, made[read])))).key
+
+    assert key(swapped=False, alike=True) == key(swapped=True, alike=True)
+    assert key(swapped=False, alike=False) != key(swapped=True, alike=False)
+    # which of the two is read elsewhere tells them apart
+    assert key(swapped=False, alike=True, read=0) == key(swapped=True, alike=True, read=1)
+    assert key(swapped=False, alike=True, read=0) != key(swapped=True, alike=True, read=0)
+
+
+def test_a_block_like_one_that_is_left_out_stands_for_itself():
+    def key(*filters: int, dead: bool) -> str:
+        b = GraphBuilder((4, 8, 8))
+        row = lambda b, x, filters: b.chain(b.use(lambda b, x: b.add(CONV, x), x, name="in"), Conv2d(filters=filters))  # noqa: E731
+        first = b.use(row, b.input, name="row1", filters=filters[0])
+        made = [b.use_like(first, row, b.input, name=f"row{n}", filters=n) for n in filters[1:]]
+        read = made if dead else [first, *made]
+        return digest_of(b.outline(b.add(Concat(), *read) if len(read) > 1 else read[0])).key
+
+    assert key(4, dead=False) == key(8, 4, dead=True) != key(8, dead=False)
+    assert key(4, 6, dead=False) == key(8, 4, 6, dead=True) != key(4, 8, dead=False)
+
+
 def test_the_order_of_a_concatenation_matters():
     assert not same(
         lambda b: b.add(Concat(), b.add(CONV, b.input), b.add(POOL, b.input)),

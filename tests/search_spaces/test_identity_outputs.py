@@ -13,7 +13,7 @@ import pytest
 from netwright.core.plugins import build
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
-from netwright.search_spaces.canonical import simplify
+from netwright.search_spaces.canonical import identity, simplify
 from netwright.search_spaces.digest import _hashes, digest_of
 from netwright.search_spaces.graph import INPUT, LayerGraph, outline_of
 from netwright.search_spaces.operations.concat import Concat
@@ -36,6 +36,23 @@ SPACES = {
         "filters": [4],
         "cells": [1],
         "stages": 2,
+        "operations": ["skip_connect", "avg_pool_3x3", "conv_1x1"],
+    },
+    "nasnet_of_one_cell": {
+        "kind": "nasnet_cell",
+        "nodes": [2],
+        "filters": [4],
+        "cells": [1, 2],
+        "stages": 1,
+        "operations": ["skip_connect", "avg_pool_3x3", "conv_1x1"],
+    },
+    "nasnet_of_one_stem": {
+        "kind": "nasnet_cell",
+        "nodes": [1, 2],
+        "filters": [4],
+        "cells": [1],
+        "stages": 1,
+        "skeleton": "nasnet",
         "operations": ["skip_connect", "avg_pool_3x3", "conv_1x1"],
     },
 }
@@ -75,6 +92,21 @@ def in_order_of_roles(graph: LayerGraph, role: Mapping[str, str]) -> LayerGraph:
         for node in graph.nodes
     ]
     return replace(graph, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_blocks_leave_no_trace_in_the_identity(kind):
+    space = build("space", {"kind": kind, **SPACES[kind]})
+    assert isinstance(space, SearchSpace)
+    rng = random.Random(0)
+    by_blocks: dict[str, set[str]] = defaultdict(set)
+    by_layers: dict[str, set[str]] = defaultdict(set)
+    for _ in range(400):
+        decisions = space.sample(rng)
+        blocks, layers = space.identity(decisions, SHAPES), identity(space.raw_graph(decisions, SHAPES))
+        by_blocks[layers].add(blocks)
+        by_layers[blocks].add(layers)
+    assert all(len(found) == 1 for found in [*by_blocks.values(), *by_layers.values()])
 
 
 @pytest.mark.parametrize("kind", SPACES)
