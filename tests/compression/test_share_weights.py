@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from netwright.compression.model import Model
 from netwright.compression.passes.share_weights import ShareWeights
 from netwright.compression.passes.unstructured_prune import UnstructuredPrune
 from netwright.core.errors import ConfigurationError
+from netwright.tasks.settings import Training
 
 
 def distinct(tensor: torch.Tensor) -> int:
@@ -66,6 +69,15 @@ def test_values_train_together_and_zeros_stay(context_of) -> None:
             assert distinct(weight[first == value]) == 1
     assert context.evaluate(done.module)["loss"] < context.evaluate(still.module)["loss"]
     assert {form.values for form in done.forms.values()} == {9}
+
+
+def test_a_learning_rate_for_single_weights_suits_shared_ones(context_of) -> None:
+    net, context = context_of("mlp", epochs=8)
+    trained = context.fine_tune(net, purpose="train", distill=False, learning_rate=5e-3)
+    plain = replace(context, original=trained, training=Training(epochs=2, optimizer="sgd", learning_rate=0.01))
+    still = ShareWeights(bits=2, epochs=0).apply(Model(trained), plain)
+    done = ShareWeights(bits=2).apply(Model(trained), plain)
+    assert plain.evaluate(done.module)["loss"] < plain.evaluate(still.module)["loss"]
 
 
 def test_bits_can_be_given_by_layer(context_of) -> None:

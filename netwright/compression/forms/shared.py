@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Shared(Form):
     """Entries of equal value keep having equal values; each group trains as one number, zeros stay zero.
 
-    The gradient of a shared value is the sum over its entries (Han et al., ICLR 2016, section 3.3). Every entry of a
-    group gets that same gradient, so that any optimizer moves them all alike.
+    Every entry of a group gets the group's mean gradient: the gradient of the single weights, projected onto those that
+    share. A learning rate that suits single weights then suits shared ones. The sum over the entries (Han et al., ICLR
+    2016, section 3.3) points the same way and is as many times longer as there are entries.
     """
 
     values: int = Field(default=256, ge=1, description="at most so many different values, zero included")
@@ -48,5 +49,4 @@ class _Groups(Keeper):
 
     def gradient(self, gradient: torch.Tensor, trained: torch.Tensor) -> torch.Tensor:
         del trained
-        sums: torch.Tensor = gradient.new_zeros(self.count).index_add_(0, self.places, gradient.flatten())
-        return sums.masked_fill(self.zero, 0).index_select(0, self.places).reshape(gradient.shape)
+        return self.value(gradient)
