@@ -112,6 +112,7 @@ def _read_until(descriptor: int, *, seconds: float) -> bytes | None:
 def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     """The job's result; any exception becomes its last line, for the one who asked."""
     from netwright.export.recurrent_factors import factor_recurrent
+    from netwright.export.straight_through import drop_straight_through
     from netwright.export.weight_folding import fold_weights
 
     try:
@@ -123,6 +124,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         model, example = pickle.loads(body)  # noqa: S301 -- made by the process that started this one
         axes = {int(axis): name for axis, name in job["axes"].items()}
         program = _export_quickly(model, example, axes)
+        drop_straight_through(program.model)
         fold_weights(program.model)
         _name_recurrent(program.model.graph)
         factor_recurrent(program.model)
