@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from netwright.analysis.front import best_within_bounds
 from netwright.analysis.tradeoff import number
 from netwright.core.records import FINISHED, TrialState
 from netwright.dashboards.headline import cards
@@ -25,7 +24,7 @@ def answer(view: RunView) -> Answer:
     """
     if view.stages:
         return _compressed(view)
-    best = best_within_bounds(view.trials, view.objectives) if view.objectives else None
+    best = view.best()
     run = shlex.quote(str(view.path))
     if view.state == "searching" or (best is None and len(view.trials) >= view.asked):
         command = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from netwright.analysis.front import best_within_bounds, pareto_front
+from netwright.analysis.front import pareto_front
 from netwright.analysis.intervals import wilson
 from netwright.analysis.tradeoff import final_stage, number, tradeoff
 from netwright.core.records import FINISHED
@@ -97,22 +97,11 @@ def _score(view: RunView, first: Mapping[str, Any], last: Mapping[str, Any]) -> 
 
 def _searched(view: RunView) -> list[Card]:
     """Before anything is compressed: the best trial within the bounds and the front."""
-    if not view.objectives:
-        return []
-    best = best_within_bounds(view.trials, view.objectives)
+    best = view.best()
     if best is None:
         return []
-    found: list[Card] = []
-    for objective in view.objectives:
-        shown = column(objective.metric, units=view.units)
-        found.append(
-            {
-                "label": shown.label,
-                "value": rounded(best.value(objective.metric)),
-                "kind": shown.kind,
-                "unit": shown.unit,
-            }
-        )
+    shown = [column(objective.metric, units=view.units) for objective in view.objectives]
+    found = [{"label": s.label, "value": rounded(best.value(s.key)), "kind": s.kind, "unit": s.unit} for s in shown]
     size = len(pareto_front(view.trials, view.objectives))
     return [*found, {"label": "trials on the front", "value": size, "kind": "integer"}]
 

@@ -64,6 +64,20 @@ class RunView:
         """All that may have a bound: the objectives, then the constraints."""
         return [*self.objectives, *self.constraints]
 
+    def best(self) -> Trial | None:
+        """What the winner would be by the run's own rule, of the trials so far; None while none keeps the bounds."""
+        from netwright.analysis.front import best_within_bounds
+
+        metric = (self.specification.get("winner") or {}).get("metric")
+        return best_within_bounds(self.trials, self.objectives, metric=metric) if self.objectives else None
+
+    def chosen(self) -> int | None:
+        """The number of the winner, None for a model of the user's own; until there is a winner that of the best."""
+        if self.winner:
+            return self.winner.get("trial")
+        best = self.best()
+        return best.number if best else None
+
     def __repr__(self) -> str:
         """One line: the record itself would fill screens."""
         return f"RunView({str(self.path)!r}, {self.state}, {self.counts['done']} of {self.asked} trials done)"
@@ -208,10 +222,7 @@ def trial_named(view: RunView, name: str) -> Trial:
     if name == "best":
         if view.winner is not None:
             return trial_named(view, str(view.winner["trial"]))
-        from netwright.analysis.front import best_within_bounds
-
-        metric = view.specification["winner"]["metric"] or view.objectives[0].metric
-        best = best_within_bounds(view.trials, view.objectives, metric=metric)
+        best = view.best()
         if best is None:
             raise RunError(f"{view.path} has no finished trial within the bounds yet, so there is no best one")
         return best

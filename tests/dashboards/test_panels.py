@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 import pytest
 from run_views import PAYLOAD, VIEWS, full_run, large_run, searching_run, three_objectives
 
+from netwright.analysis.front import best_within_bounds
 from netwright.core.errors import ConfigurationError, Mistake
 from netwright.core.plugins import build, names
 from netwright.core.records import Objective
@@ -353,6 +354,17 @@ def test_headline_is_finite_for_every_run(case: str) -> None:
 def test_headline_of_a_search_names_the_best_trial() -> None:
     labels = [card["label"] for card in cards(searching_run())]
     assert labels == ["accuracy", "latency", "trials on the front", "trials tried"]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "latency_ms"])
+def test_the_best_trial_is_the_one_that_the_winners_rule_would_take(metric: str) -> None:
+    view = searching_run(12)
+    view = replace(view, specification={**view.specification, "winner": {"metric": metric}})
+    best = best_within_bounds(view.trials, view.objectives, metric=metric)
+    assert best is not None
+    assert panel("architecture").note([], view).startswith(f"Trial {best.number} is the best within the bounds so far")
+    assert cards(view)[1]["value"] == pytest.approx(best.value("latency_ms"))
+    assert answer(view)["text"].startswith(f"Trial {best.number} is the best")
 
 
 def test_texts_in_figures_are_escaped() -> None:

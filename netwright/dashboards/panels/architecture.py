@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from netwright.analysis.front import best_within_bounds
+from netwright.core.records import Decisions
 from netwright.dashboards.details import draw
 from netwright.dashboards.labels import Column, worded
 from netwright.dashboards.panel import Panel, Row
@@ -24,17 +24,16 @@ class Architecture(Panel):
     )
 
     def rows(self, view: RunView) -> list[Row]:
-        return [{"decision": str(name), "value": _text(value)} for name, value in _chosen(view)[1].items()]
+        return [{"decision": str(name), "value": _text(value)} for name, value in _decisions(view).items()]
 
     def columns(self, rows: Sequence[Row], view: RunView) -> list[Column]:
         return [Column(key="decision", label="decision", kind="code"), Column(key="value", label="value")]
 
     def drawing(self, view: RunView) -> str | None:
-        number = _chosen(view)[0]
-        return None if number is None else draw(view, number)
+        return None if (number := view.chosen()) is None else draw(view, number)
 
     def note(self, rows: Sequence[Row], view: RunView) -> str:
-        number, _ = _chosen(view)
+        number = view.chosen()
         if number is None:
             return ""
         if view.winner:
@@ -43,17 +42,11 @@ class Architecture(Panel):
         return f"Trial {number} is the best within the bounds so far; no winner has been trained yet."
 
 
-def _chosen(view: RunView) -> tuple[int | None, dict[str, Any]]:
-    """Number and decisions of the winner, or of the best trial until there is one."""
-    trials = {trial.number: trial for trial in view.trials}
-    if view.winner:
-        number = view.winner.get("trial")
-        decisions = view.winner.get("decisions") or (trials[number].decisions if number in trials else {})
-        return number, dict(decisions)
-    if not view.objectives:
-        return None, {}
-    best = best_within_bounds(view.trials, view.objectives)
-    return (None, {}) if best is None else (best.number, dict(best.decisions))
+def _decisions(view: RunView) -> Decisions:
+    """The decisions of the winner, or of the best trial until there is one."""
+    number = view.chosen()
+    known = (view.winner or {}).get("decisions")
+    return known or next((trial.decisions for trial in view.trials if trial.number == number), {})
 
 
 def _text(value: object) -> str:

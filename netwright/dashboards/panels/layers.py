@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from netwright.analysis.front import best_within_bounds
 from netwright.dashboards.details import graph_of
 from netwright.dashboards.figures import BLUE, ORANGE, layout
 from netwright.dashboards.labels import Column, column, plain
@@ -27,8 +26,7 @@ class Layers(Panel):
     )
 
     def rows(self, view: RunView) -> list[Row]:
-        number = _chosen(view)
-        graph = None if number is None else graph_of(view, number)
+        graph = None if (number := view.chosen()) is None else graph_of(view, number)
         if graph is None:
             return []
         from netwright.search_spaces.cost import layer_costs
@@ -84,10 +82,3 @@ class Layers(Panel):
             "data": data,
             "layout": layout(height=130 + 30 * len(rows), xaxis=across, yaxis=up, barmode="group", bargap=0.3),
         }
-
-
-def _chosen(view: RunView) -> int | None:
-    if view.winner:
-        return view.winner.get("trial")
-    best = best_within_bounds(view.trials, view.objectives) if view.objectives else None
-    return None if best is None else best.number

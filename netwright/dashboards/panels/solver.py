@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from netwright.analysis.tradeoff import number
 from netwright.core.records import Objective
 from netwright.dashboards.figures import BLUE, GREY, ORANGE, VERMILLION, layout, scatter
+from netwright.dashboards.front_traces import bound_lines
 from netwright.dashboards.labels import Column, axis, bounds_text, column, hover, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
 from netwright.runs.rows import settings_text
@@ -128,7 +129,7 @@ class Solver(Panel):
                 height=420,
                 xaxis=axis(x, units=view.units),
                 yaxis=axis(y, units=view.units),
-                shapes=_lines(_objectives(view), x, y),
+                shapes=bound_lines(rows, _objectives(view), x, y),
             ),
         }
 
@@ -185,19 +186,3 @@ def _group(one: Mapping[str, Any], solver: Mapping[str, Any]) -> str:
 def _change(value: object, before: object) -> float | int | None:
     now, was = number(value), number(before)
     return None if now is None or was is None else rounded(now - was)
-
-
-def _lines(objectives: Sequence[Objective], x: str, y: str) -> list[dict[str, Any]]:
-    """A dashed line at every bound of the two axes."""
-    line = {"color": GREY, "width": 1, "dash": "dash"}
-    shapes: list[dict[str, Any]] = []
-    for objective in objectives:
-        if objective.bound is None or objective.metric not in (x, y):
-            continue
-        across = objective.metric == y
-        ends = {"x0": 0, "x1": 1, "xref": "paper"} if across else {"y0": 0, "y1": 1, "yref": "paper"}
-        at = (
-            {"y0": objective.bound, "y1": objective.bound} if across else {"x0": objective.bound, "x1": objective.bound}
-        )
-        shapes.append({"type": "line", "line": line, **ends, **at})
-    return shapes
