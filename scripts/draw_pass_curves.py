@@ -25,6 +25,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62.0, 24.0, 44.0, 48.0
 SMALL, LETTER = 11, 0.56
 
 Row = Mapping[str, Any]
+Place = tuple[float, float]
 UNITS = {
     "size_bytes": ("exported file, kB", 1e-3),
     "gzip_bytes": ("exported file under gzip -9, kB", 1e-3),
@@ -57,6 +58,11 @@ class Box(NamedTuple):
         """Whether two boxes share a place."""
         across = self.left < other.right and other.left < self.right
         return across and self.top < other.bottom and other.top < self.bottom
+
+    def gap(self, place: Place) -> float:
+        """How far a place is from the box."""
+        x, y = place
+        return math.hypot(max(self.left - x, 0, x - self.right), max(self.top - y, 0, y - self.bottom))
 
 
 class Linear(Axis):
@@ -116,7 +122,8 @@ class Panel:
             return Linear(0.0, high + margin, below, TOP), "kB"
         if 100 - low < 3 * (100 - high):
             return Linear(low - margin, high + margin, below, TOP), "test accuracy, %"
-        return Accuracies(max(0.0, low - 2), 100 - (100 - high) / 1.3, below, TOP), "test accuracy, %, by log error"
+        edges = max(0.0, 100 - (100 - low) * 1.2), 100 - (100 - high) / 1.3
+        return Accuracies(*edges, below, TOP), "test accuracy, %, by log error"
 
     def points(self, row: Row) -> list[tuple[float, float, tuple[float, float]]]:
         """To the right, upwards, and the ends of the interval upwards, in the units of the axes."""
@@ -138,18 +145,20 @@ class Panel:
         }
         for row, colour in zip(self.rows, COLOURS, strict=False):
             parts += self._line(row, places[row["line"]], colour)
+        everywhere = [place for them in places.values() for place in them]
+        told = self.rows if len(self.rows) < 3 else self.rows[:1]
         if self.across != "strength":
-            parts.append(_dot(places[self.rows[0]["line"]][0], INK))
-            parts += self._label("as published", [places[self.rows[0]["line"]][0]], INK, bold=False)
+            first = places[self.rows[0]["line"]][0]
+            parts.append(_dot(first, INK))
+            parts += self._label("as published", [first], INK, others=everywhere)
+            for row, colour in zip(told, COLOURS, strict=False):
+                for stage, place in zip(row["stages"][1:], places[row["line"]][1:], strict=True):
+                    parts += self._label(value_of(row, stage), [place], colour, others=everywhere)
         for row, colour in zip(self.rows, COLOURS, strict=False):
             others = [place for line, them in places.items() if line != row["line"] for place in them]
-            own = places[row["line"]][::-1]
+            own = [place for place in places[row["line"]][::-1] if place not in others]
             own.sort(key=lambda place, them=others: -_gap(place, them))
-            parts += self._label(row["line"], own, colour, bold=True)
-        told = self.rows if len(self.rows) < 3 else self.rows[:1]
-        for row, colour in zip(told if self.across != "strength" else [], COLOURS, strict=False):
-            for stage, place in zip(row["stages"][1:], places[row["line"]][1:], strict=True):
-                parts += self._label(value_of(row, stage), [place], colour, bold=False)
+            parts += self._label(row["line"], own, colour, others=others, bold=True)
         return parts
 
     def _grid(self) -> list[str]:
@@ -182,7 +191,7 @@ class Panel:
                 found.append(value)
         return found
 
-    def _line(self, row: Row, places: list[tuple[float, float]], colour: str) -> list[str]:
+    def _line(self, row: Row, places: list[Place], colour: str) -> list[str]:
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
         parts = [f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>']
         for (x, y), (_, _, (low, high)) in zip(places, self.points(row), strict=True):
@@ -197,8 +206,16 @@ class Panel:
             self.taken += [Box(x - 2, y - 2, x + 2, y + 2) for x, y in along]
         return parts
 
-    def _label(self, words: str, near: Sequence[tuple[float, float]], colour: str, *, bold: bool) -> list[str]:
-        """Words beside the first of some places that has room; nothing where none has."""
+    def _label(
+        self,
+        words: str,
+        near: Sequence[Place],
+        colour: str,
+        *,
+        others: Sequence[Place],
+        bold: bool = False,
+    ) -> list[str]:
+        """Words beside the first of some places that has room and is nearer than any of `others`, if there is one."""
         size = 12 if bold else SMALL
         width, height = LETTER * size * len(words) * (1.08 if bold else 1), size
         frame = Box(self.left + LEFT, TOP - 14, self.left + PANEL - 4, HEIGHT - BOTTOM)
@@ -206,13 +223,15 @@ class Panel:
             for dx, dy in _around(width, height, far):
                 box = Box(x + dx, y + dy - height, x + dx + width, y + dy + 2)
                 inside = frame.left < box.left and box.right < frame.right and frame.top < box.top
-                if inside and box.bottom < frame.bottom and not any(box.meets(other) for other in self.taken):
+                if not inside or box.bottom >= frame.bottom or any(box.meets(other) for other in self.taken):
+                    continue
+                if all(box.gap((x, y)) < box.gap(other) for other in others if other != (x, y)):
                     self.taken.append(box)
                     return [_text((x + dx, y + dy), words, colour=colour, size=size, bold=bold)]
         return []
 
 
-def _around(width: float, height: float, far: float) -> list[tuple[float, float]]:
+def _around(width: float, height: float, far: float) -> list[Place]:
     """Where the left end of a word's base line may lie, seen from its point."""
     middle = height / 2 - 1
     beside = [(far, middle), (-far - width, middle), (-width / 2, -far), (-width / 2, far + height - 2)]
@@ -220,7 +239,7 @@ def _around(width: float, height: float, far: float) -> list[tuple[float, float]
     return beside + corners
 
 
-def _gap(place: tuple[float, float], others: Sequence[tuple[float, float]]) -> float:
+def _gap(place: Place, others: Sequence[Place]) -> float:
     """How far the nearest of other places is."""
     return min((math.dist(place, other) for other in others), default=0.0)
 
@@ -230,12 +249,12 @@ def value_of(row: Row, stage: Row) -> str:
     return SETTINGS[row["setting"]][1].format(stage["strength"]).replace("%", " %")
 
 
-def _dot(place: tuple[float, float], colour: str) -> str:
+def _dot(place: Place, colour: str) -> str:
     return f'<circle cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3.4" fill="{colour}"/>'
 
 
 def _text(
-    place: tuple[float, float],
+    place: Place,
     words: str,
     *,
     colour: str = INK,

@@ -48,6 +48,20 @@ def test_no_word_of_a_picture_hides_another() -> None:
         assert {line.name for line in lines(name)} <= {text for text, _ in words}
 
 
+def test_a_word_of_a_picture_is_nearest_to_a_point_of_its_own_line() -> None:
+    rows = _rows("structured_prune")
+    for row, accuracies in zip(rows, [(0.888, 0.822, 0.73, 0.46), (0.871, 0.753, 0.606, 0.179)], strict=True):
+        for stage, accuracy in zip(row["stages"][1:], accuracies, strict=True):
+            stage |= {"accuracy": accuracy, "low": accuracy - 0.01, "high": accuracy + 0.01}
+    picture = ElementTree.fromstring(drawing.drawn("structured_prune", rows))
+    dots = list(picture.iter("{http://www.w3.org/2000/svg}circle"))
+    for text in picture.iter("{http://www.w3.org/2000/svg}text"):
+        if text.attrib["fill"] in drawing.COLOURS:
+            box = _box(text)
+            nearest = min(dots, key=lambda dot, box=box: box.gap((float(dot.attrib["cx"]), float(dot.attrib["cy"]))))
+            assert nearest.attrib["fill"] == text.attrib["fill"], text.text
+
+
 def test_the_table_has_every_value_of_the_setting() -> None:
     rows = drawing.table(_rows("n_m_prune")).splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| as published", "| 3:4", "| 2:4", "| 1:4", "| 1:8"]
