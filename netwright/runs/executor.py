@@ -112,6 +112,11 @@ class Executor(Plugin):
     workers: int = Field(default=1, ge=1, description="trials at a time")
     threads: int = Field(default=1, ge=1, description="CPU threads of each trial")
 
+    @property
+    def judges(self) -> bool:
+        """Whether it may end trials itself, by the one objective that chooses the winner."""
+        return False
+
     @abstractmethod
     def run(self, work: Work, *, scratch: Path) -> None:
         """Pull jobs, run them, report them; return when no job is left and none is running.

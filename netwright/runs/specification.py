@@ -225,6 +225,20 @@ class RunSpecification(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_judge(self) -> Self:
+        """A scheduler of the executor knows one objective, no rungs, and no order but that of arrival."""
+        several = {
+            f"the {len(self.objectives)} objectives need `search.fidelity` with a promotion": len(self.objectives) > 1,
+            "`search.fidelity` says who goes on": self.search.fidelity is not None,
+            "`search.ordered` wants the same record every time": self.search.ordered,
+        }
+        wrong = [why for why, holds in several.items() if holds]
+        if self.search.executor.judges and wrong:
+            what = f"an executor's scheduler ends trials by one objective as they arrive, but {' and '.join(wrong)}"
+            raise ConfigurationError([Mistake("search.executor.scheduler", f"{what}; leave it out")])
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """Plain data that `parse` reads back."""
         return self.model_dump(mode="json")

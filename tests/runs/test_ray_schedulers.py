@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netwright.core.errors import RunError
+from netwright.core.errors import ConfigurationError, RunError
 from netwright.core.records import TrialState
 from netwright.runs.search import create_run, search
 
@@ -31,6 +31,19 @@ def test_rays_own_schedulers_end_trials_early(scheduler: str, tiny_with, run_pat
         assert (trial.state is TrialState.DONE) == (trial.fidelity == 4)
     best = max(trials, key=lambda trial: trial.value("accuracy") or 0)
     assert best.state is TrialState.DONE
+
+
+@pytest.mark.parametrize(
+    ("also", "told"),
+    [
+        ("objectives=[accuracy, params]", "the 2 objectives need `search.fidelity` with a promotion"),
+        ("search.fidelity={rungs: [1, 2]}", "`search.fidelity` says who goes on"),
+        ("search.ordered=true", "`search.ordered` wants the same record every time"),
+    ],
+)
+def test_rays_schedulers_are_for_one_objective_without_rungs_or_order(also: str, told: str, tiny_with) -> None:
+    with pytest.raises(ConfigurationError, match=f"by one objective as they arrive, but {told}; leave it out"):
+        tiny_with("search.executor={kind: ray_tune, scheduler: hyperband}", "objectives=[accuracy]", also)
 
 
 def test_a_cluster_that_is_not_there_is_told(tiny_with, run_path: Path) -> None:

@@ -55,10 +55,14 @@ class RayTune(Executor):
     gpus: float = Field(default=0, ge=0, description="share of a GPU for each trial")
     scheduler: Scheduler = Field(
         default="search",
-        description="who else may end a trial: nobody but the search, or Ray's asha, hyperband (asha in three "
-        "brackets, each with a later first rung) or median",
+        description="who else may end a trial of a search for one objective: nobody but the search, or Ray's asha "
+        "(asynchronous successive halving), hyperband (asha in three brackets, each with a later first rung) or median",
     )
     eta: int = Field(default=3, ge=2, description="of Ray's asha and hyperband: one in so many goes on")
+
+    @property
+    def judges(self) -> bool:
+        return self.scheduler != "search"
 
     def run(self, work: Work, *, scratch: Path) -> None:
         with self._cluster():
