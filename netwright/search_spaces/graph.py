@@ -163,7 +163,7 @@ class GraphBuilder:
         so that equal blocks are worked out once. `name` is the scope, by default the function's name.
         """
         name = name or block.__name__.strip("_")
-        return self.embed(self._block(block, inputs, name, settings), *inputs, name=name)
+        return self.embed(self.block(block, *inputs, name=name, **settings), *inputs, name=name)
 
     def auxiliary(self, block: Block, *inputs: Tensor, name: str = "auxiliary", **settings: Hashable) -> None:
         """A head beside the network whose loss helps to train it: added as by `use`, and for a training alone.
@@ -175,9 +175,6 @@ class GraphBuilder:
 
     def block(self, block: Block, *inputs: Tensor, name: str, **settings: Hashable) -> Outline:
         """What `use` would add, to `embed` it in one place or more."""
-        return self._block(block, inputs, name, settings)
-
-    def _block(self, block: Block, inputs: tuple[Tensor, ...], name: str, settings: Mapping[str, Hashable]) -> Outline:
         shapes = (inputs[0].shape,) if len(inputs) == 1 else tuple([tensor.shape for tensor in inputs])
         try:
             return _outline_of(block, shapes, tuple(settings.items()))
@@ -227,6 +224,17 @@ class GraphBuilder:
     def embed(self, outline: Outline, *inputs: Tensor, name: str) -> Tensor:
         """Add a whole network, with its inputs in place of its own, under a scope of that name."""
         return self._append(Call(self._scopes, name, outline, self._numbers(inputs), outline.output_shape))
+
+    def inline(self, outline: Outline, *inputs: Tensor, name: str) -> list[Tensor]:
+        """Add what `embed` would, and give all of its tensors, its inputs first."""
+        path = (*self._scopes, name)
+        tensors = list(inputs)
+        for item in outline.items:
+            item = item._replace(scopes=(*path, *item.scopes), inputs=self._numbers([tensors[n] for n in item.inputs]))
+            if isinstance(item, Layer) and item.weights and item.weights[0] != "/":
+                item = item._replace(weights="/".join([*path, item.weights]))
+            tensors.append(self._append(item))
+        return tensors
 
     def outline(self, output: Tensor) -> Outline:
         """The network whose result is `output`, with its blocks."""

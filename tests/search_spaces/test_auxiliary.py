@@ -19,8 +19,11 @@ from netwright.search_spaces.graph import GraphBuilder, Tensor
 from netwright.search_spaces.landmark import load_landmark
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.linear import Linear
+from netwright.search_spaces.space import SearchSpace
 from netwright.search_spaces.spaces.convnet import Convnet
+from netwright.search_spaces.spaces.mlp import Mlp
 from netwright.search_spaces.spaces.nasnet_cell import NasnetCell
+from netwright.search_spaces.spaces.stack import Stack
 from netwright.tasks.kinds.digits import Digits
 from netwright.tasks.training import EpochRow, Training, fit
 
@@ -48,7 +51,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def decisions_of(space: Convnet) -> dict[str, Any]:
+def decisions_of(space: SearchSpace) -> dict[str, Any]:
     return next(space.enumerate())
 
 
@@ -80,20 +83,23 @@ def test_an_auxiliary_head_changes_nothing_but_the_training():
     assert equal(trained(), trained())
 
 
-@pytest.mark.parametrize("space", [HELPED, TwoHelpers(**SETTINGS)])
-def test_the_helped_network_gives_the_networks_outputs_and_those_of_its_heads(space):
+STACKED = Stack(parts=(HELPED, TwoHelpers(**SETTINGS), Mlp(depth=(1, 1), neurons=(8,))))
+
+
+@pytest.mark.parametrize(("space", "heads"), [(HELPED, 1), (TwoHelpers(**SETTINGS), 2), (STACKED, 3)])
+def test_the_helped_network_gives_the_networks_outputs_and_those_of_its_heads(space, heads):
     decisions = decisions_of(space)
     model = space.build(decisions, DIGITS, seed=5).eval()
     helped = space.with_auxiliary(model, decisions, DIGITS, seed=5).eval()
     x = torch.randn(4, 1, 8, 8)
     outputs, *sides = helped(x)
     assert torch.equal(outputs, model(x))
-    assert len(sides) == (2 if isinstance(space, TwoHelpers) else 1)
+    assert len(sides) == heads
     assert all(side.shape == (4, 10) and not torch.equal(side, outputs) for side in sides)
     shared = {id(parameter) for parameter in model.parameters()}
     own = {name for name, parameter in helped.named_parameters() if id(parameter) not in shared}
     assert own
-    assert all(name.startswith("auxiliary") for name in own)
+    assert all("auxiliary" in name for name in own)
     assert shared <= {id(parameter) for parameter in helped.parameters()}
 
 

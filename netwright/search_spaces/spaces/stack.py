@@ -37,7 +37,7 @@ class Stack(SearchSpace):
 
     Every part but the last goes without its head (what it puts under the scope `head`), and the next one
     reads what is left: a space for sequences reads a feature map row by row. All parts are searched together;
-    the decisions of the first are under `part1`, and so on.
+    the decisions of the first are under `part1`, and so on. Auxiliary heads of the parts stay.
     """
 
     parts: tuple[Part, ...] = Field(
@@ -58,15 +58,19 @@ class Stack(SearchSpace):
     def lower(self, plan: Sequence[Any], net: GraphBuilder, shapes: Shapes) -> Tensor:
         x = net.input
         for number, (part, chosen) in enumerate(zip(self.parts, plan, strict=True), start=1):
-            inner = GraphBuilder(x.shape)
+            inner = GraphBuilder(x.shape, for_training=net.for_training)
             try:
                 output = part.lower(chosen, inner, shapes)
             except ShapeError as error:
                 raise placed(error, f"part{number}") from None
-            outline = inner.outline(output)
-            if number < len(self.parts):
-                outline = _without_head(outline, name_of(part))
-            x = net.embed(outline, x, name=f"part{number}")
+            whole = inner.outline(output)
+            outline = _without_head(whole, name_of(part)) if number < len(self.parts) else whole
+            if inner.sides:
+                tensors = net.inline(whole, x, name=f"part{number}")
+                net.sides += [tensors[side.number] for side in inner.sides]
+                x = tensors[outline.output]
+            else:
+                x = net.embed(outline, x, name=f"part{number}")
         return x
 
 
