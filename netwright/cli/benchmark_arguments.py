@@ -102,7 +102,7 @@ def _from_file(asked: Asked) -> tuple[BenchmarkTable, Goals]:
 
 def chosen_stopper(text: str | None, goals: Goals) -> Stopper | None:
     """Who ends trials at a fidelity; None where nobody does."""
-    from netwright.core.plugins import build
+    from netwright.core.plugins import built
     from netwright.nas.benchmarking.contestant import with_settings
     from netwright.nas.stopper import Stopper
 
@@ -111,14 +111,12 @@ def chosen_stopper(text: str | None, goals: Goals) -> Stopper | None:
     if not goals.fidelities:
         raise click.UsageError("--stopper needs --fidelity COLUMN@EPOCHS, shorter than the objective's own training")
     name, settings = with_settings(text)
-    stopper = build("stopper", {"kind": name, **settings})
-    assert isinstance(stopper, Stopper)
-    return stopper
+    return built(Stopper, {"kind": name, **settings})
 
 
 def chosen_promotion(text: str | None, goals: Goals, *, stopping: bool) -> Promotion | None:
     """Who goes on from the shorter trainings; None where every training is whole, or a stopper ends them."""
-    from netwright.core.plugins import build
+    from netwright.core.plugins import built
     from netwright.nas.benchmarking.contestant import with_settings
     from netwright.nas.promotion import Promotion
 
@@ -134,9 +132,7 @@ def chosen_promotion(text: str | None, goals: Goals, *, stopping: bool) -> Promo
         needed = f"--fidelity COLUMN@EPOCHS for shorter trainings, and --fidelity {column}@EPOCHS for the whole one"
         raise click.UsageError(f"--promotion needs {needed}")
     name, settings = with_settings(text or "predicted")
-    found = build("promotion", {"kind": name, **settings})
-    assert isinstance(found, Promotion)
-    return found
+    return built(Promotion, {"kind": name, **settings})
 
 
 def check_epochs(goals: Goals, budget: int | None) -> None:

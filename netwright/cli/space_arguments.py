@@ -63,7 +63,7 @@ class Chosen:
 def chosen_space(text: str, overrides: tuple[str, ...] = ()) -> Chosen:
     """The space that a SPACE argument means."""
     from netwright.core.config import with_overrides
-    from netwright.core.plugins import build, load
+    from netwright.core.plugins import built, load
     from netwright.search_spaces.landmark import load_landmark
     from netwright.search_spaces.space import SearchSpace
 
@@ -77,8 +77,7 @@ def chosen_space(text: str, overrides: tuple[str, ...] = ()) -> Chosen:
     else:
         load("space", text)  # an unknown name is said without the place that it would have in a recipe
         spec = {"kind": text}
-    space = build("space", with_overrides(spec, overrides))
-    assert isinstance(space, SearchSpace)
+    space = built(SearchSpace, with_overrides(spec, overrides))
     return Chosen(text, space, landmark, recipe)
 
 
@@ -248,11 +247,10 @@ def _task_shapes(text: str) -> Shapes:
 
 
 def _built_task_shapes(spec: object) -> Shapes:
-    from netwright.core.plugins import build
+    from netwright.core.plugins import built
     from netwright.tasks.task import Task
 
-    task = build("task", spec)
-    assert isinstance(task, Task)
+    task = built(Task, spec)
     return task.shapes()
 
 

@@ -42,7 +42,7 @@ from netwright.core.errors import (
 )
 from netwright.core.files import content_hash
 from netwright.core.identity import identity_of
-from netwright.core.plugins import build, name_of, spec_of
+from netwright.core.plugins import build, built, name_of, spec_of
 from netwright.core.progress import Event
 from netwright.tasks.settings import Distillation, Training, usual
 
@@ -74,9 +74,7 @@ VERSION = 2
 
 
 def _pass(spec: object) -> Pass:
-    found = build("pass", spec)
-    assert isinstance(found, Pass)
-    return found
+    return built(Pass, spec)
 
 
 class Recipe(Settings):

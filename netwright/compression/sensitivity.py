@@ -14,7 +14,7 @@ from netwright.compression.compression_pass import Pass
 from netwright.compression.model import Model
 from netwright.compression.open_field import OpenField, unique
 from netwright.core.errors import ConfigurationError, InterruptedRunError, NetwrightError
-from netwright.core.plugins import build, name_of, spec_of
+from netwright.core.plugins import built, name_of, spec_of
 from netwright.core.progress import Event
 
 if TYPE_CHECKING:
@@ -230,9 +230,7 @@ def _variant(probe: Probe, value: float | None, others: Sequence[str]) -> Pass:
         spec[probe.field] = int(value) if isinstance(old, int) and float(value).is_integer() else value
     if others:
         spec[probe.ignore] = [*spec[probe.ignore], *others]
-    made = build("pass", spec)
-    assert isinstance(made, Pass)
-    return made
+    return built(Pass, spec)
 
 
 def _groups(probe: Probe, model: Model, context: Context) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from netwright.compression.model import Model, Note
 from netwright.core.errors import CheckpointError, ConfigurationError
 from netwright.core.files import canonical_json, content_hash, file_hash, write_atomic
-from netwright.core.plugins import build, spec_of
+from netwright.core.plugins import built, spec_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -133,9 +133,7 @@ def model_identity(model: Model) -> str:
 def _form(spec: object) -> Form:
     from netwright.compression.form import Form
 
-    found = build("form", spec)
-    assert isinstance(found, Form)
-    return found
+    return built(Form, spec)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,11 +13,11 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from netwright.core.config import Settings
 from netwright.core.errors import (
@@ -46,6 +46,9 @@ class Plugin(Settings):
         if isinstance(data, Mapping) and "kind" in data and data["kind"] == name_of(cls):
             return {key: value for key, value in data.items() if key != "kind"}
         return data
+
+
+AnyPlugin = TypeVar("AnyPlugin", bound=Plugin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def load(kind: str, name: str) -> type[Plugin]:
     Raises UnknownNameError with the nearest name, or MissingPackageError naming what to install.
     """
     if ":" in name:
-        return _checked(kind, _dotted(kind, name), name)
+        return _checked(kind, import_dotted(name, what=kind), name)
     for point in _entry_points(kind):
         if point.name == name:
             return _checked(kind, point.load(), name)
@@ -111,7 +114,8 @@ def build(kind: str, spec: object) -> Plugin:
     Raises ConfigurationError that lists every mistake in the settings.
     """
     if isinstance(spec, Plugin):
-        return _instance_checked(kind, spec)
+        _checked(kind, type(spec), type(spec).__name__)
+        return spec
     if isinstance(spec, str):
         spec = {"kind": spec}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("kind"), str):
@@ -124,6 +128,19 @@ def build(kind: str, spec: object) -> Plugin:
     except ConfigurationError as error:
         raise ConfigurationError([Mistake("kind", mistake.what) for mistake in error.mistakes]) from error
     return cls.parse({key: value for key, value in spec.items() if key != "kind"})
+
+
+def built(base: type[AnyPlugin], spec: object) -> AnyPlugin:
+    """The same by the base class of a kind, and of its type."""
+    kind = next(kind.name for kind in KINDS.values() if kind.base == f"{base.__module__}:{base.__qualname__}")
+    found = build(kind, spec)
+    assert isinstance(found, base)
+    return found
+
+
+def field_of(base: type[Plugin]) -> tuple[BeforeValidator, PlainSerializer]:
+    """What makes `Annotated[Base, *field_of(Base)]` a field that takes whatever `build` does."""
+    return BeforeValidator(partial(built, base)), PlainSerializer(spec_of)
 
 
 def name_of(plugin: Plugin | type[Plugin]) -> str:
@@ -198,10 +215,6 @@ def _entry_points(kind: str) -> tuple[Any, ...]:
     return tuple(entry_points(group=f"netwright.{kind}"))
 
 
-def _dotted(kind: str, path: str) -> Any:
-    return import_dotted(path, what=kind)
-
-
 def _base(kind: str) -> type[Plugin]:
     module, _, attribute = _kind(kind).base.partition(":")
     base = getattr(importlib.import_module(module), attribute)
@@ -234,11 +247,6 @@ def _refused_call(asked: object, own: object) -> str:
     except TypeError as error:
         return f"cannot be called with {', '.join(wanted.parameters)}: {error}"
     return ""
-
-
-def _instance_checked(kind: str, plugin: Plugin) -> Plugin:
-    _checked(kind, type(plugin), type(plugin).__name__)
-    return plugin
 
 
 @cache

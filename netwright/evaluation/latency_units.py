@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from netwright.core.errors import NetwrightError
-from netwright.core.plugins import build, name_of, spec_of
+from netwright.core.plugins import built, name_of, spec_of
 from netwright.core.shapes import Shape
 from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.graph import LayerGraph, consumers, node_shapes
@@ -79,8 +79,7 @@ class Unit:
         """A unit from plain data; raises NetwrightError when its operations do not take these shapes."""
         operations = []
         for spec in data["operations"]:
-            operation = build("operation", spec)
-            assert isinstance(operation, Operation)
+            operation = built(Operation, spec)
             operations.append(operation)
         return cls(tuple(operations), tuple(tuple(shape) for shape in data["input_shapes"]))
 

@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from netwright.core.config import Settings
 from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import build, spec_of
+from netwright.core.plugins import field_of
 from netwright.core.records import Trial, TrialState
 from netwright.nas.promotion import Promotion, is_paused, measured_at
 
 Axis = Literal["epochs", "data", "resolution", "width"]
-PromotionField = Annotated[Promotion, BeforeValidator(lambda spec: build("promotion", spec)), PlainSerializer(spec_of)]
+PromotionField = Annotated[Promotion, *field_of(Promotion)]
 
 
 class Fidelity(Settings):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
-
-from netwright.core.plugins import build, spec_of
+from netwright.core.plugins import field_of
 from netwright.evaluation.proxy import Proxy
 from netwright.nas.strategy import Strategy
 
-InnerStrategy = Annotated[Strategy, BeforeValidator(lambda spec: build("strategy", spec)), PlainSerializer(spec_of)]
-InnerProxy = Annotated[Proxy, BeforeValidator(lambda spec: build("proxy", spec)), PlainSerializer(spec_of)]
+InnerStrategy = Annotated[Strategy, *field_of(Strategy)]
+InnerProxy = Annotated[Proxy, *field_of(Proxy)]

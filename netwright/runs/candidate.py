@@ -15,7 +15,7 @@ from torch import nn
 
 from netwright.core.cost import Cost
 from netwright.core.errors import DataError
-from netwright.core.plugins import build, name_of
+from netwright.core.plugins import built, name_of
 from netwright.core.records import Measurement
 from netwright.core.seeds import derive_seed
 from netwright.evaluation.metric import Metric
@@ -89,8 +89,7 @@ class Candidate:
             self._scores = {key.removeprefix(PREFIX): float(row[key]) for key in row if key.startswith(PREFIX)}
         found: dict[str, Measurement] = {}
         for name in dict.fromkeys(names):
-            metric = build("metric", name)
-            assert isinstance(metric, Metric)
+            metric = built(Metric, name)
             if metric.cost == cost_class:
                 found[name] = self._measured_before(name, metric) or self._tried(metric)
         return found

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from netwright.core.cost import Cost
 from netwright.core.errors import ConfigurationError, InfeasibleError, Mistake, SpaceError
-from netwright.core.plugins import build, name_of
+from netwright.core.plugins import built, name_of
 from netwright.core.records import Measurement
 from netwright.core.seeds import generator
 from netwright.core.text import readable
@@ -95,9 +95,7 @@ def _too_tight(specification: RunSpecification, nearest: Mapping[str, float], dr
 
 @lru_cache(maxsize=64)
 def _metric(name: str) -> Metric:
-    metric = build("metric", name)
-    assert isinstance(metric, Metric)
-    return metric
+    return built(Metric, name)
 
 
 def _subject(spec: RunSpecification, decisions: Mapping[str, Any], found: Cost) -> Subject:

@@ -19,12 +19,11 @@ from netwright.core.files import content_hash
 from netwright.core.progress import Event, Listener, silent
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.own_models import built_model, is_from_collection
-from netwright.runs.racing import winner_seed
 from netwright.runs.search import OpenRun
 from netwright.runs.solving import sensitivities, solve, strategy_of
 from netwright.runs.specification import RunSpecification
 from netwright.runs.stages import StageMeter
-from netwright.runs.winner import Winner, build_trial, choose, trained_winner
+from netwright.runs.winner import Winner, build_trial, choose, trained_winner, weights_of
 from netwright.runs.workbench import context_of, open_workbench
 from netwright.tasks.training import evaluate
 
@@ -99,10 +98,8 @@ def module_as_it_is(run: OpenRun, trial: str) -> nn.Module:
     if run.specification.space is None and (own := run.record.fact("winner")):
         return _own_module(run, own)
     chosen, _ = choose(run, trial)
-    seed = winner_seed(run.specification, chosen.identity)
+    weights, seed, _ = weights_of(run, chosen)
     module = build_trial(run.specification, chosen.decisions, seed=seed)
-    stored = run.record.fact("winner")
-    weights = stored["weights"] if stored and stored["identity"] == chosen.identity else chosen.artifacts.get("weights")
     return module.eval() if weights is None else Artifacts(run.folder.path).load_weights(weights, module).eval()
 
 

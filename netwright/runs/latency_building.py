@@ -310,12 +310,11 @@ def _graphs(table: LatencyTable) -> Callable[[Decisions], LayerGraph]:
 
 def space_of(table: LatencyTable) -> tuple[SearchSpace, Shapes]:
     """The space and the shapes a table was sampled from; raises NetwrightError for an imported one."""
-    from netwright.core.plugins import build
+    from netwright.core.plugins import built
 
     if table.space is None or table.shapes is None:
         raise NetwrightError("this table names no search space; give --space and --input with --classes")
-    space = build("space", table.space)
-    assert isinstance(space, SearchSpace)
+    space = built(SearchSpace, table.space)
     return space, Shapes.from_json(table.shapes)
 
 

@@ -18,9 +18,9 @@ from netwright.compression.patch import difference, load_compressed
 from netwright.compression.recipe import RecipeResult
 from netwright.core.errors import CheckpointError, RunError
 from netwright.core.files import canonical_json, file_hash
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.progress import Event, Listener, silent
-from netwright.core.records import Trial, TrialState
+from netwright.core.records import TrialState
 from netwright.export.bundle import (
     COMPRESSED,
     FLOAT,
@@ -40,7 +40,7 @@ from netwright.runs.artifacts import Artifacts
 from netwright.runs.own_models import built_model
 from netwright.runs.search import OpenRun
 from netwright.runs.stages import EXAMPLES
-from netwright.runs.winner import build_trial, choose
+from netwright.runs.winner import build_trial, choose, weights_of
 from netwright.search_spaces.graph import LayerGraph
 
 HASHED = (("file", "sha256"), ("archive", "archive_sha256"))
@@ -106,8 +106,7 @@ def publish(
     RunError when the trial has no weights or the compression was cut short, and ParityError when an export does not
     compute the same.
     """
-    file_format = build("format", format_name)
-    assert isinstance(file_format, Format)
+    file_format = built(Format, format_name)
     if name == "best" and run.record.fact("state") == "compressing" and not run.record.fact("compressed"):
         raise RunError(
             f"the compression of {run.folder.path} did not come to an end; give the same command again, "
@@ -266,15 +265,16 @@ def _require_unchanged(run: OpenRun, stages: list[dict[str, Any]]) -> None:
 def _trial(run: OpenRun, name: str) -> Deployable:
     """A trial as its search left it: trained for as many epochs as the search gave it."""
     trial, _ = choose(run, name)
-    winner = run.record.fact("winner")
-    is_winner = winner is not None and winner["trial"] == trial.number
-    weights = winner["weights"] if is_winner else _weights_of(run, trial)
-    seed = winner["seed"] if is_winner else trial.seed
+    weights, seed, in_full = weights_of(run, trial)
+    if weights is None:
+        why = trial.reason or f"it is {trial.state}"
+        done = [t.number for t in run.record.all_trials() if t.state is TrialState.DONE]
+        raise RunError(f"trial {trial.number} has no weights to export: {why}; finished trials: {done}")
     module = build_trial(run.specification, trial.decisions, seed=seed)
     Artifacts(run.folder.path).load_weights(weights, module)
     module.eval()
     data = run.specification.task.data()
-    path = run.folder.path / "models" / f"trial-{trial.number:06d}{'-full' if is_winner else ''}.onnx"
+    path = run.folder.path / "models" / f"trial-{trial.number:06d}{'-full' if in_full else ''}.onnx"
     export_onnx(module, path, example=data.preprocessing(data.calibration.inputs[:EXAMPLES]))
     return Deployable(
         name=f"{run.specification.name}-trial-{trial.number}",
@@ -282,18 +282,8 @@ def _trial(run: OpenRun, name: str) -> Deployable:
         model=path,
         decisions=dict(trial.decisions),
         architecture=_graph(run, trial.decisions),
-        trained="in full"
-        if is_winner
-        else f"by the search alone, {trial.fidelity:g} epoch{'s' * (trial.fidelity != 1)}",
+        trained="in full" if in_full else f"by the search alone, {trial.fidelity:g} epoch{'s' * (trial.fidelity != 1)}",
     )
-
-
-def _weights_of(run: OpenRun, trial: Trial) -> str:
-    if "weights" not in trial.artifacts:
-        why = trial.reason or f"it is {trial.state}"
-        done = [t.number for t in run.record.all_trials() if t.state is TrialState.DONE]
-        raise RunError(f"trial {trial.number} has no weights to export: {why}; finished trials: {done}")
-    return trial.artifacts["weights"]
 
 
 def _graph(run: OpenRun, decisions: Mapping[str, Any]) -> dict[str, Any]:

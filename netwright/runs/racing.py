@@ -13,7 +13,7 @@ import numpy as np
 
 from netwright.analysis.front import pareto_front
 from netwright.core.errors import RunError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.progress import Event, Listener, silent
 from netwright.core.records import Objective, Trial
 from netwright.core.seeds import derive_seed
@@ -189,9 +189,7 @@ def _trained(run: OpenRun, racer: Racer, repeat: int) -> Racer:
 
 
 def _metric(name: str) -> Metric:
-    metric = build("metric", name)
-    assert isinstance(metric, Metric)
-    return metric
+    return built(Metric, name)
 
 
 def _scored(scores: dict[str, float]) -> Subject:

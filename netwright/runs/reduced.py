@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import Field
 
 from netwright.core.errors import ConfigurationError, Mistake, ShapeError
-from netwright.core.plugins import build, name_of, spec_of
+from netwright.core.plugins import field_of, name_of, spec_of
 from netwright.core.records import Objective
 from netwright.core.seeds import generator
 from netwright.runs.specification import RunSpecification
@@ -156,20 +156,14 @@ def _samples(spec: RunSpecification, share: float) -> int:
     return max(2, round(share * whole))
 
 
-def _task(spec: object) -> Task:
-    found = build("task", spec)
-    assert isinstance(found, Task)
-    return found
-
-
 class AtResolution(Task):
     """Another task on smaller images: each side is a share of what it was, by averaging areas."""
 
-    task: Annotated[Task, BeforeValidator(_task), PlainSerializer(spec_of)] = Field(description="the task itself")
+    task: Annotated[Task, *field_of(Task)] = Field(description="the task itself")
     share: float = Field(gt=0, le=1, description="of each side of the images")
 
     def data(self) -> TaskData:
-        return _smaller(self.task.model_dump_json(), self.share, _ByJson(self.task))
+        return _smaller(type(self.task), self.task.model_dump_json(), self.share)
 
     def targets(self) -> Targets:
         return self.task.targets()
@@ -193,23 +187,10 @@ class AtResolution(Task):
         return self.task.score(outputs, targets)
 
 
-class _ByJson:
-    """A task as an argument of a memo whose key has its settings already."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def __hash__(self) -> int:
-        return hash(type(self.task))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByJson) and type(other.task) is type(self.task)
-
-
 @lru_cache(maxsize=4)
-def _smaller(settings: str, share: float, of: _ByJson) -> TaskData:
-    del settings
-    data = of.task.data()
+def _smaller(cls: type[Task], settings: str, share: float) -> TaskData:
+    task = cls.model_validate_json(settings)
+    data = task.data()
     train = _resized(data.train, share)
     calibration, validation = _resized(data.calibration, share), _resized(data.validation, share)
     return dataclasses.replace(
@@ -218,7 +199,7 @@ def _smaller(settings: str, share: float, of: _ByJson) -> TaskData:
         validation=validation,
         calibration=calibration,
         test=HeldOut(Split(data.train.inputs[:0], data.train.targets[:0])),
-        preprocessing=of.task.preprocess(train.inputs),
+        preprocessing=task.preprocess(train.inputs),
         fingerprint=f"{data.fingerprint} at {share:g} of its sides",
     )
 

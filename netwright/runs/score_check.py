@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.evaluation.metric import Metric
 from netwright.evaluation.subject import Subject
 from netwright.runs.specification import RunSpecification
@@ -32,8 +32,7 @@ def check_scores(specification: RunSpecification) -> None:
     )
     mistakes = []
     for objective in specification.limits:
-        metric = build("metric", objective.metric)
-        assert isinstance(metric, Metric)
+        metric = built(Metric, objective.metric)
         why = _missing(metric, subject) if metric.cost == "trained" else ""
         if why:
             mistakes.append(Mistake("objectives", f"{objective.metric} cannot be known: {why}"))

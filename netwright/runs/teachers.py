@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netwright.core.errors import CompressionError
 from netwright.runs.artifacts import Artifacts
-from netwright.runs.winner import build_trial
+from netwright.runs.winner import build_trial, weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,11 +22,9 @@ def trained_trial(run: OpenRun, number: int) -> nn.Module:
     trials = run.record.all_trials()
     if not 0 <= number < len(trials):
         raise CompressionError(f"the run has no trial {number}; give a number below {len(trials)}")
-    trial, winner = trials[number], run.record.fact("winner")
-    full = winner is not None and winner["trial"] == number
-    weights = winner["weights"] if full else trial.artifacts.get("weights")
+    weights, seed, _ = weights_of(run, trials[number])
     if weights is None:
         kept = [one.number for one in trials if "weights" in one.artifacts]
         raise CompressionError(f"trial {number} has no weights to learn from; trials with weights: {kept}")
-    module = build_trial(run.specification, trial.decisions, seed=winner["seed"] if full else trial.seed)
+    module = build_trial(run.specification, trials[number].decisions, seed=seed)
     return Artifacts(run.folder.path).load_weights(weights, module).eval()

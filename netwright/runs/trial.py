@@ -43,7 +43,7 @@ def run_trial(job: TrialJob, *, report: Report) -> Outcome:
         outcome = Outcome(state=TrialState.FAILED, kind=kind, reason=str(error))
     except Exception as error:
         outcome = _failure(error, job)
-    return _timed(outcome, time.monotonic() - started)
+    return dataclasses.replace(outcome, seconds=time.monotonic() - started)
 
 
 def _failure(error: Exception, job: TrialJob) -> Outcome:
@@ -55,10 +55,6 @@ def _failure(error: Exception, job: TrialJob) -> Outcome:
     write_atomic(log, "".join(traceback.format_exception(error)))
     reason = f"{type(error).__name__}: {text} (see {log.relative_to(job.folder)})"
     return Outcome(state=TrialState.FAILED, kind="error", reason=reason)
-
-
-def _timed(outcome: Outcome, seconds: float) -> Outcome:
-    return dataclasses.replace(outcome, seconds=seconds)
 
 
 def _run(job: TrialJob, report: Report) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netwright.core.errors import RunError, SpaceError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.records import ACCURACY, Objective, Trial, TrialState
 from netwright.core.shapes import Shapes
 from netwright.runs.folder import RunFolder, driver_is_gone
@@ -102,8 +102,7 @@ class Graphs(Mapping[int, Mapping[str, Any]]):
 
         if self._shapes is None:
             raise KeyError(number)
-        space = build("space", self._specification["space"])
-        assert isinstance(space, SearchSpace)
+        space = built(SearchSpace, self._specification["space"])
         try:
             return space.graph(self._decisions[number], self._shapes).to_json()
         except SpaceError:

@@ -77,6 +77,14 @@ def build_trial(specification: RunSpecification, decisions: Decisions, *, seed: 
     return specification.searched.build(decisions, specification.task.shapes(), seed=seed)
 
 
+def weights_of(run: OpenRun, trial: Trial) -> tuple[str | None, int, bool]:
+    """The stored weights of a trial, the seed of their training, and whether that was the winner's, in full."""
+    winner = run.record.fact("winner")
+    if winner is not None and winner["trial"] == trial.number:
+        return winner["weights"], winner["seed"], True
+    return trial.artifacts.get("weights"), trial.seed, False
+
+
 def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> Winner:
     """The chosen trial trained in full; weights that were trained before, by the same settings, are taken up.
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from netwright.core.config import Settings
 from netwright.core.errors import SpaceError, UnknownNameError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.choosers import ReplayChooser
@@ -53,9 +53,7 @@ class Landmark(Settings):
     @cached_property
     def search_space(self) -> SearchSpace:
         """The space that the architecture lies in."""
-        space = build("space", self.space)
-        assert isinstance(space, SearchSpace)
-        return space
+        return built(SearchSpace, self.space)
 
     def resolved(self) -> Decisions:
         """Its decisions, also when the file gives a genotype; checked against the space."""

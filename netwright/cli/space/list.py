@@ -22,14 +22,13 @@ def command(as_json: bool) -> None:
     A size that is "about" so much is a quick estimate, which may well be wrong by half; `netwright space size` takes
     longer and tells its standard error.
     """
-    from netwright.core.plugins import build, names, summary
+    from netwright.core.plugins import built, names, summary
     from netwright.search_spaces.landmark import landmark_names
     from netwright.search_spaces.space import SearchSpace
 
     spaces = []
     for name in names("space"):
-        space = build("space", name)
-        assert isinstance(space, SearchSpace)
+        space = built(SearchSpace, name)
         spaces.append({"space": name, **_numbers(space, as_json), "what": summary("space", name)})
     landmarks = [_landmark(name) for name in landmark_names()]
     if as_json:

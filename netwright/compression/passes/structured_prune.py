@@ -14,7 +14,7 @@ from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.criteria.magnitude import Magnitude
 from netwright.compression.criterion import Criterion
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 
 
 def _criterion(spec: object) -> Criterion:
-    found = build("criterion", spec)
-    assert isinstance(found, Criterion)
-    return found
+    return built(Criterion, spec)
 
 
 class StructuredPrune(Pass):

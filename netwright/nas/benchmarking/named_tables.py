@@ -12,7 +12,7 @@ from pydantic import Field
 
 from netwright.core.config import Settings, read_yaml
 from netwright.core.errors import DataError, UnknownNameError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.nas.benchmarking.goals import Goals, parse_goals
 from netwright.nas.benchmarking.table import Absent, BenchmarkTable, Same, make_table, read_frame
 from netwright.search_spaces.space import SearchSpace
@@ -97,8 +97,7 @@ class NamedTable(Settings):
     ) -> BenchmarkTable:
         """The table from its files; raises DataError when they are not there."""
         frame = self._frame()
-        space = build("space", self.space)
-        assert isinstance(space, SearchSpace)
+        space = built(SearchSpace, self.space)
         return make_table(
             frame,
             name=name,

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pydantic import Field, PrivateAttr
 
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.records import Objective, Trial
 from netwright.core.text import readable
 from netwright.nas.evidence import Same, memo_key, space_of
@@ -46,8 +46,7 @@ class Auto(Strategy):
         rng: random.Random,
     ) -> Proposal:
         name, why = self.choice(space, objectives, tried=len(trials))
-        strategy = build("strategy", {"kind": name, **self._settings(name)})
-        assert isinstance(strategy, Strategy)
+        strategy = built(Strategy, {"kind": name, **self._settings(name)})
         strategy = strategy.prepare(self._context) if self._context is not None else strategy.knowing(self._costs)
         proposal = strategy.proposed(space, trials, objectives, rng)
         return Proposal(proposal.decisions, f"auto: {name}, {why}: {proposal.origin}")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from netwright.core.errors import ConfigurationError, Mistake, SpaceError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.records import Objective, Trial
 from netwright.nas.earlier_run import RECORD, finished
 from netwright.nas.evidence import key_of, read
@@ -24,9 +24,7 @@ Given = Mapping[str, Any] | str
 
 
 def _strategy(spec: object) -> Strategy:
-    found = build("strategy", spec)
-    assert isinstance(found, Strategy)
-    return found
+    return built(Strategy, spec)
 
 
 class WarmStart(Strategy):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from netwright.core.errors import ShapeError
-from netwright.core.plugins import build
+from netwright.core.plugins import built
 from netwright.core.shapes import Shape
 from netwright.search_spaces.operation import Family, Operation, Size
 
@@ -34,9 +34,7 @@ class Each(Operation):
     @cached_property
     def operation(self) -> Operation:
         """The operation for one part."""
-        found = build("operation", json.loads(self.step))
-        assert isinstance(found, Operation)
-        return found
+        return built(Operation, json.loads(self.step))
 
     def with_step(self, operation: Operation) -> Each:
         """Another operation for as many parts."""
