@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from netwright.core.config import read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError, Mistake, RunError
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, say, silent
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -172,7 +172,7 @@ def own_run(
         hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
         raise RunError(f"{path} holds a run of another recipe; {hint}")
     if out is None:
-        listener(Event("step", {"text": f"in {path}; if it is cut short: the same command and --out {path}"}))
+        say(listener, f"in {path}; if it is cut short: the same command and --out {path}")
     with writing(path, specification=specification) as opened:
         try:
             yield opened, own_winner(opened, module, build=str(model))

@@ -22,7 +22,7 @@ from netwright.core.errors import (
     NetwrightError,
 )
 from netwright.core.plugins import name_of, spec_of
-from netwright.core.progress import Event
+from netwright.core.progress import say
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,7 @@ def planned_model(
         found = [first]
         for number, one in enumerate(passes):
             name = unique(name_of(one), [planned.name for planned in found])
-            context.listener(Event("step", {"text": f"planning pass {number + 1} of {len(passes)}: {name}"}))
+            say(context.listener, f"planning pass {number + 1} of {len(passes)}: {name}")
             planned, model = _planned(one, name, model, dry, found[-1].figures)
             found.append(planned)
         yield tuple(found), model

@@ -15,7 +15,7 @@ from netwright.compression.model import Model
 from netwright.compression.open_field import OpenField, unique
 from netwright.core.errors import ConfigurationError, InterruptedRunError, NetwrightError
 from netwright.core.plugins import built, name_of, spec_of
-from netwright.core.progress import Event
+from netwright.core.progress import Event, say
 
 if TYPE_CHECKING:
     from netwright.compression.context import Context
@@ -107,7 +107,7 @@ def measure_sensitivity(
             groups = _groups(probe, model, dry)
             many = f"{len(groups)} groups" if len(groups) > 1 else "1 group"
             tells = f"sensitivity of {many} to {probe.stage} ({place + 1} of {len(probes)})"
-            context.listener(Event("step", {"text": tells}))
+            say(context.listener, tells)
             for row in _rows(probe, groups, model, dry, split, start=start, score=score, measured=measured):
                 rows.append(row)
                 if keep is not None and row.probed not in measured:

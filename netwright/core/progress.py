@@ -17,6 +17,11 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+def say(listener: Listener, text: str) -> None:
+    """Tell a listener a sentence: what begins now, or is to be known."""
+    listener(Event("step", {"text": text}))
+
+
 def silent(event: Event) -> None:
     """A listener that shows nothing."""
     del event

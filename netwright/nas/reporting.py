@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from netwright.core.progress import Event, Listener
+from netwright.core.progress import Listener, say
 
 EVERY_S = 5.0
 
@@ -29,4 +29,4 @@ class Report:
         self._last = now
         left = (now - self._began) / (done - first) * (self._total - done)
         text = f"{self._what} {done} of {self._total}, about {left:.0f} s left"
-        self._listener(Event("step", {"text": text}))
+        say(self._listener, text)

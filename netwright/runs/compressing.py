@@ -16,7 +16,7 @@ from netwright.compression.planning import plan_passes
 from netwright.compression.recipe import Recipe, RecipeResult
 from netwright.core.errors import CompressionError, ConfigurationError, Mistake
 from netwright.core.files import content_hash
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, say, silent
 from netwright.runs.artifacts import Artifacts
 from netwright.runs.own_models import built_model, is_from_collection
 from netwright.runs.search import OpenRun
@@ -53,7 +53,7 @@ def compress(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener
     result = solve(run, bench, recipe) if recipe.open else bench.run(recipe)
     if not recipe.open:
         run.record.set_fact("solver", None)
-    listener(Event("step", {"text": "measuring the latency of all stages side by side"}))
+    say(listener, "measuring the latency of all stages side by side")
     _record_stages(run, result, bench.meter)
     run.record.set_fact("recipe", recipe.model_dump(mode="json"))
     goals = [{"metric": g.metric, "bound": g.bound, "value": g.value, "met": g.met} for g in result.goals]

@@ -18,7 +18,7 @@ from netwright.core.config import Settings
 from netwright.core.errors import ExportError, InterruptedRunError, NetwrightError, ShapeError, SpaceError
 from netwright.core.files import canonical_json, content_hash, write_atomic
 from netwright.core.plugins import spec_of
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, say, silent
 from netwright.core.records import Decisions
 from netwright.core.seeds import generator
 from netwright.core.shapes import Shapes
@@ -86,9 +86,9 @@ class _Work:
         except (OSError, ValueError, TypeError):
             return cls(path, key)
         if stored.key != key:
-            _say(listener, f"{path.name} is of another table (other settings or another machine); it begins anew")
+            say(listener, f"{path.name} is of another table (other settings or another machine); it begins anew")
             return cls(path, key)
-        _say(listener, f"going on with {path.name}: {len(stored.entries)} units, {len(stored.networks)} networks done")
+        say(listener, f"going on with {path.name}: {len(stored.entries)} units, {len(stored.networks)} networks done")
         return stored
 
     def store(self) -> None:
@@ -166,7 +166,7 @@ def _collected(
     kept = [key for key, _ in counts.most_common(building.operations)]
     share = sum(counts[key] for key in kept) / max(counts.total(), 1)
     more = "" if len(kept) == len(units) else f"; the {len(kept)} most frequent are {100 * share:.0f} % of what occurs"
-    _say(listener, f"{building.samples} networks hold {len(units)} distinct units{more}")
+    say(listener, f"{building.samples} networks hold {len(units)} distinct units{more}")
     return [units[key] for key in kept], counts
 
 
@@ -196,14 +196,14 @@ def _time_all(
         _time_batch(batch, counts, building, work)
         noisy = sum(bool(entry["noisy"]) for entry in work.entries.values())
         done = f"{len(work.entries)} of {len(units)} units timed, {noisy} of them NOISY"
-        _say(listener, done + (f", {len(work.failed)} could not be" if work.failed else ""))
+        say(listener, done + (f", {len(work.failed)} could not be" if work.failed else ""))
     again = [u for u in units if u.key in work.entries and work.entries[u.key]["noisy"] and u.key not in work.again]
     for batch in _batches(again):
         _time_batch(batch, counts, building, work)
         work.again += [unit.key for unit in batch]
         work.store()
         noisy = sum(bool(entry["noisy"]) for entry in work.entries.values())
-        _say(listener, f"once more what was NOISY: {len(again)} units, {noisy} of all are left so")
+        say(listener, f"once more what was NOISY: {len(again)} units, {noisy} of all are left so")
 
 
 def _time_batch(batch: Sequence[Unit], counts: Mapping[str, int], building: Building, work: _Work) -> None:
@@ -259,7 +259,7 @@ def _time_networks(
             work.networks[name] = {**found, "decisions": dict(wanted[name])}
         work.store()
         noisy = sum(bool(found.get("noisy")) for found in work.networks.values())
-        _say(listener, f"{len(work.networks)} of {len(wanted)} whole networks timed, {noisy} of them NOISY")
+        say(listener, f"{len(work.networks)} of {len(wanted)} whole networks timed, {noisy} of them NOISY")
     return [work.networks[name] for name in wanted]
 
 
@@ -322,7 +322,3 @@ def _runtime() -> str:
     from importlib.metadata import version
 
     return f"onnxruntime {version('onnxruntime')}, CPUExecutionProvider"
-
-
-def _say(listener: Listener, text: str) -> None:
-    listener(Event("step", {"text": text}))

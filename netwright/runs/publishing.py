@@ -19,7 +19,7 @@ from netwright.compression.recipe import RecipeResult
 from netwright.core.errors import CheckpointError, RunError
 from netwright.core.files import canonical_json, file_hash
 from netwright.core.plugins import built
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, say, silent
 from netwright.core.records import TrialState
 from netwright.export.bundle import (
     COMPRESSED,
@@ -117,7 +117,7 @@ def publish(
     check_place(folder, f"model{file_format.suffix}")
     if not _whole(file_format):
         return _one_file(run, deployable, file_format, folder)
-    listener(Event("step", {"text": "proving that the exported models compute the same"}))
+    say(listener, "proving that the exported models compute the same")
     parity = _prove(run, deployable)
     test = _read_test_once(run, deployable, listener)
     if deployable.measurements:
@@ -211,7 +211,7 @@ def _read_test_once(run: OpenRun, deployable: Deployable, listener: Listener) ->
         digest = file_hash(path)
         before = next((entry for entry in known.values() if entry["sha256"] == digest), None)
         if before is None:
-            listener(Event("step", {"text": f"reading the test split for {name}"}))
+            say(listener, f"reading the test split for {name}")
             split = task.test_split()
             before = {**score_file(Session(path), task, split), "n": len(split), "sha256": digest}
         found[name] = before

@@ -14,7 +14,7 @@ import numpy as np
 from netwright.analysis.front import pareto_front
 from netwright.core.errors import RunError
 from netwright.core.plugins import built
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Listener, say, silent
 from netwright.core.records import Objective, Trial
 from netwright.core.seeds import derive_seed
 from netwright.evaluation.metric import Metric
@@ -90,7 +90,7 @@ def raced(run: OpenRun, *, listener: Listener = silent) -> Mapping[str, Any]:
     racers = [Racer(trial, dict.fromkeys(trained, ())) for trial in front]
     for seed in range(spec.winner.seeds):
         text = f"racing {sum(r.dropped_after is None for r in racers)} trials of the front"
-        listener(Event("step", {"text": f"{text}: seed {seed + 1} of {spec.winner.seeds}"}))
+        say(listener, f"{text}: seed {seed + 1} of {spec.winner.seeds}")
         racers = [_trained(run, racer, seed) if racer.dropped_after is None else racer for racer in racers]
         racers = dropped(racers, spec.objectives, seeds=seed + 1)
     best = best_of(racers, spec)

@@ -10,7 +10,7 @@ from pathlib import Path
 from netwright.core.config import with_overrides
 from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake, RunError
 from netwright.core.interrupt import undisturbed
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Event, Listener, say, silent
 from netwright.core.records import Trial, TrialState
 from netwright.core.text import rounded
 from netwright.runs.cheap import check_feasible
@@ -171,12 +171,12 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
 def tell_without_network(specification: RunSpecification, listener: Listener) -> None:
     """What to know of the data, and what an answer without a network scores: a search should be better."""
     for remark in specification.task.remarks():
-        listener(Event("step", {"text": remark}))
+        say(listener, remark)
     found, metric = specification.task.naive(), specification.task.primary().metric
     if found is not None and metric in found[1]:
         score, samples = rounded(found[1][metric]), len(specification.task.data().validation)
         text = f"without a network, {found[0]}: {metric} {score} on the validation split ({samples:,} samples)"
-        listener(Event("step", {"text": text}))
+        say(listener, text)
 
 
 def _nothing_done(trials: list[Trial]) -> str:

@@ -39,7 +39,7 @@ from netwright.core.errors import (
 )
 from netwright.core.files import content_hash
 from netwright.core.plugins import build, name_of, spec_of
-from netwright.core.progress import Event, Listener
+from netwright.core.progress import Event, Listener, say
 from netwright.core.records import Objective, TrialState
 from netwright.core.seeds import generator
 from netwright.nas.strategy import Proposal, Strategy
@@ -109,7 +109,7 @@ def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
         rows = sensitivities(run, bench, recipe, samples=recipe.solve.samples)
         narrow, cuts = narrowed(recipe, rows)
         for text in cuts:
-            bench.context.listener(Event("step", {"text": f"by the sensitivities, {text}"}))
+            say(bench.context.listener, f"by the sensitivities, {text}")
     objectives = objectives_of(recipe, run.specification.task.primary(), first)
     quiet = dataclasses.replace(bench, context=dataclasses.replace(bench.context, listener=_of_passes(bench)))
     solver = _Solver(run, quiet, narrow, strategy, objectives, first, _key(bench, _searched(recipe)), tuple(cuts))
@@ -122,7 +122,7 @@ def solve(run: OpenRun, bench: Workbench, recipe: Recipe) -> RecipeResult:
         raise InfeasibleError(verdict)
     plain = narrow.model_dump(mode="json", exclude={"passes", "open", "solve"})
     final = Recipe.parse({**plain, "passes": list(chosen.passes)})
-    bench.context.listener(Event("step", {"text": f"try {chosen.number} is chosen: {settings_text(chosen.decisions)}"}))
+    say(bench.context.listener, f"try {chosen.number} is chosen: {settings_text(chosen.decisions)}")
     return bench.run(final, baseline_ms=first.get("latency_ms"))
 
 
@@ -192,12 +192,12 @@ class _Solver:
             if len(phases) > 1:
                 passes = ", ".join(name_of(one) for one in space.recipe.passes)
                 text = f"{quota} tries of {passes}" + (f" with {settings_text(fixed)}" if fixed else "")
-                self.bench.context.listener(Event("step", {"text": text}))
+                say(self.bench.context.listener, text)
             last = phase == len(phases) - 1
             while sum(one.phase == phase for one in tries) < quota:
                 begun = self._next(here, [one for one in tries if one.phase == phase], len(tries), phase)
                 if begun is None:
-                    self.bench.context.listener(Event("step", {"text": "no other setting is left to try"}))
+                    say(self.bench.context.listener, "no other setting is left to try")
                     break
                 self.record([*tries, begun])
                 tries.append(self._run(begun, here.resolve(begun.decisions), tries, judged=last))
@@ -272,7 +272,7 @@ class _Solver:
         assert self.recipe.solve is not None
         count = f"{begun.number + 1} of {self.recipe.solve.trials}"
         text = f"try {begun.number} ({count}, {begun.origin}): {settings_text(begun.decisions)}"
-        self.bench.context.listener(Event("step", {"text": text}))
+        say(self.bench.context.listener, text)
         began = time.monotonic()
         recipe = recipe.model_copy(update={"retry": 0})
         certain = partial(beyond, objectives=self.objectives, margin=self.recipe.solve.margin, tries=tries)
@@ -315,7 +315,7 @@ class _Solver:
             f"{o.metric} {number_text(one.figures[o.metric])}" for o in self.objectives if o.metric in one.figures
         )
         outcome = figures if one.state is TrialState.DONE else f"{one.state}: {one.reason}"
-        self.bench.context.listener(Event("step", {"text": f"try {one.number}: {outcome}"}))
+        say(self.bench.context.listener, f"try {one.number}: {outcome}")
 
 
 def _searched(recipe: Recipe) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from netwright.compression.recipe import Recipe
 from netwright.core.config import Settings, read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import build, load, spec_of
+from netwright.core.plugins import field_of, load
 from netwright.core.records import Objective
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.evaluation.metric import Metric
@@ -31,19 +31,15 @@ BRIEF = Training(epochs=3, steps=100)
 FULL = Training(epochs=12, steps=500)
 
 
-def _plugin(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
-    return BeforeValidator(lambda spec: build(kind, spec)), PlainSerializer(spec_of)
-
-
 def _objective(value: object) -> object:
     return {"metric": value} if isinstance(value, str) else value
 
 
-TaskField = Annotated[Task, *_plugin("task")]
-SpaceField = Annotated[SearchSpace, *_plugin("space")]
-StrategyField = Annotated[Strategy, *_plugin("strategy")]
-StopperField = Annotated[Stopper, *_plugin("stopper")]
-ExecutorField = Annotated[Executor, *_plugin("executor")]
+TaskField = Annotated[Task, *field_of(Task)]
+SpaceField = Annotated[SearchSpace, *field_of(SearchSpace)]
+StrategyField = Annotated[Strategy, *field_of(Strategy)]
+StopperField = Annotated[Stopper, *field_of(Stopper)]
+ExecutorField = Annotated[Executor, *field_of(Executor)]
 ObjectiveField = Annotated[Objective, BeforeValidator(_objective)]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from netwright.analysis.front import best_within_bounds
 from netwright.core.errors import CheckpointError, RunError
-from netwright.core.progress import Event, Listener, silent
+from netwright.core.progress import Event, Listener, say, silent
 from netwright.core.records import Decisions, Trial, TrialState
 from netwright.core.text import readable
 from netwright.runs.artifacts import Artifacts
@@ -104,11 +104,9 @@ def trained_winner(run: OpenRun, name: str, *, listener: Listener = silent) -> W
         try:
             return Winner(artifacts.load_weights(stored["weights"], module).eval(), stored)
         except CheckpointError:
-            listener(
-                Event("step", {"text": "the stored weights of the winner are lost or damaged; they are made anew"})
-            )
+            say(listener, "the stored weights of the winner are lost or damaged; they are made anew")
     length = training.told(len(specification.task.data().train))
-    listener(Event("step", {"text": f"trial {trial.number} is the winner: {rule}; training it in full: {length}"}))
+    say(listener, f"trial {trial.number} is the winner: {rule}; training it in full: {length}")
     result = _fitted(run, module, trial, repeat=repeat, listener=listener)
     facts = {
         "trial": trial.number,
