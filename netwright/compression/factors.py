@@ -4,57 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from math import ceil, prod
-from typing import Literal, Protocol
+from math import prod
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from netwright.compression.factors_budget import Option, within_budget
 from netwright.compression.factors_calls import FACTORABLE, Seen, called_layers
 from netwright.compression.factors_matrices import View, Weights, as_matrix, is_matrix, weights_of
-from netwright.compression.factors_vbmf import vbmf_rank
+from netwright.compression.factors_spectrum import FactorSettings, Method, Spectrum, round_rank
 
-Method = Literal["auto", "tucker", "spatial", "cp"]
 LARGEST_CP = 300_000
 """Weights of more values than this are not tried by CP in `auto`: its fit would take minutes."""
-
-LEFT = 1 - 1e-7
-"""Where ranks are learned, the energy that counts as all: singular values above are rounding."""
 
 ENERGIES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995)
 """What a budget chooses from, for every layer."""
 
-_OTHERS = (_ConvNd, nn.Embedding, nn.Bilinear, nn.RNNCellBase, nn.MultiheadAttention)
+_OTHERS = (nn.Embedding, nn.Bilinear, nn.RNNCellBase, nn.MultiheadAttention)
 """Layers with large weights, for which there are no factors."""
 
-CpError = Callable[[nn.Conv2d, int], float]
+CpError = Callable[[nn.Module, int], float]
 """The relative squared error of a convolution's CP factors of a rank."""
-
-
-class FactorSettings(Protocol):
-    """What planning is told; the fields of the low-rank pass."""
-
-    @property
-    def method(self) -> Method: ...
-    @property
-    def energy(self) -> float: ...
-    @property
-    def ratio(self) -> float | None: ...
-    @property
-    def vbmf(self) -> bool: ...
-    @property
-    def learned(self) -> float | None: ...
-    @property
-    def budget(self) -> float | None: ...
-    @property
-    def budget_of(self) -> Literal["macs", "params"]: ...
-    @property
-    def min_gain(self) -> float: ...
-    @property
-    def ignore(self) -> Collection[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,59 +53,24 @@ def plan_factors(
     cp_error: CpError | None = None,
     held: Collection[str] = (),
 ) -> list[Plan]:
-    """A plan for every Linear, Conv2d and recurrent layer, then those for other large ones, which are left alone.
+    """A plan for every Linear, convolution and recurrent layer, then those for other large ones, which are left alone.
 
     `example` is a batch [N, *shape]. Parameters that are `held` in a form stay what they are inside of their layers.
     """
     seen = called_layers(module, example)
-    parts = {layer: _parts(layer, found, held) for layer, found in seen.items() if found.outputs}
+    parts = {layer: _parts(layer, found, held) for layer, found in seen.items() if found.called}
     chosen = _budgeted(seen, parts, settings) if settings.budget is not None else None
     plans = [_plan(layer, found, settings, parts.get(layer, []), chosen, cp_error) for layer, found in seen.items()]
     others = {path: layer for path, layer in module.named_modules() if isinstance(layer, _OTHERS)}
     return plans + [
-        Plan(path, False, f"there are factors for Linear, Conv2d and recurrent layers, not for {type(layer).__name__}")
+        Plan(
+            path,
+            False,
+            f"there are factors for Linear, convolution and recurrent layers, not for {type(layer).__name__}",
+        )
         for path, layer in others.items()
         if layer not in seen
     ]
-
-
-def round_rank(rank: float, *, full: int) -> int:
-    """A rank rounded up to a multiple of 8, or of 4 where the full rank is below 32; never above it.
-
-    >>> [round_rank(rank, full=64) for rank in (1, 8, 9, 63)], round_rank(5, full=16)
-    ([8, 8, 16, 64], 8)
-    """
-    unit = 8 if full >= 32 else 4
-    return min(full, max(unit, ceil(rank / unit) * unit))
-
-
-class Spectrum:
-    """The squared singular values of a matrix, or of several [..., rows, columns] together, as shares of their sum."""
-
-    def __init__(self, matrix: torch.Tensor) -> None:
-        self.matrix = matrix.detach().double().cpu()
-        self.full = min(matrix.shape[-2:])
-        squared = torch.linalg.svdvals(self.matrix).square().reshape(-1, self.full).sum(0)
-        total = squared.sum()
-        self.kept = squared.cumsum(0) / total if total > 0 else torch.ones_like(squared)
-
-    def rank(self, energy: float) -> int:
-        """The least rank whose squared singular values hold this share of all."""
-        return min(self.full, int((self.kept < energy).sum().item()) + 1)
-
-    def lost(self, rank: int) -> float:
-        """The share of the energy above a rank."""
-        return max(0.0, 1 - float(self.kept[rank - 1]))
-
-    def ruled(self, settings: FactorSettings) -> int:
-        """The rank by the settings' rule, rounded."""
-        if settings.ratio is not None:
-            wanted: float = settings.ratio * self.full
-        elif settings.vbmf:
-            wanted = max(vbmf_rank(one) for one in self.matrix.reshape(-1, *self.matrix.shape[-2:]).numpy())
-        else:
-            wanted = self.rank(settings.energy if settings.learned is None else LEFT)
-        return round_rank(wanted, full=self.full)
 
 
 class _Factorable:
@@ -144,12 +80,13 @@ class _Factorable:
         self.layer, self.seen, self.weights = layer, seen, weights
         self.weight = weights.of(layer)
         self.params = self.weight.numel()
-        self.macs = self.params * seen.outputs
+        self.macs = self.params * seen.uses()
         self._spectra: dict[str, Spectrum] = {}
 
     def spectrum(self, which: View) -> Spectrum:
         if which not in self._spectra:
-            self._spectra[which] = Spectrum(as_matrix(self.weight, which))
+            groups = getattr(self.layer, "groups", 1)
+            self._spectra[which] = Spectrum(as_matrix(self.weight, which), groups)
         return self._spectra[which]
 
     def option(self, method: str, ranks: tuple[int, ...], loss: float) -> Option:
@@ -170,7 +107,7 @@ class _Factorable:
     def spatial_within(self, loss: float) -> Option:
         """The cheapest pair of one-dimensional convolutions that lose no more than this."""
         spectrum = self.spectrum("spatial")
-        rank = round_rank(spectrum.rank(1 - loss), full=spectrum.full)
+        rank = spectrum.rounded(spectrum.rank(1 - loss))
         return self.option("spatial", (rank,), spectrum.lost(rank))
 
     def gain(self, option: Option) -> float:
@@ -183,14 +120,15 @@ class _Factorable:
         found = []
         for energy in ENERGIES:
             if is_matrix(self.layer):
-                rank = round_rank(self.spectrum("rows").rank(energy), full=self.spectrum("rows").full)
-                found.append(self.option("svd", (rank,), self.spectrum("rows").lost(rank)))
+                rows = self.spectrum("rows")
+                rank = rows.rounded(rows.rank(energy))
+                found.append(self.option("svd", (rank,), rows.lost(rank)))
                 continue
             if method in ("auto", "spatial"):
                 found.append(self.spatial_within(1 - energy))
             if method in ("auto", "tucker"):
                 both = [self.spectrum("rows"), self.spectrum("columns")]
-                ranks = tuple(round_rank(one.rank(energy), full=one.full) for one in both)
+                ranks = tuple(one.rounded(one.rank(energy)) for one in both)
                 found.append(self.option("tucker", ranks, self._tucker_loss(ranks)))
         return found
 
@@ -203,18 +141,23 @@ class _Factorable:
         seen = self.seen
         if method == "svd":
             *many, out, inner = as_matrix(self.weight, "rows").shape
-            size = prod(many) * ranks[0] * (out + inner)
-            return size, self.macs if self.weights.inside else size * seen.outputs
-        out, inner, high, wide = self.weight.shape
+            sizes = [prod(many) * ranks[0] * size for size in (inner, out)]
+            if self.weights.inside:
+                return sum(sizes), self.macs
+            return sum(sizes), sizes[0] * seen.uses() + sizes[1] * seen.positions[-1]
+        groups, out, inner, *kernel = self.weight.shape
         if method == "spatial":
-            sizes = (ranks[0] * inner * high, ranks[0] * out * wide)
-            return sum(sizes), sizes[0] * seen.between + sizes[1] * seen.outputs
-        if method == "cp":
-            parts = (inner * ranks[0], high * ranks[0], (wide + out) * ranks[0])
-            return sum(parts), parts[0] * seen.inputs + parts[1] * seen.between + parts[2] * seen.outputs
-        to, come = ranks
-        steps = (inner * come, come * to * high * wide, to * out)
-        return sum(steps), steps[0] * seen.inputs + (steps[1] + steps[2]) * seen.outputs
+            rank = ranks[0] * groups
+            sizes = [rank * inner * kernel[0], rank * out * prod(kernel[1:])]
+            uses = [seen.uses(0, 1), seen.uses(1)]
+        elif method == "cp":
+            sizes = [ranks[0] * size for size in (inner, *kernel, out)]
+            uses = [seen.positions[0], *(seen.uses(i, i + 1) for i in range(len(kernel))), seen.positions[-1]]
+        else:
+            to, come = ranks
+            sizes = [groups * size for size in (inner * come, come * to * prod(kernel), to * out)]
+            uses = [seen.positions[0], seen.uses(), seen.positions[-1]]
+        return sum(sizes), sum(size * times for size, times in zip(sizes, uses, strict=True))
 
 
 def factored_views(
@@ -225,7 +168,7 @@ def factored_views(
     return [
         (seen.paths[0], part.weights, view)
         for layer, seen in called_layers(module, example).items()
-        if seen.outputs and not _refused(layer, seen, settings)
+        if seen.called and not _refused(layer, seen, settings)
         for part in _parts(layer, seen, held)
         for view in (("rows",) if is_matrix(layer) else both)
     ]
@@ -244,25 +187,28 @@ def _refused(layer: nn.Module, seen: Seen, settings: FactorSettings) -> str:
         return "it is the network itself; a Sequential around it can hold factors"
     if any(path == one or path.startswith(f"{one}.") for one in settings.ignore):
         return "it is on the list of layers to ignore"
-    if not seen.outputs:
+    if not seen.called:
         return "it is not called"
-    if isinstance(layer, nn.Conv2d) and layer.groups > 1:
-        return "its channels are in groups"
     if isinstance(layer, nn.RNNBase) and is_parametrized(layer):
         return "its weights are computed from others"
     if seen.tied:
         return f"it has its weights together with {seen.tied}"
     if not _computes_as_torch(layer):
         return f"{type(layer).__name__} computes with its weights in a way of its own, or has hooks"
+    if not seen.plain and not isinstance(layer, nn.RNNBase):
+        return "it is called with more than its input"
     if not seen.hidden and not isinstance(layer, nn.RNNBase):
         return "the network reads its weights, or something else of it, beside calling it"
     return ""
 
 
+_METHODS = ("forward", "_conv_forward", "_output_padding")
+
+
 def _computes_as_torch(layer: nn.Module) -> bool:
     """Whether a layer, maybe of a class of its own, does with its weights what torch's layer of that name does."""
     kind = next(one for one in FACTORABLE if isinstance(layer, one))
-    same = all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in ("forward", "_conv_forward"))
+    same = all(getattr(type(layer), name, None) is getattr(kind, name, None) for name in _METHODS)
     return same and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
@@ -306,7 +252,7 @@ def _plan(
     )
 
 
-_NAMES = {"svd": "SVD", "spatial": "k×1 and 1×k", "tucker": "Tucker-2", "cp": "CP"}
+_NAMES = {"svd": "SVD", "spatial": "spatial", "tucker": "Tucker-2", "cp": "CP"}
 
 
 def _told(part: _Factorable, option: Option) -> str:
@@ -335,17 +281,17 @@ def _cheapest(factorable: _Factorable, settings: FactorSettings, cp_error: CpErr
     layer = factorable.layer
     if is_matrix(layer):
         return factorable.by_rule("svd", settings)
-    assert isinstance(layer, nn.Conv2d)
     if settings.method == "spatial":
         return factorable.by_rule("spatial", settings)
     tucker = factorable.by_rule("tucker", settings)
-    if settings.method == "cp":
+    grouped = factorable.spectrum("rows").groups > 1  # a fit for every group would take long, and gain little
+    if settings.method == "cp" and not grouped:
         assert cp_error is not None
         return _cp_within(factorable, tucker.loss, cp_error, ratio=settings.ratio)
-    if settings.method == "tucker":
+    if settings.method != "auto":
         return tucker
     best = min(tucker, factorable.spatial_within(tucker.loss), key=lambda option: option.macs)
-    if cp_error is None or factorable.weight.numel() > LARGEST_CP:
+    if cp_error is None or grouped or factorable.weight.numel() > LARGEST_CP:
         return best
     rank = _cp_rank_of(factorable, 0.9 * best.macs)
     if rank < 1:
@@ -362,8 +308,7 @@ def _cp_rank_of(factorable: _Factorable, macs: float) -> int:
 def _cp_within(factorable: _Factorable, loss: float, cp_error: CpError, *, ratio: float | None) -> Option:
     """CP at a share of the larger number of channels, or at the least of seven ranks that loses no more than `loss`."""
     layer = factorable.layer
-    assert isinstance(layer, nn.Conv2d)
-    full = max(factorable.weight.shape[:2])
+    full = max(factorable.weight.shape[1:3])
     if ratio is not None:
         rank = round_rank(ratio * full, full=full)
         return factorable.option("cp", (rank,), cp_error(layer, rank))
@@ -382,7 +327,7 @@ def _budgeted(
     """The options of all weights that a budget for the whole network factorizes."""
     assert settings.budget is not None
     of = settings.budget_of
-    total = sum(sum(_all_params(layer)) * (seen[layer].outputs if of == "macs" else 1) for layer in parts)
+    total = sum(sum(_all_params(layer)) * (seen[layer].uses() if of == "macs" else 1) for layer in parts)
     free = [part for layer, some in parts.items() for part in some if not _refused(layer, part.seen, settings)]
     fixed = total - sum(getattr(part, of) for part in free)
     choices = []

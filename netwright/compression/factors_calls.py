@@ -9,54 +9,61 @@ from math import prod
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from netwright.compression.hooks import hooked
 from netwright.compression.proof import outputs
 
-FACTORABLE = (nn.Linear, nn.Conv2d, nn.RNN, nn.LSTM, nn.GRU)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+FACTORABLE = (nn.Linear, *CONVOLUTIONS, nn.RNN, nn.LSTM, nn.GRU)
 
 
 @dataclass
 class Seen:
     """How a layer is called: positions per sample summed over its calls, its first input, and its paths.
 
-    `between` counts the positions after a convolution along the height alone. `plain` says that every call was one
-    tensor and nothing else, `hidden` that the network runs on without reading anything of the layer itself. `tied` is
-    the path of another layer that has one of its weights.
+    `positions` are those of the input, then those left after each axis of a kernel in turn. `plain` says that every
+    call was one tensor and nothing else, `hidden` that the network runs on without reading anything of the layer
+    itself. `tied` is the path of another layer that has one of its weights.
     """
 
-    inputs: int = 0
-    between: int = 0
-    outputs: int = 0
+    positions: tuple[int, ...] = ()
     plain: bool = True
     hidden: bool = True
     tied: str = ""
     example: torch.Tensor | None = None
     paths: list[str] = field(default_factory=list)
+    transposed: bool = False
+
+    @property
+    def called(self) -> bool:
+        return bool(self.positions)
+
+    def uses(self, first: int = 0, last: int = -1) -> int:
+        """How often a sample is multiplied by weights of the axes between two of the positions, by default of all.
+
+        A convolution does so at what it gives, a transposed one at what it is given.
+        """
+        return self.positions[first if self.transposed else last]
 
 
 def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, Seen]:
-    """How every Linear, Conv2d and recurrent layer is called when the network runs on a batch [N, *shape]."""
+    """How every Linear, convolution and recurrent layer is called when the network runs on a batch [N, *shape]."""
     seen: dict[nn.Module, Seen] = {}
     for path, layer in module.named_modules(remove_duplicate=False):
         if isinstance(layer, FACTORABLE):
-            seen.setdefault(layer, Seen()).paths.append(path)
+            seen.setdefault(layer, Seen(transposed=getattr(layer, "transposed", False))).paths.append(path)
 
     def note(layer: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, object], output: torch.Tensor) -> None:
         found = seen[layer]
-        if len(args) != 1 or kwargs or not isinstance(args[0], torch.Tensor):
-            found.plain = False
-            found.outputs = found.outputs or 1
+        found.plain &= len(args) == 1 and not kwargs and isinstance(args[0], torch.Tensor)
+        if not found.plain:
+            found.positions = found.positions or (1,)
             return
         inputs = args[0]
         found.example = inputs[:1].detach() if found.example is None else found.example
-        if isinstance(layer, (nn.RNNBase, nn.Linear)):
-            positions = inputs.numel() // (inputs.shape[-1] * len(example))
-            found.inputs, found.outputs = found.inputs + positions, found.outputs + positions
-            return
-        found.inputs += prod(inputs.shape[2:])
-        found.between += output.shape[2] * inputs.shape[3]
-        found.outputs += prod(output.shape[2:])
+        now = tuple(count // len(example) for count in _positions(layer, inputs, output))
+        found.positions = tuple(map(sum, zip(found.positions, now, strict=True))) if found.positions else now
 
     handles = [layer.register_forward_hook(note, with_kwargs=True) for layer in seen]
     with hooked(handles):
@@ -67,6 +74,16 @@ def called_layers(module: nn.Module, example: torch.Tensor) -> dict[nn.Module, S
         if layer in seen:
             seen[layer].tied = path
     return seen
+
+
+def _positions(layer: nn.Module, inputs: torch.Tensor, output: torch.Tensor) -> list[int]:
+    """Positions of a batch before a layer, then those left after each axis of its kernel in turn."""
+    if not isinstance(layer, _ConvNd):
+        return [inputs.numel() // inputs.shape[-1]]
+    axes = len(layer.kernel_size)
+    before, after = inputs.shape[-axes:], output.shape[-axes:]
+    rows = inputs.numel() // (layer.in_channels * prod(before))
+    return [rows * prod(after[:done]) * prod(before[done:]) for done in range(axes + 1)]
 
 
 def _tied(module: nn.Module) -> dict[nn.Module, str]:
@@ -97,5 +114,5 @@ def _looked_into(module: nn.Module, seen: Mapping[nn.Module, Seen], example: tor
             return False
         return True
 
-    called = [layer for layer, found in seen.items() if found.outputs and found.plain]
+    called = [layer for layer, found in seen.items() if found.called and found.plain]
     return [] if runs(called) else [layer for layer in called if not runs([layer])]

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
-from netwright.compression.factors_matrices import Weights, weights_of
+from netwright.compression.factors_calls import CONVOLUTIONS
+from netwright.compression.factors_matrices import Weights, as_matrix, weights_of
 
 Matrix = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def truncated(matrix: Matrix, rank: int) -> tuple[Matrix, Matrix, float]:
-    """Left [rows, rank] and right [rank, columns] factors by SVD, of equal size, and the relative error."""
+    """Left [..., rows, rank] and right [..., rank, columns] factors by SVD, of equal size, and the relative error."""
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
-    root = np.sqrt(values[:rank])
-    error = np.linalg.norm(values[rank:]) / (np.linalg.norm(values) + 1e-30)
-    return left[:, :rank] * root, root[:, None] * right[:rank], float(error)
+    root = np.sqrt(values[..., :rank])
+    error = np.linalg.norm(values[..., rank:]) / (np.linalg.norm(values) + 1e-30)
+    return left[..., :rank] * root[..., None, :], root[..., None] * right[..., :rank, :], float(error)
 
 
 def values_of(layer: nn.Module, weights: Weights | None = None) -> Matrix:
-    """Weights of a layer, by default the only ones, in double precision."""
+    """Weights of a layer, by default the only ones, in double precision and as `Weights.of` gives them."""
     return np.asarray((weights or Weights()).of(layer).double().cpu().numpy())
 
 
@@ -33,21 +35,22 @@ def linear(layer: nn.Linear, rank: int) -> tuple[nn.Sequential, float]:
     outer, inner, error = truncated(values_of(layer), rank)
     first = nn.Linear(layer.in_features, rank, bias=False)
     second = nn.Linear(rank, layer.out_features, bias=layer.bias is not None)
-    fill(first.weight, inner)
-    fill(second.weight, outer)
+    fill(first, inner)
+    fill(second, outer)
     keep_bias(second, layer)
     return nn.Sequential(first, second), error
 
 
-def pointwise(layer: nn.Conv2d, rank: int) -> tuple[nn.Sequential, float]:
+def pointwise(layer: _ConvNd, rank: int) -> tuple[nn.Sequential, float]:
     """Two 1×1 convolutions, of which the first, that has the fewer outputs, keeps the layer's stride and border."""
-    outer, inner, error = truncated(values_of(layer)[:, :, 0, 0], rank)
-    first = part(layer, layer.in_channels, rank)
-    second = nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None)
-    fill(first.weight, inner[:, :, None, None])
-    fill(second.weight, outer[:, :, None, None])
-    keep_bias(second, layer)
-    return nn.Sequential(first, second), error
+    weight = values_of(layer)
+    outer, inner, error = truncated(weight.reshape(weight.shape[:3]), rank)
+    middle = rank * layer.groups
+    first, last = part(layer, layer.in_channels, middle), _mixing(layer, middle, layer.out_channels, last=True)
+    fill(first, inner)
+    fill(last, outer)
+    keep_bias(last, layer)
+    return nn.Sequential(first, last), error
 
 
 def recurrent(layer: nn.RNNBase, ranks: Sequence[int], inside: Mapping[str, int]) -> tuple[nn.Module, float]:
@@ -68,7 +71,7 @@ def recurrent(layer: nn.RNNBase, ranks: Sequence[int], inside: Mapping[str, int]
     before = weights_of(layer)[0]
     outer, inner, error = truncated(values_of(layer, before), ranks[0])
     first = nn.Linear(layer.input_size, ranks[0], bias=False)
-    fill(first.weight, inner)
+    fill(first, inner)
     for name, rows in zip(before.names, np.split(outer, len(before.names)), strict=True):
         setattr(made, name, nn.Parameter(torch.from_numpy(rows).to(getattr(layer, name))))
     made.input_size = ranks[0]
@@ -76,82 +79,96 @@ def recurrent(layer: nn.RNNBase, ranks: Sequence[int], inside: Mapping[str, int]
     return nn.Sequential(first, made), float(np.sqrt((lost + error**2 * size) / (whole + size + 1e-30)))
 
 
-def spatial(layer: nn.Conv2d, rank: int) -> tuple[nn.Sequential, float]:
-    """A k×1 and a 1×k convolution: Jaderberg, Vedaldi & Zisserman, BMVC 2014, solved by SVD."""
-    weight = values_of(layer)
-    out, inner, high, wide = weight.shape
-    columns, lines, error = truncated(weight.transpose(1, 2, 0, 3).reshape(inner * high, out * wide), rank)
-    first = part(layer, layer.in_channels, rank, axis=0)
-    second = part(layer, rank, out, axis=1, bias=layer.bias is not None)
-    fill(first.weight, columns.T.reshape(rank, inner, high, 1))
-    fill(second.weight, lines.reshape(rank, out, wide).transpose(1, 0, 2)[:, :, None, :])
+def spatial(layer: _ConvNd, rank: int) -> tuple[nn.Sequential, float]:
+    """A convolution along the first axis, then one along the others: k×1 and 1×k, or of one axis k and 1.
+
+    Jaderberg, Vedaldi & Zisserman, BMVC 2014, solved by SVD; of channels in groups, in each by itself.
+    """
+    weight = torch.from_numpy(values_of(layer))
+    groups, out, inner, high, *rest = weight.shape
+    columns, lines, error = truncated(as_matrix(weight, "spatial").numpy(), rank)
+    middle = rank * groups
+    first = part(layer, layer.in_channels, middle, axes=(0,))
+    second = part(layer, middle, layer.out_channels, axes=range(1, len(rest) + 1), bias=layer.bias is not None)
+    fill(first, columns.reshape(groups, inner, high, rank).transpose(0, 3, 1, 2))
+    fill(second, lines.reshape(groups, rank, out, -1).transpose(0, 2, 1, 3))
     keep_bias(second, layer)
     return nn.Sequential(first, second), error
 
 
-def tucker(layer: nn.Conv2d, core: Matrix, outer: Matrix, inner: Matrix) -> tuple[nn.Sequential, float]:
-    """A 1×1, the core at full kernel size, a 1×1: Kim et al., ICLR 2016."""
-    weight = values_of(layer)
-    out_rank, in_rank = core.shape[:2]
-    first = nn.Conv2d(layer.in_channels, in_rank, 1, bias=False)
-    middle = nn.Conv2d(
-        in_rank,
-        out_rank,
-        layer.kernel_size,  # type: ignore[arg-type]  # torch types its own attributes loosely
-        stride=layer.stride,  # type: ignore[arg-type]  # as above
-        padding=layer.padding,  # type: ignore[arg-type]  # as above
-        dilation=layer.dilation,  # type: ignore[arg-type]  # as above
-        padding_mode=layer.padding_mode,
-        bias=False,
-    )
-    last = nn.Conv2d(out_rank, layer.out_channels, 1, bias=layer.bias is not None)
-    fill(first.weight, inner.T[:, :, None, None])
-    fill(middle.weight, core)
-    fill(last.weight, outer[:, :, None, None])
-    keep_bias(last, layer)
-    rebuilt = np.einsum("abhw,oa,ib->oihw", core, outer, inner)
-    return nn.Sequential(first, middle, last), relative_error(rebuilt, weight)
+def tucker(layer: _ConvNd, parts: Sequence[tuple[Matrix, Matrix, Matrix]]) -> tuple[nn.Sequential, float]:
+    """A 1×1, the core at full kernel size, a 1×1: Kim et al., ICLR 2016.
 
-
-def cp(layer: nn.Conv2d, factors: Sequence[Matrix]) -> tuple[nn.Sequential, float]:
-    """1×1, k×1 and 1×k on each channel alone, 1×1: Lebedev et al., ICLR 2015.
-
-    `factors`: [out, rank], [in, rank], [height, rank] and [width, rank].
+    `parts` are a core [out rank, in rank, *kernel], and factors [out, rank] and [in, rank], of every group of channels.
     """
-    outer, inner, high, wide = factors
-    rank = outer.shape[1]
-    first = nn.Conv2d(layer.in_channels, rank, 1, bias=False)
-    second = part(layer, rank, rank, axis=0, groups=rank)
-    third = part(layer, rank, rank, axis=1, groups=rank)
-    last = nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None)
-    fill(first.weight, inner.T[:, :, None, None])
-    fill(second.weight, high.T[:, None, :, None])
-    fill(third.weight, wide.T[:, None, None, :])
-    fill(last.weight, outer[:, :, None, None])
+    cores, outers, inners = (np.stack(each) for each in zip(*parts, strict=True))
+    out_rank, in_rank = layer.groups * cores.shape[1], layer.groups * cores.shape[2]
+    first = _mixing(layer, layer.in_channels, in_rank)
+    last = _mixing(layer, out_rank, layer.out_channels, last=True)
+    middle = part(layer, in_rank, out_rank)
+    fill(first, inners.transpose(0, 2, 1))
+    fill(middle, cores)
+    fill(last, outers)
     keep_bias(last, layer)
-    rebuilt = np.einsum("or,ir,hr,wr->oihw", outer, inner, high, wide, optimize=True)
-    return nn.Sequential(first, second, third, last), relative_error(rebuilt, values_of(layer))
+    rebuilt = np.einsum("gab...,goa,gib->goi...", cores, outers, inners)
+    return nn.Sequential(first, middle, last), relative_error(rebuilt, values_of(layer))
+
+
+def cp(layer: _ConvNd, factors: Sequence[Matrix]) -> tuple[nn.Sequential, float]:
+    """1×1, each axis of the kernel on each channel alone, 1×1: Lebedev et al., ICLR 2015.
+
+    `factors`: [out, rank], [in, rank], and [size, rank] of each axis of the kernel.
+    """
+    outer, inner, *kernel = factors
+    rank = outer.shape[1]
+    first, last = _mixing(layer, layer.in_channels, rank), _mixing(layer, rank, layer.out_channels, last=True)
+    lines = [part(layer, rank, rank, axes=(axis,), groups=rank) for axis in range(len(kernel))]
+    fill(first, inner.T)
+    fill(last, outer)
+    for line, values in zip(lines, kernel, strict=True):
+        fill(line, values.T)
+    keep_bias(last, layer)
+    axes = "oihwd"[: len(factors)]
+    rebuilt = np.einsum(",".join(f"{axis}r" for axis in axes) + f"->{axes}", *factors, optimize=True)
+    return nn.Sequential(first, *lines, last), relative_error(rebuilt, values_of(layer)[0])
 
 
 def part(
-    layer: nn.Conv2d, inner: int, out: int, *, axis: int | None = None, groups: int = 1, bias: bool = False
-) -> nn.Conv2d:
-    """The convolution along one axis (0 height, 1 width), or both, with the layer's kernel, stride, border there."""
+    layer: _ConvNd,
+    inner: int,
+    out: int,
+    *,
+    axes: Iterable[int] | None = None,
+    groups: int | None = None,
+    bias: bool = False,
+) -> _ConvNd:
+    """A convolution of the layer's kind, with its kernel, stride and border along some axes, by default along all."""
+    count = len(layer.kernel_size)
+    there = range(count) if axes is None else tuple(axes)
 
     def along(value: Any, other: int) -> Any:
-        return value if isinstance(value, str) else tuple(value[i] if axis in (i, None) else other for i in (0, 1))
+        return value if isinstance(value, str) else tuple(value[i] if i in there else other for i in range(count))
 
-    return nn.Conv2d(
+    padding = {"output_padding": along(layer.output_padding, 0)} if layer.transposed else {}
+    kind = next(kind for kind in CONVOLUTIONS if isinstance(layer, kind))
+    return kind(
         inner,
         out,
         along(layer.kernel_size, 1),
         stride=along(layer.stride, 1),
         padding=along(layer.padding, 0),
         dilation=along(layer.dilation, 1),
-        groups=groups,
+        groups=groups or layer.groups,
         padding_mode=layer.padding_mode,
         bias=bias,
+        **padding,
     )
+
+
+def _mixing(layer: _ConvNd, inner: int, out: int, *, last: bool = False) -> _ConvNd:
+    """The 1×1 convolution before what is left of a kernel, or the `last` one behind it, which has the layer's bias."""
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(layer.kernel_size) - 1]
+    return kind(inner, out, 1, groups=layer.groups, bias=last and layer.bias is not None)
 
 
 def relative_error(rebuilt: Matrix, weight: Matrix) -> float:
@@ -159,13 +176,14 @@ def relative_error(rebuilt: Matrix, weight: Matrix) -> float:
     return float(np.linalg.norm(rebuilt - weight) / (np.linalg.norm(weight) + 1e-30))
 
 
-def keep_bias(target: nn.Linear | nn.Conv2d, layer: nn.Linear | nn.Conv2d) -> None:
+def keep_bias(target: nn.Linear | _ConvNd, layer: nn.Linear | _ConvNd) -> None:
     """The layer's bias on the last of its factors."""
     if layer.bias is not None and target.bias is not None:
-        fill(target.bias, layer.bias.detach().double().cpu().numpy())
+        with torch.no_grad():
+            target.bias.copy_(layer.bias)
 
 
-def fill(target: torch.Tensor, values: Matrix) -> None:
-    """Write values into a parameter."""
-    with torch.no_grad():
-        target.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+def fill(target: nn.Module, values: Matrix) -> None:
+    """Write values, in the order of `values_of`, into the weights of a layer."""
+    like = Weights().of(target)
+    Weights().put(target, torch.from_numpy(np.ascontiguousarray(values)).reshape(like.shape))

@@ -14,8 +14,8 @@ from math import prod
 import torch
 from torch import nn
 
-from netwright.compression.factors import round_rank
 from netwright.compression.factors_matrices import View, Weights, as_matrix, as_weight
+from netwright.compression.factors_spectrum import round_rank
 from netwright.core.files import content_hash
 from netwright.tasks.training_hook import TrainingHook
 
@@ -64,7 +64,7 @@ class RankPenalty(TrainingHook):
         for number, (matrix, mean) in enumerate(self._owned):
             left, values, right = matrix.parts()
             smaller = (values.square() - share * mean).clamp_min(0).sqrt()
-            least = round_rank(1, full=values.shape[-1])
+            least = round_rank(1, full=values.shape[-1], groups=getattr(matrix.layer, "groups", 1))
             smaller[..., :least] = values[..., :least]
             self._ranks[number] = int(smaller.count_nonzero(dim=-1).max())
             matrix.put((left * smaller[..., None, :]) @ right)

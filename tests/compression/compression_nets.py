@@ -53,7 +53,7 @@ def thin(layer: nn.Module, rank: int) -> nn.Module:
         else:
             core = torch.randn(rank, rank, *shape[2:])
             weight = (
-                torch.einsum("oa,abhw,bi->oihw", torch.randn(shape[0], rank), core, torch.randn(rank, shape[1]))
+                torch.einsum("oa,ab...,bi->oi...", torch.randn(shape[0], rank), core, torch.randn(rank, shape[1]))
                 / (rank * rank * 9 * shape[1]) ** 0.5
             )
         layer.weight.copy_(weight + noise)

@@ -7,8 +7,9 @@ import torch
 from compression_nets import Conv, Lin
 from torch import nn
 
-from netwright.compression.factors import LEFT, Spectrum, factored_views
+from netwright.compression.factors import factored_views
 from netwright.compression.factors_matrices import Weights, as_matrix, as_weight, weights_of
+from netwright.compression.factors_spectrum import LEFT, Spectrum
 from netwright.compression.model import Model
 from netwright.compression.passes.low_rank import LowRank
 from netwright.compression.rank_penalty import RankPenalty
@@ -17,18 +18,18 @@ from netwright.evaluation.profile import profile
 
 
 @pytest.mark.parametrize("view", ["rows", "columns", "spatial"])
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3, 4)])
+@pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5, 3, 4), (2, 6, 5, 3)])
 def test_weights_come_back_from_their_matrices(view, shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape)
     assert torch.equal(as_weight(as_matrix(weight, view), view, weight.shape), weight)
 
 
 def test_the_rows_and_columns_of_a_convolution_are_its_channels() -> None:
-    weight = torch.randn(3, 5, 2, 2)
+    weight = Weights().of(nn.Conv2d(5, 3, 2))
     assert [tuple(as_matrix(weight, view).shape) for view in ("rows", "columns", "spatial")] == [
-        (3, 20),
-        (5, 12),
-        (10, 6),
+        (1, 3, 20),
+        (1, 5, 12),
+        (1, 10, 6),
     ]
 
 

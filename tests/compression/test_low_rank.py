@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from compression_nets import Conv, Lin, Net, thin, traced
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from netwright.compression.factors import Spectrum, plan_factors, round_rank
+from netwright.compression.factors import plan_factors
 from netwright.compression.factors_budget import Option, within_budget
+from netwright.compression.factors_spectrum import Spectrum, round_rank
 from netwright.compression.factors_vbmf import vbmf_rank
 from netwright.compression.model import Model
 from netwright.compression.passes.low_rank import LowRank, factorized
@@ -27,6 +30,14 @@ LAYERS = {
     "strided": (lambda: Conv(6, 10, (3, 5), stride=(2, 1), padding=2, bias=False), (10, 6), (4, 6, 9, 8)),
     "dilated": (lambda: Conv(6, 10, 3, dilation=2, padding=2), (10, 6), (4, 6, 9, 8)),
     "1×1": (lambda: Conv(6, 10, 1, stride=2, padding=1), (6,), (4, 6, 9, 8)),
+    "steps of time": (lambda: nn.Conv1d(6, 10, 5, stride=2, padding="valid", dilation=2), (10, 6), (4, 6, 20)),
+    "a volume": (lambda: nn.Conv3d(6, 10, (2, 3, 1), padding=1), (10, 6), (4, 6, 5, 4, 3)),
+    "groups": (lambda: Conv(6, 10, 3, padding=1, groups=2), (5, 3), (4, 6, 8, 8)),
+    "1×1 in groups": (lambda: Conv(6, 10, 1, stride=2, groups=2), (3,), (4, 6, 9, 8)),
+    "every channel alone": (lambda: Conv(6, 12, 5, padding=2, groups=6), (2, 1), (4, 6, 8, 8)),
+    "transposed": (lambda: nn.ConvTranspose2d(6, 10, 3, (2, 1), 1, (1, 0)), (10, 6), (4, 6, 8, 8)),
+    "transposed steps in groups": (lambda: nn.ConvTranspose1d(6, 10, 4, 3, 1, 2, 2), (5, 3), (4, 6, 8)),
+    "transposed 1×1": (lambda: nn.ConvTranspose2d(6, 10, 1, 2, bias=False), (6,), (4, 6, 4, 4)),
 }
 
 
@@ -87,7 +98,7 @@ def test_layers_are_left_alone_with_a_reason(context_of) -> None:
     plans = {p.path: p for p in plan_factors(big(), context.example_tensor(), LowRank())}
     assert {path for path, p in plans.items() if p.applies} == {"0", "2", "6", "7", "9"}
     assert "at most 80%" in plans["11"].reason
-    assert "groups" in plans["4"].reason
+    assert "would leave 122% of its parameters" in plans["4"].reason
     assert "at most 80%" in plans["5"].reason
     assert plans["6"].reason == "SVD, rank 8, 62% fewer parameters"
 
@@ -155,38 +166,85 @@ def test_ratio_and_energy_exclude_each_other() -> None:
 CONVOLUTIONS = {name: case for name, case in LAYERS.items() if "linear" not in name}
 
 
+@pytest.mark.parametrize("name", [name for name in CONVOLUTIONS if "1×1" not in name])
 @pytest.mark.parametrize("border", ["zeros", "reflect"])
-@pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_spatial_factors_of_full_rank_compute_the_same(name: str, border: str) -> None:
     torch.manual_seed(0)
     build, _, shape = CONVOLUTIONS[name]
     layer = build()
-    layer.padding_mode = border
-    made = nn.Conv2d(
-        6, 10, layer.kernel_size, layer.stride, layer.padding, layer.dilation, 1, layer.bias is not None, border
-    )
+    if layer.transposed and border != "zeros":
+        pytest.skip("transposed convolutions know zeros alone")
+    arguments = {one: getattr(layer, one) for one in ("kernel_size", "stride", "padding", "dilation", "groups")}
+    more = {"output_padding": layer.output_padding} if layer.transposed else {}
+    made = type(layer)(6, layer.out_channels, **arguments, **more, bias=layer.bias is not None, padding_mode=border)
     made.load_state_dict(layer.state_dict())
-    high, wide = made.kernel_size
-    factors, error = factorized(made, (min(6 * high, 10 * wide),), method="spatial")
+    first, *others = made.kernel_size
+    full = min(6 // made.groups * first, made.out_channels // made.groups * math.prod(others))
+    factors, error = factorized(made, (full,), method="spatial")
     x = torch.randn(shape)
     assert error < 1e-6
     assert relative_difference(factors(x), made(x)) < 1e-5
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("name", [name for name, (build, *_) in CONVOLUTIONS.items() if build().groups == 1])
 def test_cp_factors_find_weights_of_their_rank(name: str) -> None:
     torch.manual_seed(1)
-    build, _, shape = CONVOLUTIONS[name]
+    build, ranks, shape = CONVOLUTIONS[name]
     layer = build()
-    sizes = layer.weight.shape
-    parts = [torch.rand(size, 2) for size in sizes]
+    if len(ranks) == 1:
+        pytest.skip("a matrix needs SVD alone")
+    letters = "oihwd"[: layer.weight.dim()]
+    parts = [torch.rand(size, 2) for size in layer.weight.shape]
     with torch.no_grad():
-        layer.weight.copy_(torch.einsum("or,ir,hr,wr->oihw", *parts))
+        layer.weight.copy_(torch.einsum(",".join(f"{one}r" for one in letters) + f"->{letters}", *parts))
     factors, error = factorized(layer, (3,), method="cp")
     x = torch.randn(shape)
     assert error < 0.01
     assert relative_difference(factors(x), layer(x)) < 0.05
     assert factors(x).shape == layer(x).shape
+
+
+@pytest.mark.parametrize("method", ["tucker", "spatial", "cp"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_planned_parameters_and_macs_are_those_of_the_factors(name: str, method: str) -> None:
+    torch.manual_seed(0)
+    build, ranks, shape = CONVOLUTIONS[name]
+    net, x = nn.Sequential(build()).eval(), torch.randn(shape)
+    (plan,) = plan_factors(net, x, LowRank(method=method, ratio=0.5, min_gain=0.999), cp_error=lambda *_: 0.0)
+    *found, params, macs = map(int, re.findall(r"\d+", plan.reason)[:-1])
+    method = method if net[0].groups == 1 or method == "spatial" else "tucker"
+    assert len(found) == (1 if method != "tucker" else len(ranks))
+    factors = factorized(net[0], tuple(found), method=method)[0].eval()
+
+    def costs(one: nn.Module) -> tuple[int, int]:
+        return sum(p.numel() for p in one.parameters() if p.dim() > 1), profile(one, x).macs
+
+    shares = [round(100 * after / before) for after, before in zip(costs(factors), costs(net), strict=True)]
+    assert [params, macs] == shares
+
+
+def test_a_network_over_time_gets_smaller_and_faster_by_the_count(context_of) -> None:
+    _, context = context_of("lstm")  # rows of the small digits, as steps of time
+    layers = [thin(nn.Conv1d(8, 64, 5, padding=2), 4), thin(nn.Conv1d(64, 64, 3, padding=2, dilation=2), 4)]
+    up = thin(nn.ConvTranspose1d(64, 32, 4, 2), 4)
+    net = nn.Sequential(*layers, nn.ReLU(), up, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 10)).eval()
+    done = LowRank(method="auto", epochs=0).apply(Model(net), context)
+    assert [n.layer for n in done.notes if n.verdict == "factorized"] == ["", "0", "1", "3"]
+    x = context.example_tensor()
+    before, after = profile(net, x), profile(done.module, x)
+    assert after.params < 0.5 * before.params
+    assert after.macs < 0.5 * before.macs
+    assert relative_difference(outputs(done.module, x), outputs(net, x)) < 0.5
+
+
+@pytest.mark.parametrize("of", ["macs", "params"])
+def test_a_budget_holds_with_convolutions_of_any_kind(of: str, context_of) -> None:
+    _, context = context_of("plain_cnn")
+    layers = [Conv(1, 32, 3), Conv(32, 64, 3, groups=4, padding=1), nn.ConvTranspose2d(64, 32, 3, 2), nn.Flatten(1, 2)]
+    net = nn.Sequential(*layers, nn.Conv1d(32 * 13, 32, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten(), Lin(32, 10)).eval()
+    x = context.example_tensor()
+    done = LowRank(budget=0.5, budget_of=of, min_gain=0.0, epochs=0).apply(Model(net), context)
+    assert getattr(profile(done.module, x), of) <= 0.51 * getattr(profile(net, x), of)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
@@ -297,7 +355,7 @@ def test_methods_that_are_asked_for_are_used(method: str, context_of) -> None:
     done = LowRank(method=method, ratio=0.25, epochs=0).apply(Model(big()), context)
     note = next(n for n in done.notes if n.layer == "2")
     assert note.verdict == "factorized"
-    assert ("k×1" if method == "spatial" else "CP") in note.reason
+    assert ("spatial" if method == "spatial" else "CP") in note.reason
 
 
 @pytest.mark.parametrize("of", ["macs", "params"])
@@ -363,14 +421,16 @@ def test_rules_that_exclude_each_other_are_refused(settings: dict) -> None:
 def test_layers_that_have_no_factors_are_named(context_of) -> None:
     net = traced(
         Net(
-            lambda s, x: s.head(s.up(s.deep(x)).mean((2, 3))),
+            lambda s, x: s.head(s.pair(*[s.up(s.deep(x), [7, 7]).mean((2, 3))] * 2)),
             deep=Conv(1, 16, 3),
             up=nn.ConvTranspose2d(16, 8, 2),
+            pair=nn.Bilinear(8, 8, 8),
             head=Lin(8, 10),
         )
     )
     verdicts = {one.layer: one for one in LowRank(energy=0.99).check(Model(net), context_of("plain_cnn")[1])}
-    assert verdicts["up"].reason == "there are factors for Linear, Conv2d and recurrent layers, not for ConvTranspose2d"
+    assert verdicts["pair"].reason.startswith("Bilinear is no Linear, convolution or recurrent layer")
+    assert verdicts["up"].reason == "it is called with more than its input"
     assert verdicts["head"].reason.startswith("rank 8 would leave ")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -182,10 +182,12 @@ def factorized(
     """A layer as a row of thin ones, and the relative Frobenius error of its weights.
 
     Linear layers, 1×1 convolutions: ranks (r,), two layers. Recurrent ones: the same, or () for the layer alone, and
-    the ranks that weights `inside` of it get. Other Conv2d: by Tucker-2 ranks (out, in), by spatial or cp (r,).
+    the ranks that weights `inside` of it get. Other convolutions: by Tucker-2 ranks (out, in), by spatial or cp (r,);
+    of channels in groups, for each group.
     """
     import torch
     from torch import nn
+    from torch.nn.modules.conv import _ConvNd
 
     from netwright.compression import factors_layers as build
     from netwright.compression.factors_matrices import is_matrix
@@ -196,35 +198,38 @@ def factorized(
             factors, error = build.linear(layer, ranks[0])
         elif isinstance(layer, nn.RNNBase):
             factors, error = build.recurrent(layer, ranks, inside or {})
-        elif is_matrix(layer):
-            factors, error = build.pointwise(cast(nn.Conv2d, layer), ranks[0])
         else:
-            assert isinstance(layer, nn.Conv2d)
-            if method == "spatial":
+            assert isinstance(layer, _ConvNd)
+            if is_matrix(layer):
+                factors, error = build.pointwise(layer, ranks[0])
+            elif method == "spatial":
                 factors, error = build.spatial(layer, ranks[0])
             elif method == "cp":
                 factors, error = build.cp(layer, _cp(layer, ranks[0]))
             else:
-                factors, error = build.tucker(layer, *_tucker(layer, ranks))
+                factors, error = build.tucker(layer, _tucker(layer, ranks))
     return factors.train(layer.training), error
 
 
-def _tucker(layer: nn.Conv2d, ranks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Core [out rank, in rank, height, width] and factors [out, rank] and [in, rank]."""
+def _tucker(layer: nn.Module, ranks: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Core [out rank, in rank, *kernel] and factors [out, rank] and [in, rank] of every group of channels."""
     import tensorly
     from tensorly.decomposition import partial_tucker
 
     from netwright.compression.factors_layers import values_of
 
+    found = []
     with tensorly.backend_context("numpy", local_threadsafe=True):
-        (core, (outer, inner)), _ = partial_tucker(
-            values_of(layer), rank=list(ranks), modes=[0, 1], init="svd", n_iter_max=50, tol=1e-6, random_state=0
-        )
-    return core, outer, inner
+        for weight in values_of(layer):
+            (core, (outer, inner)), _ = partial_tucker(
+                weight, rank=list(ranks), modes=[0, 1], init="svd", n_iter_max=50, tol=1e-6, random_state=0
+            )
+            found.append((core, outer, inner))
+    return found
 
 
-def _cp(layer: nn.Conv2d, rank: int) -> list[np.ndarray]:
-    """Factors [size, rank] of the four axes, by alternating least squares, with their sizes shared evenly."""
+def _cp(layer: nn.Module, rank: int) -> list[np.ndarray]:
+    """Factors [size, rank] of all axes, by alternating least squares, with their sizes shared evenly."""
     import warnings
 
     import tensorly
@@ -232,17 +237,18 @@ def _cp(layer: nn.Conv2d, rank: int) -> list[np.ndarray]:
 
     from netwright.compression.factors_layers import values_of
 
+    (weight,) = values_of(layer)
     with tensorly.backend_context("numpy", local_threadsafe=True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         weights, factors = parafac(
-            values_of(layer), rank=rank, init="random", n_iter_max=100, tol=1e-6, random_state=0, l2_reg=1e-9
+            weight, rank=rank, init="random", n_iter_max=100, tol=1e-6, random_state=0, l2_reg=1e-9
         )
     norms = [np.maximum(np.linalg.norm(one, axis=0), 1e-30) for one in factors]
-    even = (np.asarray(weights) * np.prod(norms, axis=0)) ** 0.25
+    even = (np.asarray(weights) * np.prod(norms, axis=0)) ** (1 / weight.ndim)
     return [one / norm * even for one, norm in zip(factors, norms, strict=True)]
 
 
-def _cp_error(layer: nn.Conv2d, rank: int) -> float:
+def _cp_error(layer: nn.Module, rank: int) -> float:
     return factorized(layer, (rank,), method="cp")[1] ** 2
 
 
@@ -269,6 +275,6 @@ def _held(model: Model) -> set[str]:
 
 def _reasons(notes: list[Note]) -> str:
     if not notes:
-        return "there is no Linear or Conv2d layer"
+        return "there is no Linear, convolution or recurrent layer"
     last = f"{notes[-1].layer}: {notes[-1].reason}"  # what was measured comes last and says more than what was planned
     return last if len(notes) == 1 else f"{len(notes)} layers were looked at; {last}"
