@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from compression_nets import Lin, Net, traced
+from compression_nets import Conv, Lin, Net, traced
 from torch import nn
 
 from netwright.compression.model import Model
@@ -114,6 +114,15 @@ def test_a_plan_says_that_vectors_of_words_are_stored_in_8_bits() -> None:
     verdicts = {verdict.layer: verdict for verdict in Quantize().check(Model(net), None)}
     assert verdicts["words"].applies
     assert verdicts["words"].reason == "its vectors are stored in 8 bits"
+
+
+def test_a_file_with_next_to_nothing_in_8_bits_is_no_result(context_of) -> None:
+    """As with dynamic ranges of a convolutional network: its head alone is in 8 bits."""
+    _, context = context_of("plain_cnn")
+    body = [Conv(1, 64, 3), nn.ReLU(), Conv(64, 64, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    net = nn.Sequential(*body, Lin(64, 2)).eval()
+    with pytest.raises(CompressionError, match=r"only 0\.3% of the parameters could be quantized \(0 and 1 more: conv"):
+        Quantize(mode="dynamic").apply(Model(net), context)
 
 
 def test_dynamic_ranges_say_that_convolutions_stay_in_float_and_what_to_do(context_of) -> None:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from netwright.export.quantization import QuantizationResult
     from netwright.export.quantization_static import StaticQuantizer
 
+LEAST = 0.005
+"""A file with a smaller share of its parameters in 8 bits, which would be told as 0 %, is no 8-bit file."""
+
 
 class Quantize(Pass):
     """Store weights, and compute where the runtime can, in 8-bit integers.
 
     Static quantization fixes the range of every activation from calibration data; dynamic finds it at run time
     and is the one that covers LSTM layers. `auto` takes the one that covers more of a recurrent network's
-    parameters, and static for all others. Nothing covered is an error, not a success.
+    parameters, and static for all others. Nothing covered, or less than 0.5 %, is an error, not a success.
     """
 
     stage: ClassVar[Literal["module", "file"]] = "file"
@@ -100,8 +103,9 @@ class Quantize(Pass):
         if not results:
             raise CompressionError(f"the file cannot be quantized ({'; '.join(failed)})")
         mode, result, notes = max(results, key=lambda one: one[1].coverage_params)
-        if not result.coverage_params > 0:
-            raise CompressionError(f"no parameter could be quantized ({_reasons(result.left)})")
+        if result.coverage_params < LEAST:
+            few = f"only {result.coverage_params:.1%} of the parameters" if result.coverage_params else "no parameter"
+            raise CompressionError(f"{few} could be quantized ({_reasons(result.left)})")
         shares = {"int8_params": result.coverage_params, "int8_macs": result.coverage_macs}
         notes = [Note("quantize", "", "quantized", _summary(mode, result), shares), *notes]
         for one in result.layers:
