@@ -276,7 +276,9 @@ class _Proof:
     def __init__(self, module: nn.Module, example: torch.Tensor, *, kept: Collection[str] = ()) -> None:
         own, inputs = in_double(module, example)
         self._cases = [(own, inputs)]
-        held = {name: tensor for name, tensor in own.state_dict().items() if _is_under(name, kept)}
+        held = own.state_dict()  # with the versions of its parts, for which some networks ask
+        for name in [name for name in held if not _is_under(name, kept)]:
+            del held[name]
         for seed in range(TWINS):
             twin = randomised(own, seed=seed)
             twin.load_state_dict(held, strict=False)

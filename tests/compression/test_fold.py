@@ -492,3 +492,20 @@ def test_folding_makes_a_sparse_network_smaller(context_of) -> None:
     assert "1.weight" in done.forms
     x = context.example_tensor()
     assert torch.allclose(outputs(done.module, x), outputs(sparse.module, x), atol=1e-5)
+
+
+class Versioned(nn.Sequential):
+    """A network that asks with which of its versions a file of weights was made."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state, prefix, metadata, *rest) -> None:
+        assert metadata.get("version") == 2
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def test_a_network_that_asks_for_its_version_is_folded() -> None:
+    net = Versioned(Conv(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    (fold,) = plan_folds(net, torch.randn(IMAGE))
+    assert fold.refused == ""
+    assert isinstance(folded(net, [fold])[1], nn.Identity)

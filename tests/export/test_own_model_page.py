@@ -22,7 +22,13 @@ def _net(width: int, head: nn.Module) -> nn.Module:
 
 
 class _Sized(nn.Module):
-    """A module that says a width itself."""
+    """A module that says a width itself, and asks with which of its versions a file of weights was made."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        assert metadata.get("version") == 2
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
 
     def __init__(self, width: int) -> None:
         super().__init__()
