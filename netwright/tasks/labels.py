@@ -59,7 +59,7 @@ def alike(names: Sequence[str]) -> tuple[str, ...]:
 def _named(arrays: Arrays) -> tuple[str, ...] | None:
     """The whole values of the training targets in their order, if they need names; None where they count from 0."""
     targets = arrays.train[1]
-    if arrays.classes or targets.dtype.kind not in "ui" or not targets.size or targets.shape != (len(targets),):
+    if arrays.classes or targets.dtype.kind not in "ui" or not targets.size or targets.ndim != 1:
         return None
     values = np.unique(targets)
     return None if values[0] == 0 and values[-1] == len(values) - 1 else tuple(str(value) for value in values)

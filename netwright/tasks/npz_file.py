@@ -85,7 +85,7 @@ def read_stored(path: Path) -> dict[str, AnyArray]:
         raise DataError(f"{path} is not an .npz file; write one with numpy.savez, or save a table as .csv")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+            return {key: _as_text(stored[key]) for key in stored.files}
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise DataError(f"{path} cannot be read ({error}); write plain arrays with numpy.savez") from None
@@ -95,6 +95,11 @@ def read_stored(path: Path) -> dict[str, AnyArray]:
         ) from None
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}); write plain arrays of numbers with numpy.savez") from None
+
+
+def _as_text(array: AnyArray) -> AnyArray:
+    """Bytes, as HDF5 and C programs write texts, as the texts that they are in UTF-8; all else as it is."""
+    return np.char.decode(array, "utf-8", "backslashreplace") if array.dtype.kind == "S" else array
 
 
 def listed(names: Collection[str]) -> str:

@@ -104,8 +104,8 @@ def _names(lines: Sequence[Sequence[str]], path: Path) -> list[str]:
 
 
 def _delimiter(header: str) -> str:
-    """A comma, or what separates the names where there is none: semicolon or tab."""
-    return next((mark for mark in (",", ";", "\t") if mark in header), ",")
+    """A comma, semicolon or tab: what makes the most names, in which another one may stand in quotes."""
+    return max((",", ";", "\t"), key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 
 def _with_points(cells: AnyArray) -> AnyArray:
