@@ -26,8 +26,8 @@ def read_columns(path: Path, wanted: Mapping[str, str]) -> dict[str, AnyArray]:
 
     Raises DataError naming the setting when there is no such column, MissingPackageError for .parquet without pyarrow.
     """
-    frame = _frame(path)
-    names = [str(name) for name in frame.columns]
+    frame = _frame(path).rename(columns=str)
+    names = list(frame.columns)
     found = {}
     for setting, name in wanted.items():
         if name and name not in names:

@@ -1,4 +1,4 @@
-"""Texts that other programs wrote as bytes, names that hold a separator, and a target that is no list."""
+"""Texts that other programs wrote as bytes, names that hold a separator or are none, a target that is no list."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def test_the_name_of_a_column_may_hold_what_separates_others(mark: str, name: st
     path.write_text("\n".join([f'"{name}"{mark}kind', *rows]), encoding="utf-8")
     found = TableClassification(path=path).data()
     assert [column["name"] for column in found.reading["columns"]] == [name]
+    assert found.classes == ("u", "v")
+
+
+def test_rows_without_names_are_told_apart_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(f'[{place}, "{"uv"[place % 2]}"]' for place in range(40)), encoding="utf-8")
+    found = TableClassification(path=path).data()
+    assert [column["name"] for column in found.reading["columns"]] == ["0"]
     assert found.classes == ("u", "v")
 
 
