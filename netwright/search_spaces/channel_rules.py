@@ -229,7 +229,8 @@ def _torch_call(step: Step) -> Flow:
     if not operation.channel_wise:
         return _unknown(step)
     size = step.node.shape[channel_axis(step.node.shape)]
-    whole = [r for r, shape in zip(step.reads, step.shapes, strict=True) if shape[channel_axis(shape)] == size]
+    shaped = [(r, shape) for r, shape in zip(step.reads, step.shapes, strict=True) if shape]
+    whole = [r for r, shape in shaped if shape[channel_axis(shape)] == size]
     for other in whole[1:]:
         step.couplings.couple(whole[0], other)
     weights: dict[str, Axes] = {

@@ -70,8 +70,7 @@ def attends_to_itself(layer: nn.MultiheadAttention, arguments: Sequence[Any], na
     query, key, value = (*arguments, *(named.get(name) for name in ("query", "key", "value")[len(arguments) :]))[:3]
     masked = len(arguments) > 3 or any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
     plain = layer.in_proj_weight is not None and layer.in_proj_bias is not None and layer.bias_k is None
-    alone = not layer.add_zero_attn and named.get("need_weights") is not True
-    return query is key is value and not masked and plain and alone
+    return query is key is value and not masked and plain and not layer.add_zero_attn
 
 
 def attention(layer: nn.MultiheadAttention, path: str, x: Any, put: Put) -> Tensor:

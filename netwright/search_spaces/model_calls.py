@@ -110,7 +110,7 @@ def _concat(call: Call) -> Operation:
 def _reshape(call: Call) -> Operation | None:
     if call.before == call.after:
         return None
-    return Flatten() if len(call.after) == 1 else Reshape(shape=call.after)
+    return Flatten() if len(call.after) == 1 and call.before else Reshape(shape=call.after)
 
 
 def axes_of(arguments: Sequence[Any], named: Mapping[str, Any], rank: int) -> tuple[list[int], bool]:

@@ -160,21 +160,23 @@ def _with_macs(operation: TorchCall, weights: Sequence[torch.Tensor]) -> TorchCa
 def _with_channels(operation: TorchCall, weights: Sequence[torch.Tensor]) -> TorchCall:
     """The operation with its rule for channels: by itself each, when a part of them gives that part of the result."""
     before, after = operation.before, operation.after
-    if not all(before) or not after:
-        return operation
-    sizes = {shape[channel_axis(shape)] for shape in before}
-    whole = max(sizes)
-    if whole < 2 or after[channel_axis(after)] != whole or sizes - {1, whole}:
+    sizes = {shape[channel_axis(shape)] for shape in before if shape}
+    whole = max(sizes, default=0)
+    if whole < 2 or not after or after[channel_axis(after)] != whole or sizes - {1, whole}:
         return operation
     axes = tuple(_weight_axis(weight, before, whole) for weight in weights)
     generator = torch.Generator().manual_seed(0)
-    inputs = [torch.rand(BATCH, *shape, generator=generator) for shape in before]
+    # a number for each sample may be where in the others something is taken
+    inputs = [torch.rand(BATCH, *s, generator=generator) if s else torch.ones(BATCH, dtype=torch.long) for s in before]
     kept = torch.randperm(whole, generator=generator)[: (whole + 1) // 2].sort().values
     try:
         with torch.no_grad():
             full = operation.run(inputs, weights)
             fewer = operation.run(
-                [_part(x, channel_axis(tuple(x.shape[1:])) + 1, kept, whole) for x in inputs],
+                [
+                    _part(x, channel_axis(shape) + 1, kept, whole) if shape else x
+                    for x, shape in zip(inputs, before, strict=True)
+                ],
                 [w if axis is None else w.index_select(axis, kept) for w, axis in zip(weights, axes, strict=True)],
             )
     except (RuntimeError, IndexError, TypeError, ValueError):

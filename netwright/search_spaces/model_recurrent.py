@@ -83,7 +83,7 @@ def recurrent(
     assert isinstance(module, nn.RNNBase)
     in_order = module.batch_first == isinstance(arguments[0], Tensor)
     expect(in_order, "a recurrent layer with batch_first=True, or one that reads (time, samples, features)")
-    expect(not module.proj_size, "a recurrent layer without projection")
+    expect(not module.proj_size, "an LSTM without proj_size; write nn.Linear(hidden_size, proj_size) after it instead")
     expect(bool(module.bias), "a recurrent layer with biases")
     expect(getattr(module, "nonlinearity", "tanh") == "tanh", "a plain recurrent layer with tanh")
     last, directions, width = module.num_layers - 1, 2 if module.bidirectional else 1, module.hidden_size
@@ -174,7 +174,7 @@ def taken(name: str, arguments: Sequence[Any]) -> Any:
     source = arguments[0] if arguments else None
     if isinstance(source, Pair):
         first = (name == "getitem" and arguments[1] == 0) or (name == "getattr" and arguments[1] == "values")
-        expect(first, "the values alone, not where a maximum is; to use weights of attention say need_weights=True")
+        expect(first, "the values alone, not where a maximum is")
         return source.values
     if isinstance(source, LayersRead):
         expect(name == "getitem" and arguments[1] in (0, 1, -1), "the sequence or the state of a recurrent layer")

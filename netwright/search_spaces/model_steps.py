@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from netwright.core.errors import ShapeError, SpaceError
+from netwright.search_spaces.canonical import simplify
 from netwright.search_spaces.graph import LayerGraph, Tensor
 from netwright.search_spaces.model_calls import RESHAPING, SHAPED_AS
 from netwright.search_spaces.model_functions import (
@@ -67,7 +68,7 @@ class Reading:
 
     def until(self, tensor: Tensor) -> LayerGraph:
         """The graph as far as one tensor."""
-        return self._to.whole.finish(tensor)
+        return simplify(self._to.whole.finish(tensor))
 
     def where(self, node: fx.Node) -> str:
         """A step in the words of the user's code."""
@@ -185,6 +186,9 @@ class Reading:
             self._note_origin(node, value, repeated=repeated or second)
         elif repeated:
             value = value.clone()
+        if grows and value.dim() == 1 and torch.equal(value, torch.arange(BATCH)):
+            value = value.clone()
+            setattr(value, MADE_BY, ("torch.arange", [SAMPLES], {}))
         if repeated or second:
             setattr(value, PER_SAMPLE if repeated else PER_SAMPLE_SECOND, True)
         return value

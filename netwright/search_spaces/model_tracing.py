@@ -31,6 +31,10 @@ INPUTS = "inputs"
 FILLED = ("new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
 """Functions that give constants, of which a network may write parts."""
 VALUES = ("item", "tolist", "numpy", "equal", "allclose", "is_nonzero")
+UNPACKED = (
+    "sequences of one length, came those of pack_padded_sequence; give the recurrent layer the padded ones and take "
+    "the step at each length, `y[torch.arange(len(y)), lengths - 1]`: in one direction that is the same"
+)
 WHOLE_LAYERS = (nn.RNNBase, nn.MultiheadAttention, nn.Conv1d)
 """Layers that are read as they are, or not at all; others of torch that have no operation are looked into."""
 
@@ -46,10 +50,13 @@ class Traced:
         apart = Apart.of(repeated)
         self.inputs = joined_inputs([x[:BATCH] for x in repeated])
         first = _followed(self.root, self.inputs, apart)
+        if weighed := first.weighed():
+            self.root = copy.deepcopy(untouched)
+            first = _followed(self.root, self.inputs, apart, weighed)
         # other values and another number of samples: what differs besides is decided by the values
         other = joined_inputs([x[torch.arange(OTHER_BATCH) % BATCH].flip(-1) for x in repeated])
         self.batches = (self.inputs, other)
-        second = _followed(untouched, other, apart)
+        second = _followed(untouched, other, apart, weighed)
         pairs = zip(*[_given(own, inputs, apart) for inputs in self.batches], strict=True)
         self.outputs = list(zip(*[_samples_first(*pair) for pair in pairs], strict=True))
         self.graph, self._run = first.graph, first.run
@@ -79,8 +86,8 @@ def _repeated(inputs: torch.Tensor) -> torch.Tensor:
     return inputs.repeat(BATCH, *[1] * (inputs.dim() - 1))
 
 
-def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart) -> _Tracer:
-    tracer = _Tracer(inputs, apart)
+def _followed(root: nn.Module, inputs: torch.Tensor, apart: Apart, weighed: frozenset[str] = frozenset()) -> _Tracer:
+    tracer = _Tracer(inputs, apart, weighed)
     try:
         with torch.no_grad():
             tracer.trace(root)
@@ -168,9 +175,10 @@ class _Proxy(fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, inputs: torch.Tensor, apart: Apart) -> None:
+    def __init__(self, inputs: torch.Tensor, apart: Apart, weighed: frozenset[str]) -> None:
         super().__init__()
         self._apart = apart
+        self._weighed = weighed
         self.values: dict[fx.Node, Any] = {}
         self.results: dict[fx.Node, Any] = {}
         self._inputs = inputs
@@ -194,9 +202,19 @@ class _Tracer(fx.Tracer):
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if self._computing:
             return forward(*args, **kwargs)
-        self._opened = isinstance(m, nn.MultiheadAttention) and not attends_to_itself(m, args, kwargs)
+        whole = not isinstance(m, nn.MultiheadAttention) or attends_to_itself(m, args, kwargs)
+        self._opened = not whole or self.path_of_module(m) in self._weighed
         steps = partial(attended, m) if self._opened else forward  # type: ignore[arg-type]  # opened are attention
         return super().call_module(m, steps, args, kwargs)
+
+    def weighed(self) -> frozenset[str]:
+        """The layers of attention whose weights are read, for which they are looked into."""
+        return frozenset(
+            str(node.target)
+            for node in self.graph.nodes
+            if node.op == "call_module" and isinstance(self.root.get_submodule(str(node.target)), nn.MultiheadAttention)
+            if any(user.target is not operator.getitem or (user.args[1] != 0 and user.users) for user in node.users)
+        )
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
@@ -237,7 +255,7 @@ class _Tracer(fx.Tracer):
             return target(*args, **kwargs)  # its author keeps it from being looked into
         proxy = super().create_proxy(kind, target, args, kwargs, *more, **others)
         name = str(getattr(target, "__name__", target))
-        expect(name != "_pack_padded_sequence", "sequences of one length, not packed ones")
+        expect(name != "_pack_padded_sequence", UNPACKED)
         value = self.run(proxy.node, self.values)
         if not _holds_tensor(value) or name in FILLED:
             if name in VALUES:

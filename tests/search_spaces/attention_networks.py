@@ -160,6 +160,15 @@ class Looking(nn.Module):
         return found, weights.mean(2)
 
 
+class LookingAsCalled(Looking):
+    """what is looked at weighs what is found, of a layer that is called as torch has it"""
+
+    def forward(self, x):
+        x = torch.tanh(self.inputs(x))
+        found, weights = self.attention(x, x, x)
+        return (found * weights.sum(1).unsqueeze(-1)).mean(1)
+
+
 class OwnKeys(nn.Module):
     """keys and values of the layer's own after those of the sequence, and one of zeros; later steps are masked"""
 
@@ -194,6 +203,7 @@ ATTENDING = {
     "crossed": (Crossed, (6, 8)),
     "decoder": (Decoder, (3, 16, 16)),
     "looking": (Looking, (7, 6)),
+    "looking_as_called": (LookingAsCalled, (7, 6)),
     "own_keys": (OwnKeys, (7, 6)),
     "own_zeros": (OwnZeros, (7, 6)),
     "translator": (Translator, (9,), (6,)),

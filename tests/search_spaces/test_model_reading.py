@@ -55,6 +55,10 @@ def _written_then_read(net: Forward, x: torch.Tensor) -> torch.Tensor:
             r"does not run on inputs .* at 'last' \(Conv2d\): Given groups",
         ),
         (Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4)), "cannot be read: .*batch_first"),
+        (
+            Forward(lambda net, x: net.last(x[:, 0])[0], last=nn.LSTM(8, 4, batch_first=True, proj_size=2)),
+            r"the layer 'last' \(LSTM\) .* expected an LSTM without proj_size; write nn.Linear",
+        ),
         (Forward(_written_then_read), "gives other values here than in the network: is a tensor written in place"),
     ],
 )

@@ -127,6 +127,36 @@ def test_several_inputs_are_taken_as_one(name, tmp_path):
     assert outputs(part, x[:1]).shape == (1, *saved.shapes.output_shape)
 
 
+class OfLengths(nn.Module):
+    """A sequence and its length: what the recurrent layer says at that step, or its mean until then."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.rnn, self.head, self.way = nn.GRU(6, 16, batch_first=True), nn.Linear(16, 4), way
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        y, _ = self.rnn(x)
+        if self.way == "index":
+            return self.head(y[torch.arange(len(y)), lengths - 1])
+        if self.way == "mask":
+            at = torch.arange(y.size(1)) == lengths.unsqueeze(1) - 1
+            return self.head((y * at.unsqueeze(-1)).sum(1))
+        until = (torch.arange(y.size(1)) < lengths[:, None]).unsqueeze(2)
+        return self.head((y * until).sum(1) / lengths.view(-1, 1))
+
+
+@pytest.mark.parametrize("way", ["index", "mask", "mean"])
+def test_sequences_that_end_at_lengths_of_their_own_are_read(way):
+    torch.manual_seed(0)
+    model, inputs = OfLengths(way).eval(), (_inputs((9, 6)), torch.tensor([7, 5, 9, 4]))
+    space = space_from_model(model, inputs)
+    assert len(space.groups) == 1
+    x = join_inputs(*inputs)
+    same(outputs(space.inherit(largest(space)), x), model(*inputs).detach())
+    half = dict.fromkeys(largest(space), 0.5)
+    assert sum(p.numel() for p in space.inherit(half).parameters()) == space.cost(half, space.shapes).params
+
+
 @pytest.mark.parametrize(("kind", "shape"), [(TwoOutputs, (8,)), (NamedOutputs, (8,)), (OutputsApart, (3, 8, 8))])
 def test_several_results_are_given_as_one(kind, shape, tmp_path):
     model, inputs = _made(kind).eval(), _inputs(shape)

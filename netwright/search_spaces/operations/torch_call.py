@@ -68,7 +68,7 @@ class TorchCall(Operation):
         return sum(prod(s) for i, s in enumerate(self._weight_shapes(shapes)) if i not in self.constants)
 
     def macs(self, shapes: Sequence[Shape]) -> int:
-        whole = max(shape[_axis(shape)] for shape in self.before) if self.before else 1
+        whole = max(map(_count, self.before), default=1)
         return self.macs_as_read * (self._channels(shapes) or whole) // whole
 
     def module(self, shapes: Sequence[Shape]) -> nn.Module | None:
@@ -140,14 +140,14 @@ class TorchCall(Operation):
         """How many channels there are when they are others than those that were read."""
         if tuple(shapes) == self.before:
             return None
-        whole = max(shape[_axis(shape)] for shape in self.before)
+        whole = max(map(_count, self.before))
         counts = set()
         for before, now in zip(self.before, shapes, strict=True):
             axis = _axis(before)
             rest = len(now) == len(before) and before[:axis] + before[axis + 1 :] == now[:axis] + now[axis + 1 :]
-            if not self.channel_wise or not rest or (before[axis] != whole and now != before):
+            if not self.channel_wise or not rest or (_count(before) != whole and now != before):
                 raise ShapeError(f"{self.label()} was read with {self._words(self.before)}, came {self._words(shapes)}")
-            if before[axis] == whole:
+            if before and before[axis] == whole:
                 counts.add(now[axis])
         if len(counts) > 1:
             raise ShapeError(f"{self.label()} needs as many channels of each, came {self._words(shapes)}")
@@ -190,6 +190,11 @@ def resolved(function: str) -> Callable[..., Any]:
 def _axis(shape: Shape) -> int:
     """Where channels are: last in (time, features), else first."""
     return 1 if len(shape) == 2 else 0
+
+
+def _count(shape: Shape) -> int:
+    """The number of channels; a number for each sample is one."""
+    return shape[_axis(shape)] if shape else 1
 
 
 def _filled(value: Any, given: Mapping[str, Any]) -> Any:
