@@ -30,11 +30,11 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def modules_of_one_test() -> Iterator[None]:
+def modules_of_one_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A module that a test writes and imports is forgotten after it: another test may write one of the same name."""
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
         file = getattr(sys.modules[name], "__file__", None)
-        if file and "pytest-of-" in file:
+        if file and Path(file).is_relative_to(tmp_path_factory.getbasetemp()):
             del sys.modules[name]

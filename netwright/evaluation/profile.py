@@ -120,7 +120,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch h
     """Counts the bytes of the storages that operations make, from birth to the last reference."""
 
     def __init__(self, *, ignore: list[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.live = 0
         self.peak = 0
         self._known = {id(tensor.untyped_storage()): tensor for tensor in ignore}

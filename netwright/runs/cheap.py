@@ -42,11 +42,6 @@ def described(spec: RunSpecification, decisions: Mapping[str, Any]) -> tuple[str
     return identity, measured
 
 
-def cheap_measurements(specification: RunSpecification, decisions: Mapping[str, Any]) -> dict[str, Measurement]:
-    """The cheap metrics of an architecture; see `described`."""
-    return described(specification, decisions)[1]
-
-
 def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None:
     """Draw architectures at random; raise when none can be built, or none keeps the cheap bounds.
 
@@ -59,7 +54,7 @@ def check_feasible(specification: RunSpecification, *, draws: int = 200) -> None
     unknown: dict[str, str] = {}
     for _ in range(draws):
         try:
-            measured = cheap_measurements(specification, specification.searched.sample(rng))
+            _, measured = described(specification, specification.searched.sample(rng))
         except SpaceError as error:
             problem = error
             continue

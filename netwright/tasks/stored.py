@@ -14,7 +14,7 @@ from netwright.core.records import Objective
 from netwright.tasks.columns import groups_of, read_columns, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Pair
 from netwright.tasks.labels import alike, numbered
-from netwright.tasks.npz_file import write_arrays
+from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers.tables import category
 from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
@@ -165,6 +165,19 @@ class LabelledRows(TableRows, LabelledTask, StoredTask):
 
 class ArraysTask(StoredTask):
     """A task that reads an .npz file of inputs and targets, maybe beside other things."""
+
+    def sequences(self) -> Arrays:
+        """The file's arrays with inputs [N, time, features], which may be stored as [N, time]; raises DataError."""
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist; give the path of an .npz file")
+        return read_arrays(self.path).with_inputs(self._with_features)
+
+    def _with_features(self, inputs: AnyArray) -> AnyArray:
+        if inputs.ndim not in (2, 3):
+            raise DataError(
+                f"{self.path}: inputs of shape {inputs.shape} are not sequences; give [N, time] or [N, time, features]"
+            )
+        return inputs[:, :, None] if inputs.ndim == 2 else inputs
 
     @classmethod
     def from_arrays(

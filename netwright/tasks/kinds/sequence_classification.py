@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays
-from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.data import Arrays
+from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.stored import ArraysTask, ClassesTask
 
@@ -34,13 +33,4 @@ class SequenceClassification(ClassesTask, ArraysTask):
         return {"path": str(path)}
 
     def load(self) -> Arrays:
-        if not self.path.exists():
-            raise DataError(f"{self.path} does not exist; give the path of an .npz file")
-        return self.numbered(read_arrays(self.path).with_inputs(self._with_features))
-
-    def _with_features(self, inputs: AnyArray) -> AnyArray:
-        if inputs.ndim not in (2, 3):
-            raise DataError(
-                f"{self.path}: inputs of shape {inputs.shape} are not sequences; give [N, time] or [N, time, features]"
-            )
-        return inputs[:, :, None] if inputs.ndim == 2 else inputs
+        return self.numbered(self.sequences())

@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays, Preprocessing
 from netwright.tasks.label_targets import ENDED, StepClasses, StepLabels
 from netwright.tasks.labels import numbered
-from netwright.tasks.npz_file import read_arrays, write_arrays
+from netwright.tasks.npz_file import write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.stored import ArraysTask, JudgedTask
 from netwright.tasks.targets import Targets
@@ -57,15 +56,6 @@ class SequenceLabelling(JudgedTask, ArraysTask):
         return found if self.standardise else found.without()
 
     def load(self) -> Arrays:
-        if not self.path.exists():
-            raise DataError(f"{self.path} does not exist; give the path of an .npz file")
-        found = read_arrays(self.path).with_inputs(self._with_features)
+        found = self.sequences()
         texts = not self.several and found.train[1].dtype.kind in "US"
         return numbered(found, where=str(self.path), blank=ENDED) if texts else found
-
-    def _with_features(self, inputs: AnyArray) -> AnyArray:
-        if inputs.ndim not in (2, 3):
-            raise DataError(
-                f"{self.path}: inputs of shape {inputs.shape} are not sequences; give [N, time] or [N, time, features]"
-            )
-        return inputs[:, :, None] if inputs.ndim == 2 else inputs
