@@ -28,6 +28,7 @@ from netwright.export.loaders import TASK, task_script
 from netwright.export.netron import write_attachment
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import Parity
+from netwright.export.quantization import full_range
 from netwright.export.weights import describe, write_weights
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ python {loader} inputs.npy outputs.npy       # raw inputs in, the network's outp
 python {loader} data.npz                     # scores on its raw `inputs` and `targets`
 ```
 """
+
+SATURATES = """
+`{name}` multiplies by weights of all 8 bits: exact on ARM and on x86 CPUs with VNNI or AMX, wrong on other x86 CPUs,
+for which it is made anew with `reduce_range: true` of the pass `quantize`."""
 
 ARCHIVED = (
     f"`{ARCHIVE}` is all of the model in the fewest bytes: `python load.py --model {ARCHIVE}` runs it, and",
@@ -316,6 +321,7 @@ def _readme(
         + ("." if p.agreement is None else f", the same class for {100 * p.agreement:.2f} %.")
         for name, p in contents.parity.items()
     ]
+    full = [name for name, (path, _) in _models(contents).items() if full_range(path)]
     measured = "the measurements with their protocol, " if contents.measurements else ""
     return "\n".join(
         [
@@ -323,6 +329,7 @@ def _readme(
             f"Takes {_takes(contents, shape)} and {_gives(contents)}.\n",
             "| file | type | bytes |\n|---|---|---|",
             *rows,
+            *(SATURATES.format(name=name) for name in full if name in entries),
             RUN.format(loader=loader, needs=needs, alone=" and ".join(needs.split())) if loader else "",
             *(ARCHIVED if ARCHIVE in entries and len(entries) > 1 else []),
             "`preprocessing.json` says what is done to raw inputs before the network gets them.",

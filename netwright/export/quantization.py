@@ -119,6 +119,19 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
     )
 
 
+def full_range(path: Path) -> bool:
+    """Whether a file multiplies by signed weights of all 8 bits, on which x86 CPUs without VNNI or AMX saturate."""
+    graph = onnx.load(path).graph
+    if not any(node.op_type == "QuantizeLinear" for node in graph.node):
+        return False
+    stored = {
+        one.name: one for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1
+    }
+    read = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    weights = (onnx.numpy_helper.to_array(stored[name]) for name in read & stored.keys())
+    return any(weight.max(initial=0) > 64 or weight.min(initial=0) < -64 for weight in weights)
+
+
 def prepared(source: Path, folder: Path) -> Path:
     """A copy of a file as the runtime's quantizers want it: shapes known, batch norms folded."""
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -18,8 +18,8 @@ from netwright.export.coding.archive import write_archive
 from netwright.export.integer_weights import store_integers
 from netwright.export.onnx_runtime import Session
 from netwright.export.parity import check_parity
-from netwright.export.quantization import quantize_dynamic
-from netwright.export.quantization_static import quantize_static
+from netwright.export.quantization import full_range, quantize_dynamic
+from netwright.export.quantization_static import Static, quantize_static
 from netwright.tasks.data import Preprocessing
 
 RAW = np.random.default_rng(0).integers(0, 256, size=(300, 1, 12, 12), dtype=np.uint8)
@@ -149,6 +149,21 @@ def test_what_was_done_before_is_told_to_who_runs_the_model(contents: BundleCont
     done = _run(bundle, str(tmp_path / "large.npz"))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(f"not [300, 1, 24, 12]; {prepared}")
+
+
+def test_the_readme_names_a_file_that_some_cpus_cannot_compute(
+    contents: BundleContents, exported: Exported, tmp_path: Path
+) -> None:
+    told = "`model.int8.onnx` multiplies by weights of all 8 bits"
+    for reduce_range in (False, True):
+        int8 = tmp_path / f"{reduce_range}.onnx"
+        settings = Static(weights="int8", reduce_range=reduce_range)
+        quantize_static(exported.file("convnet"), int8, calibration=PREPROCESSING(RAW[:64]), settings=settings)
+        found = write_bundle(tmp_path / f"bundle-{reduce_range}", replace(contents, int8=int8)).path
+        assert (told in (found / "README.md").read_text()) == (not reduce_range)
+    dynamic = quantize_dynamic(exported.file("lstm"), tmp_path / "dynamic.onnx").path
+    assert not full_range(dynamic)
+    assert not full_range(exported.file("lstm"))
 
 
 def test_the_card_and_the_files_are_complete(folder: Path) -> None:
