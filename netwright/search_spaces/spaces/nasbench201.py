@@ -34,7 +34,7 @@ SYNONYMS = {"skip": "skip_connect", "conv_1x1": "nor_conv_1x1", "conv_3x3": "nor
 """What the space `cells` calls them."""
 NODES = 4
 STAGES = 3
-BETWEEN = re.compile(r"^[^|]*(?=\|)|(?<=\|)[^|]*$")
+BETWEEN = re.compile(r"^[^|~]*(?=\|)|(?<=\|)[^|~]*$")
 """What stands before and after the string where an architecture is printed, such as `Structure(4 nodes with |...|)`."""
 NODE = re.compile(r"\|((?:\w+~\d\|)+)")
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
@@ -169,7 +169,7 @@ def _nodes(genotype: Any) -> list[list[tuple[str, str]]]:
             return [[(str(operation), str(source)) for operation, source in node] for node in genotype]
         return [
             [(edge.split("~")[0], edge.split("~")[1]) for edge in re.fullmatch(NODE, node)[1][:-1].split("|")]  # type: ignore[index]  # caught
-            for node in "".join(BETWEEN.sub("", genotype).split()).split("+")
+            for node in f"|{''.join(BETWEEN.sub('', genotype).split()).strip('|')}|".split("+")
         ]
     except (TypeError, ValueError):
         raise SpaceError(f"a NAS-Bench-201 genotype reads {EXAMPLE!r}, came {genotype!r:.200}") from None
