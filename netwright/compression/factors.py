@@ -66,7 +66,7 @@ def plan_factors(
         Plan(
             path,
             False,
-            f"there are factors for Linear, convolution and recurrent layers, not for {type(layer).__name__}",
+            f"{type(layer).__name__} is no Linear, convolution or recurrent layer, which alone have factors",
         )
         for path, layer in others.items()
         if layer not in seen
