@@ -53,8 +53,8 @@ def find_trial(view: RunView, number: int) -> Trial:
 
 
 def export_command(view: RunView, trial: Trial) -> str:
-    """The line that trains and exports a trial; empty for one that makes no network or is not finished."""
-    if trial.state not in (TrialState.DONE, TrialState.STOPPED):
+    """The line that exports a trial; empty for one without weights, which those have that were trained to the end."""
+    if trial.state is not TrialState.DONE:
         return ""
     return f"netwright export {shlex.quote(str(view.path))} --trial {trial.number} --format onnx"
 

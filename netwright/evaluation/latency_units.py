@@ -127,6 +127,8 @@ def parse_unit(operation: str, input_shape: str) -> Unit:
     try:
         specs = json.loads(text) if text.startswith(("{", "[")) else text
         shapes = [[int(size) for size in shape.split("x")] for shape in input_shape.strip().split("+")]
+        if not specs or min(map(min, shapes)) < 1:
+            raise ValueError("there is none, or a size below 1")
     except ValueError as error:
         raise NetwrightError(
             f"{operation!r} on {input_shape!r} is no operation with its input shape ({error}); expected a name or JSON "

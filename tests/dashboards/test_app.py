@@ -62,6 +62,12 @@ def test_trial_has_measurements_curve_decisions_drawing_and_command() -> None:
     assert "<svg" in drawing.text
 
 
+@pytest.mark.parametrize("state", ["stopped", "failed", "infeasible", "running"])
+def test_a_trial_without_weights_has_no_command_to_export_it(state: str) -> None:
+    trial = next(trial for trial in full_run().trials if trial.state == state)
+    assert client().get(f"/api/trials/{trial.number}").json()["command"] == ""
+
+
 def test_unknown_trial_is_not_found_with_a_sentence() -> None:
     answer = client().get("/api/trials/999")
     assert answer.status_code == 404

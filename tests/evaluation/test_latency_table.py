@@ -50,6 +50,12 @@ def _table(units: dict[str, float], **facts: object) -> LatencyTable:
     return LatencyTable.parse({**base, **facts})
 
 
+@pytest.mark.parametrize(("operation", "shape"), [("add", "-1x8x8"), ("add", "0x8x8"), ("[]", "3x8x8")])
+def test_a_unit_has_an_operation_and_sizes_above_zero(operation: str, shape: str) -> None:
+    with pytest.raises(NetwrightError, match="is no operation with its input shape"):
+        parse_unit(operation, shape)
+
+
 def test_what_a_runtime_fuses_is_one_unit_and_what_others_read_between_is_not() -> None:
     kinds = [unit.kind for unit in units_of(_residual())]
     assert kinds == ["conv2d:conv+batch_norm+activation", "conv2d:conv+batch_norm", "add", "activation"]
