@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from netwright.search_spaces.supernet import Supernet
 
 ATTEMPTS = 1000
+PLAIN_NAME = re.compile(r'[^\s="]+')
 EXAMPLE_GENOTYPE = 'depth=2 layer1/kernel=3 activation="relu"'
 
 
@@ -230,7 +232,8 @@ class SearchSpace(Plugin):
 
     def genotype(self, decisions: Decisions) -> str:
         """One line that says the architecture; the published notation where the space has one."""
-        return " ".join(f"{name}={_one_word(value)}" for name, value in self.trace(decisions).decisions.items())
+        given = self.trace(decisions).decisions
+        return " ".join(f"{_one_name(name)}={_one_word(value)}" for name, value in given.items())
 
     def from_genotype(self, genotype: Any) -> dict[str, Any]:
         """The decisions that a genotype stands for; a space with published notations reads these too.
@@ -242,7 +245,7 @@ class SearchSpace(Plugin):
         pairs = [word.partition("=") for word in genotype.split()]
         if not all(equals for _, equals, _ in pairs):
             raise SpaceError(f"{name_of(self)!r} reads genotypes like {EXAMPLE_GENOTYPE!r}, came {genotype!r:.200}")
-        given = {name: _from_word(text) for name, _, text in pairs}
+        given = {str(_from_word(name)) if name[:1] == '"' else name: _from_word(text) for name, _, text in pairs}
         return dict(self.trace(given).decisions)
 
     def examples(self) -> list[Shapes]:
@@ -308,6 +311,11 @@ def _reads_tokens(outline: Outline) -> bool:
     return any(
         item.operation.reads_tokens if isinstance(item, Layer) else _reads_tokens(item.block) for item in outline.items
     )
+
+
+def _one_name(name: str) -> str:
+    """The name of a decision as it is, or in quotes where blanks in it would end it."""
+    return name if PLAIN_NAME.fullmatch(name) else _one_word(name).replace("=", "\\u003d")
 
 
 def _one_word(value: Value) -> str:

@@ -230,3 +230,20 @@ def test_mutation_draws_from_subsets_too_large_to_list(seed):
 
     parent = Wide().sample(random.Random(seed))
     assert Wide().mutate(parent, random.Random(seed)) != parent
+
+
+class Named(Mlp):
+    """Decisions under names that a genotype cannot hold as they are."""
+
+    names: tuple[str, ...] = ('the "first" one', "a=b", "tab\tname", "größe")
+
+    def decide(self, choose: Chooser) -> list[int]:
+        return [int(choose.one_of(name, self.widths)) for name in self.names]
+
+
+def test_a_genotype_holds_decisions_of_any_name():
+    space = Named()
+    decisions = space.sample(random.Random(0))
+    genotype = space.genotype(decisions)
+    assert space.from_genotype(genotype) == decisions
+    assert genotype.split() == genotype.split(" ")
