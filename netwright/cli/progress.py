@@ -86,8 +86,8 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
     without = "latency NOISY" if (row.get("latency") or {}).get("noisy") else "latency -"
     parts.append(f"{latency:.3f} ms" if latency is not None else without)
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
-    if row.get("kept") is False:
-        parts.append(f"(rolled back: {row.get('reason', '')})")
+    if facts.get("kept") is False:
+        parts.append(f"(rolled back: {facts.get('reason', '')})")
     if facts.get("resumed"):
         parts.append("(done before)")
     return " ".join(part for part in parts if part)

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from netwright.cli.progress import _Plain
 from netwright.compression.compression_pass import Pass, Verdict
 from netwright.compression.context import Context, make_context
 from netwright.compression.judging import goals_of
 from netwright.compression.model import Model, Note
 from netwright.compression.recipe import Bounds, Recipe, judge, run_recipe
 from netwright.compression.store import STAGE, WEIGHTS, FolderStore, model_identity
+from netwright.core.clock import SystemClock
 from netwright.core.config import parse_yaml
 from netwright.core.errors import CompressionError, ConfigurationError, ExportError
 from netwright.core.plugins import build
@@ -276,6 +278,15 @@ def test_events_tell_each_stage(context_of) -> None:
     stages = [event.facts for event in heard if event.name == "compress.stage"]
     assert [(fact["number"], fact["kept"]) for fact in stages] == [(0, True), (1, True), (2, False)]
     assert [event.name for event in heard].count("compress.pass") == 2
+
+
+def test_the_line_of_a_stage_says_why_it_was_rolled_back(context_of, capsys) -> None:
+    net, context = context_of("mlp")
+    context = dataclasses.replace(context, listener=_Plain(SystemClock()))
+    passes = (Halve(), Halve(larger=True), Halve(raises="compression"))
+    run_recipe(Model(net), Recipe(passes=passes), context, measured(context))
+    lines = capsys.readouterr().err.splitlines()
+    assert ["(rolled back: " in line for line in lines] == [False, False, True, True]
 
 
 def test_a_stored_recipe_is_not_computed_again(context_of, tmp_path) -> None:
