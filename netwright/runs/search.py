@@ -37,13 +37,15 @@ class OpenRun:
 def create_run(specification: RunSpecification, path: Path | None = None) -> RunFolder:
     """Check everything that can be known beforehand, then make the folder; default: the next `runs/<name>-<number>`.
 
-    Raises DataError, SpaceError, InfeasibleError, or ConfigurationError for a device that is not there, before
-    anything is written.
+    Raises DataError, SpaceError, InfeasibleError, ConfigurationError for a device that is not there, or RunError for a
+    run to reuse that is none, before anything is written.
     """
     if specification.device.startswith("cuda"):
         from netwright.tasks.prediction import usable_device
 
         usable_device(specification.device)
+    for before in specification.search.reuse:
+        RunFolder.open(before)
     data = specification.task.data()
     if specification.space is not None:
         check_scores(specification)

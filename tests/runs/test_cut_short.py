@@ -60,6 +60,12 @@ def test_bounds_and_limits_are_finite(wrong: str, tiny_with) -> None:
         tiny_with(wrong)
 
 
+def test_a_run_to_take_results_from_is_looked_for_before_a_folder_is_made(run_path: Path, tiny_with) -> None:
+    with pytest.raises(RunError, match="nowhere is not a run folder"):
+        create_run(tiny_with("search.reuse=[nowhere]"), run_path)
+    assert not run_path.exists()
+
+
 def test_smaller_images_are_prepared_as_the_task_says(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(5, 3, (80, 1, 8, 8)).astype(np.float32)
     task = Regression.from_arrays(values, values.mean((1, 2, 3)), folder=tmp_path, standardise=False)
