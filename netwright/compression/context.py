@@ -74,6 +74,7 @@ class Context:
         module: nn.Module,
         *,
         purpose: str,
+        variant: str = "",
         epochs: int | None = None,
         learning_rate: float | None = None,
         distill: bool = True,
@@ -83,8 +84,9 @@ class Context:
     ) -> nn.Module:
         """A trained copy, its parameters kept in their `forms`; with `distill` the original, or `teacher`, teaches it.
 
-        `purpose` makes the seed its own and must differ between the trainings of one pass. A training that was cut
-        short goes on from its last epoch. Raises NotFiniteError when training diverges.
+        `purpose`, and a `variant` that the listener is not told, make the seed its own and must differ between the
+        trainings of one pass. A training that was cut short goes on from its last epoch. Raises NotFiniteError when
+        training diverges.
         """
         from netwright.compression.form import FormsHook
         from netwright.tasks.checkpoint import digest_of
@@ -99,6 +101,7 @@ class Context:
         for parameter in student.parameters():
             parameter.requires_grad_(True)
 
+        whole_purpose = f"{purpose} {variant}".rstrip()
         hooks = [*([FormsHook(forms)] if forms else []), *hooks]
         taught = [distill, self.distillation.model_dump(mode="json"), *(hook.identity() for hook in hooks)]
         taught += [digest_of(teacher.state_dict())] if teacher is not None else []
@@ -111,12 +114,12 @@ class Context:
             student,
             self.task,
             training=training,
-            seed=derive_seed(self.seed, "fine_tune", purpose),
+            seed=derive_seed(self.seed, "fine_tune", whole_purpose),
             on_epoch=told,
             teacher=(teacher or self.original) if distill else None,
             distillation=self.distillation if distill else None,
             hooks=hooks,
-            checkpoint=self._checkpoint(student, purpose, training, taught),
+            checkpoint=self._checkpoint(student, whole_purpose, training, taught),
             device=self.device,
         )
         return student.eval()

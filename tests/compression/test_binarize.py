@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -270,3 +271,10 @@ def test_binary_inputs_learn_and_are_stored_and_deployed_as_they_are(context_of,
     bits = {one.name: one.bits_per_value for one in report.tensors}
     assert bits["two.layer.weight_integers"] < 1.05
     assert bits["head.layer.weight_integers"] < 1.05
+
+
+def test_its_training_goes_by_its_name(context_of) -> None:
+    net, context = context_of("mlp")
+    heard = []
+    Binarize(edges=True).apply(Model(net), replace(context, listener=heard.append))
+    assert [event.facts["purpose"] for event in heard] == ["binarize"]

@@ -83,7 +83,8 @@ class Binarize(Pass):
         forms = {name: self._form() for name in weights}
         module = context.fine_tune(
             module,
-            purpose=f"binarize {content_hash(self.model_dump(mode='json'))[:12]}",
+            purpose="binarize",
+            variant=content_hash(self.model_dump(mode="json"))[:12],
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             distill=self.distill,

@@ -68,7 +68,8 @@ class QuantizeAware(Pass):
         try:
             module = context.fine_tune(
                 model.module,
-                purpose=f"quantize_aware {content_hash(self.model_dump(mode='json'))[:12]}",
+                purpose="quantize_aware",
+                variant=content_hash(self.model_dump(mode="json"))[:12],
                 epochs=self.epochs,
                 learning_rate=self.learning_rate,
                 distill=self.distill,
