@@ -147,18 +147,22 @@ def _written(folder: Path, default: str, fill: Callable[[Path], None]) -> Bundle
     return Bundle(path=folder, files=verify_bundle(folder))
 
 
-def check_place(folder: Path, default: str) -> None:
+def check_place(folder: Path, default: str, *, environment: Mapping[str, Any] | None = None) -> None:
     """Raise ExportError where no bundle of this file can be written.
 
-    That is where something else is, or a bundle of another format, or where no files can be put.
+    That is where something else is, or a bundle of another format, or of a run that began in another `environment`, as
+    its provenance tells, or where no files can be put.
     """
     try:
         if folder.exists() and not (_is_bundle(folder) or (folder.is_dir() and not any(folder.iterdir()))):
             raise ExportError(f"{folder} exists and is not a bundle; give a folder that does not exist yet")
         if _is_bundle(folder):
-            held = json.loads((folder / CARD).read_text(encoding="utf-8"))["default"]
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            held, origin = card["default"], card["provenance"].get("environment")
             if Path(held).suffix != Path(default).suffix:
                 raise ExportError(f"{folder} is a bundle of {held}; give another folder for {default}")
+            if environment is not None and origin != environment:
+                raise ExportError(f"{folder} is a bundle of another run; remove it, or give another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent):
             pass

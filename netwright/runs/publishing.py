@@ -114,7 +114,7 @@ def publish(
         )
     deployable = _compressed(run) if name == "best" and run.record.fact("compressed") else _trial(run, name)
     folder = out or _default_folder(run, deployable, file_format)
-    check_place(folder, f"model{file_format.suffix}")
+    check_place(folder, f"model{file_format.suffix}", environment=run.folder.read_environment())
     if not _whole(file_format):
         return _one_file(run, deployable, file_format, folder)
     say(listener, "proving that the exported models compute the same")

@@ -13,7 +13,7 @@ import pytest
 from export_networks import Exported
 
 from netwright.core.errors import ExportError
-from netwright.export.bundle import BundleContents, verify_bundle, write_bundle
+from netwright.export.bundle import BundleContents, check_place, verify_bundle, write_bundle
 from netwright.export.coding.archive import write_archive
 from netwright.export.integer_weights import store_integers
 from netwright.export.onnx_runtime import Session
@@ -210,6 +210,14 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(contents: BundleContents, t
     with pytest.raises(ExportError, match="exists and is not a bundle"):
         write_bundle(tmp_path / "precious", contents)
     assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+def test_the_bundle_of_another_run_is_not_replaced(contents: BundleContents, tmp_path: Path) -> None:
+    began = {"started": 1.5, "seed": 0}
+    folder = write_bundle(tmp_path / "bundle", replace(contents, provenance={"environment": began})).path
+    check_place(folder, "model.onnx", environment=began)
+    with pytest.raises(ExportError, match="bundle is a bundle of another run; remove it, or give another folder"):
+        check_place(folder, "model.onnx", environment={**began, "started": 2.5})
 
 
 def test_a_place_that_takes_no_files_is_called_so(contents: BundleContents, tmp_path: Path) -> None:
