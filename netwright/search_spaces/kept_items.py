@@ -91,18 +91,19 @@ def _to_open(kept: Sequence[Kept]) -> set[int]:
     found: set[int] = set()
     divided: list[tuple[int, Call, Digest, int]] = []
     for number, item, _, _, digest, times, _ in kept:
-        if digest is None or not isinstance(item, Call):
+        if digest is None or not (digest.joins or digest.divides):
             continue
+        assert isinstance(item, Call)
         if digest.joins and item.like is None:
             found.add(number)
         elif digest.divides:
             divided.append((number, item, digest, times))
+    if not divided:
+        return found
     models = {id(item.like) for _, item, _, _ in divided}
     single = [entry for entry in divided if entry[1].like is None and id(entry[1].block) not in models]
-    if single:
-        often = Counter([digest.key for _, _, digest, times in single for _ in range(times)])
-        found.update([number for number, _, digest, _ in single if often[digest.key] == 1])
-    return found
+    often = Counter([digest.key for _, _, digest, times in single for _ in range(times)])
+    return found.union([number for number, _, digest, _ in single if often[digest.key] == 1])
 
 
 def _opened(shapes: Sequence[Shape], kept: Sequence[Kept], opens: set[int]) -> tuple[list[Shape], list[Kept]]:
