@@ -30,7 +30,7 @@ SPACES = {"mixed": Mixed(), "knapsack": Knapsack(), "few": Few(), "one": One()}
 
 
 SLOW = {"optuna_gp", "optuna_cmaes"}
-"""A tenth of a second and more per proposal: in full with `-m slow`, in the fast suite once."""
+"""Too slow for every test: in full with `-m slow`, in the fast suite once."""
 
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in names("strategy")])
