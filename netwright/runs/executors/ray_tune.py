@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from ray.tune.search import Searcher
 
 from netwright.core.errors import RunError
+from netwright.core.interrupt import undisturbed
 from netwright.runs.executor import Executor, Outcome, TrialJob, Work, lost, stopped_early
 
 logger = logging.getLogger(__name__)
@@ -100,12 +101,14 @@ class RayTune(Executor):
         }
         cores = {"num_cpus": self.workers * self.threads} if self.address is None else {}
         try:
-            ray.init(address=self.address or "local", **cores, **common)
-        except Exception as error:  # Ray raises plain exceptions of many kinds
-            where = f"no Ray cluster at {self.address} could be joined" if self.address else "Ray did not start"
-            told = str(error).rstrip(".")
-            raise RunError(f"{where}: {told}; `executor: processes` needs no Ray") from error
-        try:
+            try:
+                # a cluster of one's own that is stopped while it starts leaves processes behind
+                with undisturbed() if self.address is None else nullcontext():
+                    ray.init(address=self.address or "local", **cores, **common)
+            except Exception as error:  # Ray raises plain exceptions of many kinds
+                where = f"no Ray cluster at {self.address} could be joined" if self.address else "Ray did not start"
+                told = str(error).rstrip(".")
+                raise RunError(f"{where}: {told}; `executor: processes` needs no Ray") from error
             yield
         finally:
             ray.shutdown()
