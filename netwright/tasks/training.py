@@ -357,14 +357,10 @@ class _Trainer:
     def _check_shape(self, outputs: object, samples: int) -> None:
         shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         if shape != (samples, *self.results):
-            wanted = (
-                f"one row of {self.results[0]} values per sample"
-                if len(self.results) == 1
-                else f"a result of shape {self.results} per sample"
-            )
-            raise ShapeError(
-                f"the model gives {shape} for {samples} samples; {wanted} is expected: correct its last layer"
-            )
+            one_row = len(self.results) == 1
+            wanted = f"one row of {self.results[0]} values" if one_row else f"a result of shape {self.results}"
+            what = f"{wanted} per sample is expected: correct its last layer"
+            raise ShapeError(f"the model gives {shape} for {samples} samples; {what}")
 
     def _check_finite(self, value: float, what: str, epoch: int) -> None:
         if not math.isfinite(value):
