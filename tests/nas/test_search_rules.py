@@ -204,6 +204,15 @@ def test_a_warm_start_names_the_line_that_it_cannot_read(tmp_path):
         WarmStart(file=tmp_path / "none.jsonl").ask(Knapsack(), [], [QUALITY], random.Random(0))
 
 
+def test_a_warm_start_finds_its_file_when_a_search_goes_on_in_another_folder(tmp_path, monkeypatch):
+    first = Knapsack().sample(random.Random(3))
+    (tmp_path / "good.jsonl").write_text(json.dumps(first), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    rule = WarmStart(file="good.jsonl")
+    monkeypatch.chdir(tmp_path.parent)
+    assert rule.ask(Knapsack(), [], [QUALITY], random.Random(0)).decisions == first
+
+
 def test_auto_says_what_it_picked_and_why():
     one, two = [QUALITY], [QUALITY, SIZE]
     assert Auto(budget=2).choice(Few(), one)[0] == "random_search"

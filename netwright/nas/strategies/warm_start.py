@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from netwright.core.errors import ConfigurationError, Mistake, SpaceError
 from netwright.core.plugins import built
@@ -43,6 +43,12 @@ class WarmStart(Strategy):
     then: Annotated[SerializeAsAny[Strategy], BeforeValidator(_strategy)] = Field(
         default="evolution", validate_default=True, description="the strategy that goes on"
     )
+
+    @field_validator("file")
+    @classmethod
+    def _found_again(cls, file: Path | None) -> Path | None:
+        """The search may go on in another folder than the one it began in."""
+        return None if file is None else file.absolute()
 
     def ask(
         self,
