@@ -158,7 +158,8 @@ class Panel:
             others = [place for line, them in places.items() if line != row["line"] for place in them]
             own = [place for place in places[row["line"]][::-1] if place not in others]
             own.sort(key=lambda place, them=others: -_gap(place, them))
-            parts += self._label(row["line"], own, colour, others=others, bold=True)
+            near = self._label(row["line"], own, colour, others=others, bold=True)
+            parts += near or self._label(row["line"], own, colour, others=[], bold=True)
         return parts
 
     def _grid(self) -> list[str]:

@@ -132,10 +132,14 @@ def _n_m_prune() -> list[Line]:
 
 
 def _share_weights() -> list[Line]:
-    def recipe(bits: int) -> Passes:
-        return ["fold", {"kind": "share_weights", "bits": bits, "epochs": 0}]
+    def recipe(**training: float) -> Callable[[int], Passes]:
+        return lambda bits: ["fold", {"kind": "share_weights", "bits": bits, **training}]
 
-    return [_line("not trained", "bits", (5, 4, 3, 2), recipe)]
+    # without its batch norms the network, shared or not, does not bear the rate of the other curves
+    return [
+        _line("not trained", "bits", (5, 4, 3, 2), recipe(epochs=0)),
+        _line("one epoch", "bits", (4, 3), recipe(learning_rate=0.001)),
+    ]
 
 
 PRUNED = {"kind": "structured_prune", "macs": 0.4, "criterion": "taylor", "epochs": 0}
@@ -146,7 +150,7 @@ def _trained_again(names: Mapping[str, Mapping[str, Any]]) -> list[Line]:
         return lambda epochs: [PRUNED, {**settings, "epochs": epochs}] if epochs else [PRUNED]
 
     return [
-        _line(name, "epochs", (0, 1, 2, 4), recipe(settings), across=("strength",)) for name, settings in names.items()
+        _line(name, "epochs", (0, 1, 3), recipe(settings), across=("strength",)) for name, settings in names.items()
     ]
 
 
