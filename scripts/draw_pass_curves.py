@@ -9,6 +9,7 @@ setting that stands behind them, where there is room; of three lines and more th
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -156,8 +157,8 @@ class Panel:
                     parts += self._label(value_of(row, stage), [place], colour, others=everywhere)
         for row, colour in zip(self.rows, COLOURS, strict=False):
             others = [place for line, them in places.items() if line != row["line"] for place in them]
-            own = [place for place in places[row["line"]][::-1] if place not in others]
-            own.sort(key=lambda place, them=others: -_gap(place, them))
+            alone = [place for place in places[row["line"]][::-1] if place not in others]
+            own = sorted(alone, key=functools.partial(_gap, others=others), reverse=True)
             near = self._label(row["line"], own, colour, others=others, bold=True)
             parts += near or self._label(row["line"], own, colour, others=[], bold=True)
         return parts
