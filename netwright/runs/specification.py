@@ -27,7 +27,7 @@ from netwright.tasks.task import Task
 
 SCORE = "score"
 """As an objective: what the task judges models by."""
-BRIEF = Training(epochs=3, steps=100)
+BRIEF = Training(epochs=3, steps=200)
 FULL = Training(epochs=12, steps=500)
 
 

@@ -89,7 +89,7 @@ def test_epochs_that_were_asked_for_are_what_they_say(waves: SequenceClassificat
 
 def test_a_setting_left_out_is_the_usual_one_of_its_place() -> None:
     search = Search.parse({"executor": "inline", "training": {"learning_rate": 0.01}})
-    assert (search.training.epochs, search.training.steps, search.training.learning_rate) == (3, 100, 0.01)
+    assert (search.training.epochs, search.training.steps, search.training.learning_rate) == (3, 200, 0.01)
     recipe = Recipe.parse({"passes": ["quantize"], "fine_tune": {"batch_size": 8}})
     assert (recipe.fine_tune.epochs, recipe.fine_tune.learning_rate, recipe.fine_tune.batch_size) == (2, 0.001, 8)
 
@@ -100,7 +100,7 @@ def test_whoever_gives_epochs_gives_the_steps_too() -> None:
     assert (specification.winner.training.epochs, specification.winner.training.steps) == (4, None)
     again = RunSpecification.parse(specification.to_json())
     assert again.winner.training == specification.winner.training
-    assert again.search.training == specification.search.training == Training(epochs=3, steps=100)
+    assert again.search.training == specification.search.training == Training(epochs=3, steps=200)
 
 
 def test_the_last_rung_says_the_epochs_where_other_settings_are_given() -> None:
