@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import PrivateAttr
 
-from netwright.core.plugins import build
+from netwright.core.plugins import build, built
 from netwright.core.records import Objective, Trial
 from netwright.nas.context import SearchContext
 from netwright.nas.strategies import auto
@@ -61,10 +61,10 @@ def test_warm_start_prepares_through_any_number_of_layers(tmp_path: Path) -> Non
 def test_auto_prepares_the_strategy_it_picks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space, context = parts(tmp_path)
 
-    def picked(kind: str, spec: Any) -> Any:
-        return Listening() if kind == "strategy" else build(kind, spec)
+    def picked(base: type[Any], spec: object) -> Any:
+        return Listening() if base is Strategy else built(base, spec)
 
-    monkeypatch.setattr(auto, "build", picked)
+    monkeypatch.setattr(auto, "built", picked)
     prepared = Auto().prepare(context)
     assert prepared.ask(space, [], [ACCURACY], random.Random(0)).origin.endswith(f"prepared in {tmp_path}")
     assert Auto().ask(space, [], [ACCURACY], random.Random(0)).origin.endswith("prepared in None")

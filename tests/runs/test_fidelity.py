@@ -16,7 +16,7 @@ from netwright.runs.search import create_run, search
 from netwright.runs.view import open_run
 from tests.runs.records import kill_after, record_of
 
-TRAINING = "search.training={batch_size: 64, learning_rate: 0.01}"
+TRAINING = "search.training={batch_size: 64, learning_rate: 0.01, steps: 100}"
 EPOCHS = (
     TRAINING,
     "search.strategy=random_search",

@@ -13,15 +13,15 @@ from netwright.runs.specification import load_specification
 from tests.runs.conftest import TINY
 from tests.runs.records import kill_after, record_of
 
-PLAIN = ("search.trials=8", "seed=1")
+PLAIN = ("search.trials=8", "seed=4")
 """Evolution and the median rule: both learn from what has come."""
 RUNGS = (
-    "search.training={batch_size: 64, learning_rate: 0.01}",
+    "search.training={batch_size: 64, learning_rate: 0.01, steps: 100}",
     "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: pareto_asha, eta: 2}}",
     "search.trials=7",
 )
 PREDICTED = (
-    "search.training={batch_size: 64, learning_rate: 0.01}",
+    "search.training={batch_size: 64, learning_rate: 0.01, steps: 100}",
     "search.strategy={kind: predictor, startup: 3}",
     "objectives=[accuracy]",
     "search.fidelity={rungs: [1, 2], learn_from: 3, promotion: {kind: predicted, startup: 3, share: 0.3}}",
