@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -195,8 +194,8 @@ def _study(
     import optuna
 
     pending = [trial for trial in record.own if trial.state in PENDING]
-    places = (record.known[key_of(trial.decisions)] for trial in [*(item.trial for item, _ in told), *pending])
-    encoded = [encode_entry(space, record.entries[place]) for place in places]
+    entries = {id(entry.trial): entry for entry in record.entries}
+    encoded = [encode_entry(space, entries[id(t)]) for t in [*(item.trial for item, _ in told), *pending]]
     ranges = joined(pair for e in encoded for pair in zip(e.names, e.ranges, strict=True))
     rows = _Rows(ranges, fill=fill or generations)
     objectives = len(told[0][0].losses) if told else 1
@@ -244,7 +243,7 @@ class _Rows:
         self, encoded: Encoded, number: int, state: optuna.trial.TrialState, values: Sequence[float] | None
     ) -> optuna.trial.FrozenTrial:
         params: dict[str, Any] = dict(zip(encoded.names, encoded.values, strict=True))
-        if self._fill:
+        if self._fill and len(params) < len(self._ranges):
             rng = random.Random(number)
             params = {n: params[n] if n in params else r.draw(rng) for n, r in self._ranges.items()}
         names = tuple(params)
@@ -298,12 +297,12 @@ def _batched_gp_type() -> Any:
 
 @lru_cache(maxsize=1)
 def _row_type() -> type[optuna.trial.FrozenTrial]:
-    """Optuna's trial, but its deep copy is a shallow one: the storage copies every row it is given."""
+    """Optuna's trial, whose deep copy is itself: the storage copies what it is given, and nobody else has it here."""
     from optuna.trial import FrozenTrial
 
     class Row(FrozenTrial):
         def __deepcopy__(self, memo: object) -> FrozenTrial:
-            return copy.copy(self)
+            return self
 
     return Row
 

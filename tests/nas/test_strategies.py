@@ -29,11 +29,7 @@ GOALS = {"one": [QUALITY], "two": [QUALITY, SMALL], "bounded": [QUALITY, BOUNDED
 SPACES = {"mixed": Mixed(), "knapsack": Knapsack(), "few": Few(), "one": One()}
 
 
-SLOW = {"optuna_gp", "optuna_cmaes"}
-"""Too slow for every test: in full with `-m slow`, in the fast suite once."""
-
-
-@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in names("strategy")])
+@pytest.fixture(params=names("strategy"))
 def asked(request: pytest.FixtureRequest) -> Strategy:
     """Every strategy, with settings that let its model or population start early where it has any."""
     cls = type(strategy(request.param))
@@ -145,14 +141,14 @@ def test_other_processes_propose_the_same():
     )
     answers = {
         subprocess.run(
-            [sys.executable, "-c", code, *sorted(set(names("strategy")) - SLOW)],
+            [sys.executable, "-c", code, *names("strategy")],
             env={"PYTHONHASHSEED": seed, "PATH": "", "PYTHONPATH": ":".join(sys.path)},
             capture_output=True, text=True, check=True,
         ).stdout
         for seed in ("1", "2")
     }  # fmt: skip
     assert len(answers) == 1
-    assert answers.pop().count("\n") == 3 * len(set(names("strategy")) - SLOW)
+    assert answers.pop().count("\n") == 3 * len(names("strategy"))
 
 
 def test_tried_decisions_are_not_proposed_again(asked, goals):
@@ -194,22 +190,23 @@ def test_all_of_a_small_space_is_found(asked, goals):
     assert {trial.decisions["kind"] for trial in trials} == {"a", "b"}
 
 
-@pytest.mark.parametrize("name", sorted(SLOW))
-def test_slow_strategies_answer_too(name):
-    space, trials = Knapsack(), record_of(Knapsack(), 12, knapsack_value)
-    rule = strategy({"kind": name, "startup": 4})
-    proposal = rule.ask(space, trials, GOALS["bounded"], random.Random(0))
-    space.trace(proposal.decisions)
-    assert name.replace("_", " ") in proposal.origin
+def test_a_space_of_many_decisions_is_served(asked, goals):
+    """More than 300 options, and a record that is past every strategy's first random draws."""
+    space = build("space", "nasnet_cell")
+    trials = record_of(
+        space, 30, lambda decisions: {"quality": float(len(str(decisions))), "size": float(len(decisions))}
+    )
+    for count in (29, 30):
+        space.trace(asked.ask(space, trials[:count], goals, random.Random(count)).decisions)
 
 
 QUICK_S, MODEL_S = 0.005, 0.05
-MODELS = {"auto", "predictor", "progressive", "tpe"}
+MODELS = {"auto", "optuna_gp", "predictor", "progressive", "tpe"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("name", sorted(set(names("strategy")) - SLOW))
+@pytest.mark.parametrize("name", names("strategy"))
 def test_asks_stay_quick_on_a_long_record(name, count):
     """CPU time of an ask at 1,000 recorded trials that grow as in a search; the first, which reads all, is not counted.
 
