@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair, Split
+from netwright.tasks.data import AnyArray, Arrays, Pair, Split, too_close
 from netwright.tasks.targets import Targets
 
 
@@ -13,6 +13,12 @@ def checked(arrays: Arrays, targets: Targets, *, where: str) -> tuple[dict[str, 
     """The parts as splits, and the names of the classes; raises DataError that starts with `where`."""
     splits = {name: _split(pair, targets, f"{where}: the {name} part") for name, pair in arrays.parts().items()}
     _check_same_shape(splits, where)
+    values = np.asarray(arrays.train[1])
+    if values.ndim <= 2 and splits["train"].targets.dtype == np.float32 and too_close(values):
+        raise DataError(
+            f"{where}: training targets differ too little for 32-bit floats, such as {values.max()!s}; subtract what "
+            "they have in common"
+        )
     return splits, targets.names(splits, arrays.classes, where)
 
 

@@ -167,7 +167,7 @@ class Preprocessing:
             variance += np.square(centred).sum(axis=rest) / count
         std = np.sqrt(variance)
         # A constant channel leaves rounding noise as its deviation; dividing by it would blow it up.
-        std = np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 1.0)
+        std = np.where(std > np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny), std, 1.0)
         return cls(scale, tuple(mean.tolist()), tuple(std.tolist()), axis)
 
 
@@ -189,6 +189,14 @@ class TaskData:
     fingerprint: str
     answers: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+
+
+def too_close(values: AnyArray) -> bool:
+    """Whether rounding to float32 moves any column of [N, ...] by more than a hundredth of its deviation."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = values.astype(np.float64)
+        moved = np.square(exact.astype(np.float32) - exact).mean(axis=0)
+        return bool(((moved > (0.01 * exact.std(axis=0)) ** 2) & (np.ptp(exact, axis=0) > 0)).any())
 
 
 def fingerprint_of(splits: Iterable[Split], classes: tuple[str, ...]) -> str:

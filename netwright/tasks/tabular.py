@@ -11,7 +11,7 @@ import numpy as np
 
 from netwright.core.errors import DataError
 from netwright.tasks.columns import groups_of, rows_by_part
-from netwright.tasks.data import AnyArray, Arrays, Split
+from netwright.tasks.data import AnyArray, Arrays, Split, too_close
 from netwright.tasks.readers import tables as reader
 from netwright.tasks.readers.tables import MISSING
 from netwright.tasks.table import check_names, is_number, read_rows, row_names
@@ -74,12 +74,18 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
     ids = [column["name"] for column in columns if column.get("differ")]
     empty = [f"{column['name']} ({column['empty']})" for column in columns if column.get("empty")]
     constant = [column["name"] for column in columns if column.get("constant")]
+    close = [column["name"] for column in columns if column.get("close")]
     return tuple(
         line
         for line, there in (
             (f"columns of categories became an input for each of their values: {', '.join(texts)}", texts),
             (f"empty training cells were filled with their column's mean: {', '.join(empty)}", empty),
             (f"columns of one value, from which nothing is learnt: {', '.join(constant)}", constant),
+            (
+                f"columns whose values differ too little for 32-bit floats: {', '.join(close)}; subtract what they have "
+                "in common",
+                close,
+            ),
             ("the first column has no name and names the rows, so it is no input", reading.get("row_names")),
             (
                 f"columns with another whole number in every row: {', '.join(ids)}; name those that number the rows "
@@ -128,6 +134,7 @@ def _numbers(known: Sequence[str], *, rows: int) -> dict[str, Any]:
     values, numbers = len(set(known)), np.array(known, np.float64)
     alike = values < rows or rows < ROWS_OF_NUMBERS or bool((numbers % 1).any())
     facts: dict[str, Any] = {"mean": float(numbers.mean()), "empty": rows - len(known)}
+    facts |= {"close": True} if too_close(numbers) else {}
     return facts | ({"constant": True} if values == 1 else {}) | ({} if alike else {"differ": True})
 
 
