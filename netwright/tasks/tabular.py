@@ -82,8 +82,8 @@ def told(reading: Mapping[str, Any]) -> tuple[str, ...]:
             (f"empty training cells were filled with their column's mean: {', '.join(empty)}", empty),
             (f"columns of one value, from which nothing is learnt: {', '.join(constant)}", constant),
             (
-                f"columns whose values differ too little for 32-bit floats: {', '.join(close)}; subtract what they have "
-                "in common",
+                f"columns whose values differ too little for 32-bit floats: {', '.join(close)}; subtract what they "
+                "have in common",
                 close,
             ),
             ("the first column has no name and names the rows, so it is no input", reading.get("row_names")),

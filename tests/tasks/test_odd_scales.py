@@ -28,7 +28,7 @@ def test_inputs_and_targets_of_any_unit_are_standardised(tmp_path: Path, unit: f
 
 
 def test_targets_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="differ too little for 32-bit floats.*subtract what they have in common"):
+    with pytest.raises(DataError, match=r"differ too little for 32-bit floats.*subtract what they have in common"):
         Regression(path=written(tmp_path, inputs=LENGTHS, targets=1e9 + LENGTHS[:, 0])).data()
 
 
