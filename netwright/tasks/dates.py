@@ -10,6 +10,7 @@ import numpy as np
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, IntArray
+from netwright.tasks.table import row_at
 
 CLOCK_CHANGE = np.timedelta64(1, "h")
 """A clock that is put back repeats an hour; what goes back further is another order."""
@@ -41,7 +42,7 @@ def gaps_in(dates: AnyArray, *, rows: IntArray, name: str, path: Path) -> str:
     order = f"sort the rows by time, the oldest first, {several}, {other}"
     if len(back):
         raise DataError(
-            f"{path}, row {rows[back[0] + 1] + 2}: the date goes back, to {_told(dates[back[0] + 1])}; {order}"
+            f"{row_at(path, rows[back[0] + 1])}: the date goes back, to {_told(dates[back[0] + 1])}; {order}"
         )
     same = int((steps == np.timedelta64(0)).sum())
     if same > OFTEN * len(steps):

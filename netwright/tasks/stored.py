@@ -17,6 +17,7 @@ from netwright.tasks.labels import alike, numbered
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
 from netwright.tasks.readers.tables import category
+from netwright.tasks.table import row_at
 from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
@@ -116,15 +117,16 @@ class LabelledTask(ClassesTask):
         if isinstance(self.targets(), SampleLabels):
             if not self.wanted():
                 raise DataError(f"{self.where()}: name the columns of labels by `label`, as in `label: [wet, cold]`")
-            return labels_of(columns, path=self.where())
+            return labels_of(columns, path=Path(self.where()))
         ((name, cells),) = columns.items()
         empty = np.flatnonzero(np.isin(np.char.lower(np.char.strip(cells)), self.empty))
         if len(empty):
+            at = row_at(Path(self.where()), empty[0])
             more = f", as in {len(empty) - 1} more of {len(cells)} rows" if len(empty) > 1 else ""
             word = str(cells[empty[0]])
             came = f"has {word!r}, which counts as empty" if word else "is empty"
             raise DataError(
-                f"{self.where()}, row {empty[0] + 2}: the column {name!r} {came}{more}; give every row a class"
+                f"{at}: the column {name!r} {came}{more}; give every row a class"
                 f"{' with another name' if word else ''}, or remove it"
             )
         return np.array([category(cell) for cell in cells.tolist()])

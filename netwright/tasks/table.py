@@ -6,8 +6,10 @@ import csv
 import gzip
 import lzma
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -15,11 +17,15 @@ import numpy as np
 
 from netwright.core.errors import DataError, suggestion
 from netwright.tasks.data import AnyArray
+from netwright.tasks.typed_table import TYPED, Columns, typed_cells
 
 OPENERS: Mapping[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".xz": lzma.open}
-TYPED = (".parquet", ".pq", ".jsonl", ".ndjson", ".json")
 NAMELESS = re.compile(r"|Unnamed: \d+")
 DECIMAL = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+END = ["the end of the table"]
+
+Line = tuple[int, Sequence[str]]
+"""The number of a row as spreadsheets count them, from 1 and empty ones too, and its cells."""
 
 
 def is_table(path: Path) -> bool:
@@ -28,17 +34,31 @@ def is_table(path: Path) -> bool:
     return name.lower().endswith((".csv", ".tsv", *TYPED))
 
 
-def read_rows(path: Path) -> dict[str, AnyArray]:
-    """The cells of every column as texts [rows], by its name; what is missing is empty.
+def read_cells(path: Path) -> dict[str, list[str]]:
+    """The cells of every column, by its name; both without blanks around them. What is missing is empty.
 
     Raises DataError that names the file, MissingPackageError for .parquet without pyarrow.
     """
-    if path.suffix.lower() in TYPED:
-        from netwright.tasks.columns import column_names, read_columns
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {what}; give the path of a .csv, .tsv, .jsonl, .parquet or .npz file")
+    found = typed_cells(path) if path.suffix.lower() in TYPED else _read(path)
+    named = [(name.strip(), [cell.strip() for cell in cells]) for name, cells in found]
+    kept = [(name, cells) for name, cells in named if name or any(cells)]
+    if len({name for name, _ in kept}) < len(kept):
+        raise DataError(f"{path} has two columns of one name: {', '.join(name for name, _ in named)}; rename one")
+    return dict(kept)
 
-        found = read_columns(path, {name: name for name in column_names(path)})
-        return {name.strip(): np.char.strip(cells) for name, cells in found.items()}
-    return _read(path)
+
+def read_rows(path: Path) -> dict[str, AnyArray]:
+    """The same as an array [rows] for each column; in one of all, every cell would take the room of the longest."""
+    return {name: np.array(cells, dtype=str) for name, cells in read_cells(path).items()}
+
+
+def row_at(path: Path, place: int) -> str:
+    """The table and the row where the sample at this place, from 0, stands in it; empty rows are counted too."""
+    row = place + 1 if path.suffix.lower() in TYPED else _lines(path)[0][place + 1][0]
+    return f"{path}, row {row}"
 
 
 def row_names(columns: Mapping[str, AnyArray]) -> tuple[str, ...]:
@@ -64,43 +84,53 @@ def _text(path: Path) -> IO[str]:
     return opener(path, "rt", newline="", encoding="utf-8-sig")
 
 
-def _read(path: Path) -> dict[str, AnyArray]:
+def _lines(path: Path) -> tuple[list[Line], str]:
+    """The rows that hold something, that of the names first, and what separates their cells."""
+    csv.field_size_limit(sys.maxsize)
     try:
         with _text(path) as stream:
-            first = stream.readline()
+            first = next((line for line in stream if line.strip()), "")
             stream.seek(0)
             mark = _delimiter(first)
-            lines = [line for line in csv.reader(stream, delimiter=mark) if line]
-    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error) as error:
+            rows = list(csv.reader(chain(stream, END), delimiter=mark))
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not written in UTF-8; save it so") from None
+    except (OSError, EOFError, lzma.LZMAError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table ({error}); save it as comma-separated UTF-8 text") from None
+    if rows.pop() != END:
+        raise DataError(f'{path}, row {len(rows) + 1}: a text begins with " and never ends; mend the row')
+    return [(n, row) for n, row in enumerate(rows, start=1) if len(row) > 1 or "".join(row).strip()], mark
+
+
+def _read(path: Path) -> Columns:
+    lines, mark = _lines(path)
     names = _names(lines, path)
-    # an array for each column: in one of them all, every cell would take the room of the longest text
-    columns = [np.char.strip(np.array(cells, dtype=str)) for cells in zip(*lines[1:], strict=True)]
-    texts = [(name, cells) for name, cells in zip(names, columns, strict=True) if not is_number(name)]
-    if all(name and (cells == name).any() for name, cells in texts):
+    columns: Columns = list(zip(names, zip(*(row for _, row in lines[1:]), strict=True), strict=True))
+    texts = [(name, cells) for name, cells in columns if not is_number(name)]
+    numbered = names == list(map(str, range(len(names))))  # as pandas names columns that have no names
+    if not numbered and all(name and name in map(str.strip, cells) for name, cells in texts):
         raise DataError(f"{path} begins with a row of values; put a row of names above, such as x1,x2,price")
-    kept = [(name, cells) for name, cells in zip(names, columns, strict=True) if name or (cells != "").any()]
-    if len({name for name, _ in kept}) < len(kept):
-        raise DataError(f"{path} has two columns of one name: {', '.join(names)}; rename one")
-    return {name: cells if mark == "," else _with_points(cells) for name, cells in kept}
+    return columns if mark == "," else [(name, _with_points(cells)) for name, cells in columns]
 
 
-def _names(lines: Sequence[Sequence[str]], path: Path) -> list[str]:
+def _names(lines: Sequence[Line], path: Path) -> list[str]:
     """The names in the first row; raises DataError when it does not name the columns of the rows below."""
     if len(lines) < 2:
         raise DataError(f"{path} has no row of values; the first row names the columns")
-    width, often = Counter(map(len, lines[1:])).most_common(1)[0]
-    if width != len(lines[0]) and often > 1:
+    (_, names), *rows = lines
+    width, often = Counter(len(row) for _, row in rows).most_common(1)[0]
+    if width != len(names) and often > 1:
         raise DataError(
-            f"{path}: {often} of {len(lines) - 1} rows have {width} values, the first row has {len(lines[0])}; it must "
+            f"{path}: {often} of {len(rows)} rows have {width} values, the first row has {len(names)}; it must "
             "name every column, with nothing above it"
         )
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(lines[0]):
-            raise DataError(f"{path}, row {number}: {len(line)} values for {len(lines[0])} columns; mend or remove it")
-        if line == lines[0] and not any(map(is_number, line)) and len(line) > 1:
+    for number, row in rows:
+        if len(row) != len(names):
+            many = f"{len(row)} value{'s' if len(row) > 1 else ''}"
+            raise DataError(f"{path}, row {number}: {many} for {len(names)} columns; mend or remove it")
+        if row == names and not any(map(is_number, row)) and len(row) > 1:
             raise DataError(f"{path}, row {number} repeats the row of names; remove it")
-    return [name.strip() for name in lines[0]]
+    return [name.strip() for name in names]
 
 
 def _delimiter(header: str) -> str:
@@ -108,10 +138,11 @@ def _delimiter(header: str) -> str:
     return max((",", ";", "\t"), key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 
-def _with_points(cells: AnyArray) -> AnyArray:
+def _with_points(cells: Sequence[str]) -> Sequence[str]:
     """A column with points where its numbers have a decimal comma, as spreadsheets write them beside semicolons."""
-    all_numbers = all(DECIMAL.fullmatch(cell) or is_number(cell) or not cell for cell in cells.tolist())
-    return np.char.replace(cells, ",", ".") if all_numbers else cells
+    if all(DECIMAL.fullmatch(cell.strip()) or is_number(cell) or not cell.strip() for cell in cells):
+        return [cell.replace(",", ".") for cell in cells]
+    return cells
 
 
 def is_number(text: str) -> bool:
@@ -132,8 +163,7 @@ def numbers(path: Path, columns: Mapping[str, AnyArray]) -> AnyArray:
             cell = str(cells[wrong[0]])
             came = f"{cell!r} is no number" if cell else "the cell is empty"
             others = f", as in {len(wrong) - 1} more of {len(cells)} rows" if len(wrong) > 1 else ""
-            raise DataError(
-                f"{path}, row {wrong[0] + 2}, column {name!r}: {came}{others}; write a number there, or remove the row"
-            )
+            at = f"{row_at(path, wrong[0])}, column {name!r}"
+            raise DataError(f"{at}: {came}{others}; write a number there, or remove the row")
         found[:, place] = cells.astype(np.float64)
     return found

@@ -14,7 +14,7 @@ from netwright.tasks.columns import groups_of, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Split, too_close
 from netwright.tasks.readers import tables as reader
 from netwright.tasks.readers.tables import MISSING
-from netwright.tasks.table import check_names, is_number, read_rows, row_names
+from netwright.tasks.table import check_names, is_number, read_rows, row_at, row_names
 
 MOST_VALUES = 50
 """Up to so many values a column is one of categories, if they repeat."""
@@ -166,6 +166,6 @@ def _check_numbers(rows: AnyArray, columns: Sequence[Mapping[str, Any]], path: P
             for place, cell in enumerate(cells.tolist()):
                 if cell.lower() not in MISSING and not is_number(cell):
                     raise DataError(
-                        f"{path}, row {place + 2}, column {column['name']!r}: {cell!r} is no number, as the training "
+                        f"{row_at(path, place)}, column {column['name']!r}: {cell!r} is no number, as the training "
                         "rows have there; mend it, or leave the cell empty"
                     )

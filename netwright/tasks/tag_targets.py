@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from netwright.core.shapes import Shape
 from netwright.tasks.answers import tags as tag_answers
 from netwright.tasks.data import AnyArray, Preprocessing, Split
 from netwright.tasks.readers.tables import MISSING
+from netwright.tasks.table import row_at
 from netwright.tasks.targets import ClassNumbers, Facts, Targets
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ CELLS = dict.fromkeys(("1", "1.0", "true", "yes"), 1) | dict.fromkeys(("0", "0.0
 """What a table's cells say, in lower case."""
 
 
-def labels_of(columns: Mapping[str, AnyArray], *, path: object) -> AnyArray:
+def labels_of(columns: Mapping[str, AnyArray], *, path: Path) -> AnyArray:
     """Columns of texts as int8 [rows, labels], -1 where a cell is empty; raises DataError naming the row at fault."""
     known = CELLS | dict.fromkeys(MISSING, NOT_KNOWN)
     for name, cells in columns.items():
         wrong = [place for place, cell in enumerate(cells.tolist()) if cell.strip().lower() not in known]
         if wrong:
             raise DataError(
-                f"{path}, row {wrong[0] + 2}, column {name!r}: {str(cells[wrong[0]])!r} is neither 0 nor 1; give each "
+                f"{row_at(path, wrong[0])}, column {name!r}: {str(cells[wrong[0]])!r} is neither 0 nor 1; give each "
                 "label a column, 0 where a sample does not have it, and leave cells empty where it is not known"
             )
     found = [[known[cell.strip().lower()] for cell in cells.tolist()] for cells in columns.values()]

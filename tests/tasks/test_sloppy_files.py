@@ -42,7 +42,7 @@ def test_blanks_around_texts_count_in_no_kind_of_table(tmp_path: Path) -> None:
         (["# plants, 1936", "a,b,kind", "1,2,x", "3,4,y"], r"3 of 3 rows have 3 values, the first row has 2; "),
         (["plants", "", "a,b,kind", "1,2,x"], "the first row has 1; it must name every column, with nothing above it"),
         (["a,b", "r1,1,2", "r2,3,4"], "2 of 2 rows have 3 values, the first row has 2; it must name every column"),
-        (["a,b", "1,2", "1,2", "3"], "row 4: 1 values for 2 columns; mend or remove it"),
+        (["a,b", "1,2", "1,2", "3"], "row 4: 1 value for 2 columns; mend or remove it"),
         (["a,kind", "1,x", "2,y", "a,kind", "3,x"], "row 4 repeats the row of names; remove it"),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n", {"columns": ["c"]}, "has no column 'c'.*known: a, b"),
         ("a,b\n1,x\n", {}, "row 2, column 'b': 'x' is no number"),
-        ("a,b\n1,2\n3\n", {}, "row 3: 1 values for 2 columns"),
+        ("a,b\n1,2\n3\n", {}, "row 3: 1 value for 2 columns"),
         ("a\n1\n", {}, "no column left for the inputs"),
         ("a,b\n", {}, "has no row of values"),
         ("a,a\n1,2\n", {}, "two columns of one name"),

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from netwright.core.errors import DataError
 from netwright.core.shapes import Shapes
-from netwright.tasks.columns import column_names, read_columns, rows_by_part
+from netwright.tasks.columns import read_columns, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Pair, Preprocessing
 from netwright.tasks.labels import numbered
 from netwright.tasks.molecules import BOND_FEATURES, pack_molecules
@@ -21,7 +21,7 @@ from netwright.tasks.packed_graphs import pack_graph
 from netwright.tasks.paths import DataPath
 from netwright.tasks.real_targets import RealValues
 from netwright.tasks.stored import StoredTask
-from netwright.tasks.table import numbers
+from netwright.tasks.table import numbers, read_cells
 from netwright.tasks.tag_targets import SampleLabels, labels_of
 from netwright.tasks.targets import ClassNumbers, Targets
 
@@ -91,7 +91,7 @@ class Graphs(StoredTask):
     def _molecules(self) -> tuple[dict[str, Pair], int]:
         """Packed molecules and targets by part, and the number of edge features."""
         others = {"smiles": self.smiles, "split": self.split}
-        names = self.columns or tuple(n for n in column_names(self.path) if n not in others.values())[-1:]
+        names = self.columns or tuple(n for n in read_cells(self.path) if n not in others.values())[-1:]
         found = read_columns(self.path, others | {f"columns.{place}": name for place, name in enumerate(names)})
         targets = [found[f"columns.{place}"] for place in range(len(names))]
         if not targets:

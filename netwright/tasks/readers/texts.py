@@ -21,7 +21,7 @@ def tokens(text: str, unit: str) -> list[str]:
     import unicodedata
 
     if unit == "characters":
-        return list(text)
+        return list(text.strip())
     text = text.lower()
     # a vowel sign of Hindi or Thai belongs to its word, though a regular expression takes it for no part of one
     shape = text if text.isascii() else "".join("a" if unicodedata.category(s)[0] == "M" else s for s in text)
