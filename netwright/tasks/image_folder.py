@@ -34,8 +34,9 @@ Sample = tuple[Path, int]
 def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
     """All images below `folder` as uint8 [N, C, H, W], C being 1 when all of them are grey, else 3.
 
-    The classes are the sub-folders in alphabetical order, directly in `folder` or in its sub-folders
-    `train`, `validation` and `test`. Raises DataError that names the file or folder at fault.
+    Where some have 16 bits, all are float32, of the same range from 0 to 255. The classes are the sub-folders in
+    alphabetical order, directly in `folder` or in its sub-folders `train`, `validation` and `test`. Raises DataError
+    that names the file or folder at fault.
     """
     parts = parts_of(folder)
     classes = _folder_names(parts["train"])
@@ -88,7 +89,7 @@ def _is_hidden(path: Path) -> bool:
 
 def _check_memory(paths: Sequence[Path]) -> None:
     width, height = _header(paths[0])[1]
-    needed = len(paths) * width * height * (3 if _in_colour(paths) else 1)
+    needed = len(paths) * width * height * (3 if _in_colour(paths) else 1) * (4 if any(map(_is_wide, paths)) else 1)
     if needed > BYTES_AT_MOST:
         raise DataError(
             f"{len(paths)} images of {width}x{height} pixels take {needed / 2**30:.0f} GiB; make them smaller by "
@@ -124,19 +125,23 @@ def _in_colour(paths: Sequence[Path]) -> bool:
     return not all(mode in GREY_MODES or mode.startswith("I;16") for mode in modes)
 
 
+def _is_wide(path: Path) -> bool:
+    return _header(path)[0].startswith("I;16")
+
+
 def read_images(paths: Sequence[Path]) -> AnyArray:
-    """Images of one size as uint8 [N, C, H, W], C being 1 when all of them are grey, else 3."""
+    """Images of one size as [N, C, H, W], C being 1 when all of them are grey, else 3; uint8, or float32."""
     same_size(paths)
     return _stacked(paths, size=None)
 
 
 def read_numbers(path: Path) -> AnyArray:
-    """The numbers stored in an image, [H, W] or [H, W, C]; of one with a palette, the places in it."""
-    from PIL import Image
+    """The numbers stored in an image as it is seen, [H, W] or [H, W, C]; of one with a palette, the places in it."""
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            return np.asarray(image)
+            return np.asarray(ImageOps.exif_transpose(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
 
@@ -171,7 +176,7 @@ def _stacked(paths: Sequence[Path], *, size: Size | None) -> AnyArray:
 
 
 def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
-    """One image as uint8 [C, H, W]."""
+    """One image as [C, H, W], uint8, or of 16 bits as float32 of the same range."""
     from PIL import Image, ImageOps
 
     try:
@@ -184,8 +189,8 @@ def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
     if wide:
-        # Pillow would clip 16 bits to 8, which makes nearly every pixel white.
-        pixels = np.rint(pixels / 257).astype(np.uint8)
+        # Pillow would clip 16 bits to 8, which makes nearly every pixel white; whole numbers would lose the steps.
+        pixels = pixels / np.float32(257)
     planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None]
     planes = np.repeat(planes, 3, axis=0) if colour and len(planes) == 1 else planes
     return resized(planes[None], size=size)[0] if size else planes
