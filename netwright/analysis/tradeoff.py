@@ -53,6 +53,13 @@ def final_stage(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next((row for row in reversed(rows) if row.get("kept", True)), None)
 
 
+def outcome(stage: Mapping[str, Any]) -> str:
+    """What became of a pass: its result was kept, or measured and rolled back, or there was none to measure."""
+    if stage.get("kept", True):
+        return "kept"
+    return "could not be done" if stage.get("size_bytes") is None else "rolled back"
+
+
 def number(value: object) -> float | int | None:
     """The value when it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -87,7 +87,9 @@ def _stage_line(facts: Mapping[str, Any]) -> str:
     parts.append(f"{latency:.3f} ms" if latency is not None else without)
     parts.append(f"{row['size_bytes'] / 1024:.0f} KiB" if row.get("size_bytes") else "")
     if facts.get("kept") is False:
-        parts.append(f"(rolled back: {facts.get('reason', '')})")
+        from netwright.analysis.tradeoff import outcome
+
+        parts.append(f"({outcome({**row, 'kept': False})}: {facts.get('reason', '')})")
     if facts.get("resumed"):
         parts.append("(done before)")
     return " ".join(part for part in parts if part)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netwright.analysis.tradeoff import number
+from netwright.analysis.tradeoff import number, outcome
 from netwright.core.records import FINISHED, TrialState
 from netwright.dashboards.headline import cards
 from netwright.dashboards.labels import cause, shortened, value_text, worded
@@ -47,8 +47,7 @@ def answer(view: RunView) -> Answer:
 def _compressed(view: RunView) -> Answer:
     kept = [stage for stage in view.stages if stage.get("kept", True)]
     passes = [str(stage.get("stage", "")).replace("_", " ") for stage in kept[1:]]
-    unchanged = "every pass was rolled back" if len(view.stages) > 1 else "no pass was asked for"
-    made = f"made smaller by {_and(passes)}" if passes else f"not made smaller: {unchanged}"
+    made = f"made smaller by {_and(passes)}" if passes else f"not made smaller: {_unchanged(view.stages[1:])}"
     file = _file(view, kept[-1])
     if view.bundle:
         command = f"python {shlex.quote(str(view.bundle / 'load.py'))}"
@@ -57,6 +56,18 @@ def _compressed(view: RunView) -> Answer:
     proof, handed = _proof(view, file), _archive(view, kept[-1]) or file
     text, caution = f"{_whose(view)}, {made}.", _caution(view)
     return {"text": text, "caution": caution, "proof": proof, "file": handed, "command": command}
+
+
+def _unchanged(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Why no pass made the network smaller."""
+    undone = sum(outcome(stage) == "could not be done" for stage in tried)
+    if not tried:
+        return "no pass was asked for"
+    if undone == len(tried):
+        return "no pass could be done"
+    if undone:
+        return f"{len(tried) - undone} of {len(tried)} passes rolled back, the others could not be done"
+    return "every pass was rolled back"
 
 
 def _caution(view: RunView) -> str:

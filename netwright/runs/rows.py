@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netwright.analysis.front import pareto_front
+from netwright.analysis.tradeoff import outcome
 from netwright.core.text import rounded
 from netwright.runs.view import RunView
 
@@ -123,9 +124,9 @@ def summary_sentence(view: RunView) -> str:
                 f"Without a network, {answer}: {value} on the same samples"
                 f"{'' if better else '; the network is no better'}."
             )
-    left = [row for row in view.stages if not row.get("kept", True)]
-    rolled = [row["stage"] for row in left if row.get("size_bytes") is not None]
-    failed = [row["stage"] for row in left if row["stage"] not in rolled]
+    failed, rolled = (
+        [row["stage"] for row in view.stages if outcome(row) == told] for told in ("could not be done", "rolled back")
+    )
     if failed:
         lines.append(f"Could not be done: {', '.join(failed)}; the report says why.")
     if rolled:

@@ -24,6 +24,7 @@ from netwright.dashboards.answer import answer
 from netwright.dashboards.figures import without_points
 from netwright.dashboards.headline import cards
 from netwright.dashboards.panel import Panel
+from netwright.dashboards.panels.compression import Compression
 from netwright.dashboards.payload import page_data, panel_data, report_data
 
 PANELS = names("panel")
@@ -299,6 +300,17 @@ def test_answer_of_a_network_that_no_pass_was_to_change_does_not_speak_of_passes
     assert answer(replace(view, stages=view.stages[:1]))["text"].endswith("not made smaller: no pass was asked for.")
     undone = [view.stages[0], *({**stage, "kept": False} for stage in view.stages[1:])]
     assert answer(replace(view, stages=undone))["text"].endswith("not made smaller: every pass was rolled back.")
+    failed = [view.stages[0], *({**stage, "size_bytes": None} for stage in undone[1:])]
+    assert answer(replace(view, stages=failed))["text"].endswith("not made smaller: no pass could be done.")
+    mixed = answer(replace(view, stages=[*undone[:3], failed[3]]))["text"]
+    assert mixed.endswith("not made smaller: 2 of 3 passes rolled back, the others could not be done.")
+
+
+def test_a_pass_without_a_result_is_not_called_rolled_back_in_any_panel() -> None:
+    view = full_run()
+    none = {**view.stages[2], "kept": False, "reason": "nothing to do", **dict.fromkeys(("size_bytes", "latency_ms"))}
+    shown = replace(view, stages=[*view.stages[:2], none])
+    assert [row["verdict"] for row in Compression().rows(shown)] == ["kept", "kept", "could not be done"]
 
 
 def test_what_was_to_go_the_whole_way_goes_on_the_whole_way_once_its_driver_has_ended(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ def _told_how_to_go_on() -> Iterator[None]:
 
 
 def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
+    from netwright.analysis.tradeoff import outcome
     from netwright.runs.rows import settings_text, table_columns
 
     if as_json:
@@ -145,7 +146,7 @@ def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     print_table(stages, columns=columns, title=f"Compression, {result['run']}")
     print()
     for row in stages:
-        if told := row["did"] if row["kept"] else f"rolled back: {row['reason']}":
+        if told := row["did"] if row["kept"] else f"{outcome(row)}: {row['reason']}":
             print(f"{row['stage']}: {told}")
     print("\n" + result["summary"])
     print(f"\nReport   {result['report']}\nBundle   {result['bundle']}\nRun      {result['run']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from netwright.analysis.tradeoff import number
+from netwright.analysis.tradeoff import number, outcome
 from netwright.dashboards.figures import BLUE, GREEN, GREY, ORANGE, layout
 from netwright.dashboards.labels import Column, plain
 from netwright.dashboards.panel import Figure, Panel, Row
@@ -95,7 +95,7 @@ class Bytes(Panel):
 
 
 def _row(stage: Mapping[str, Any], first: Mapping[str, Any]) -> Row:
-    row: Row = {"stage": str(stage.get("stage", "")) + ("" if stage.get("kept", True) else " (rolled back)")}
+    row: Row = {"stage": str(stage.get("stage", "")) + ("" if stage.get("kept", True) else f" ({outcome(stage)})")}
     whole = _file_bytes(first)
     for name in (*COUNTS, BOUND):
         value = _file_bytes(stage) if name == "file_bytes" else number(stage.get(name))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from netwright.analysis.tradeoff import COSTS, number, tradeoff
+from netwright.analysis.tradeoff import COSTS, number, outcome, tradeoff
 from netwright.dashboards.figures import CYCLE, VERMILLION, layout, room
 from netwright.dashboards.labels import Column, axis, column, hover, plain, rounded, worded
 from netwright.dashboards.panel import Figure, Panel, Row
@@ -29,7 +29,7 @@ class Compression(Panel):
         "the validation split, accuracy with its 95 % interval; ± is the inter-quartile range; speed-ups are taken "
         "pair by pair. "
         "Fewer multiply-accumulates (MACs) do not promise a faster model: read both columns. "
-        "A stage that broke a bound was rolled back: the next one starts without it."
+        "A stage that broke a bound, or gained nothing, was rolled back: the next one starts without it."
     )
     empty: ClassVar[str] = (
         "Nothing has been compressed yet. Give the run a `compress` recipe, or compress its winner afterwards; "
@@ -47,7 +47,7 @@ class Compression(Panel):
                 "latency_ms_remark": _remark(row, stage),
                 "reason": worded(row["reason"]),
                 "label": _label(row),
-                "verdict": "kept" if row["kept"] else "rolled back",
+                "verdict": outcome(row),
             }
             for row, stage in zip(tradeoff(view.stages, score=view.score.metric), view.stages, strict=True)
         ]
@@ -113,7 +113,7 @@ def _remark(row: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
 
 
 def _label(row: dict[str, Any]) -> str:
-    return row["stage"] if row["kept"] else f"{row['stage']} (rolled back)"
+    return row["stage"] if row["kept"] else f"{row['stage']} ({outcome(row)})"
 
 
 def _scores(rows: Sequence[Row], names: Sequence[str], score: str, view: RunView) -> dict[str, Any]:

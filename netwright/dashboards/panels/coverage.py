@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from netwright.analysis.tradeoff import outcome
 from netwright.dashboards.labels import Column
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
@@ -47,7 +48,7 @@ def _row(stage: Mapping[str, Any]) -> Row:
     left = sum(counts[verdict] for verdict in LEFT)
     return {
         "stage": str(stage.get("stage", "")),
-        "kept": "kept" if stage.get("kept", True) else "rolled back",
+        "kept": outcome(stage),
         "done": len(last) - left,
         "left": left,
         "verdicts": ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()),

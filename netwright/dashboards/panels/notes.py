@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from netwright.analysis.tradeoff import outcome
 from netwright.dashboards.labels import Column
 from netwright.dashboards.panel import Panel, Row
 from netwright.runs.view import RunView
@@ -28,7 +29,7 @@ class Notes(Panel):
         rows = [
             {
                 "stage": str(stage.get("stage", "")),
-                "kept": "kept" if stage.get("kept", True) else "rolled back",
+                "kept": outcome(stage),
                 "layer": str(note.get("layer") or WHOLE),
                 "verdict": str(note.get("verdict", "")),
                 "reason": str(note.get("reason", "")),
