@@ -43,9 +43,20 @@ def rows_by_part(split: AnyArray | None, *, rows: int, path: Path) -> dict[str, 
     return {part: np.flatnonzero(parts == part) for part in PARTS if part in parts}
 
 
-def groups_of(cells: AnyArray, *, name: str, path: Path) -> AnyArray:
-    """The cells of a column that says which rows belong together; raises DataError for an empty one."""
+def groups_of(cells: AnyArray, rows: Mapping[str, AnyArray], *, name: str, path: Path) -> AnyArray:
+    """The cells of the training rows in a column that says which rows belong together.
+
+    Raises DataError for an empty one, and where a group has `rows` in several parts.
+    """
     empty = np.flatnonzero(cells == "")
     if len(empty):
         raise DataError(f"{row_at(path, empty[0])}: the column {name!r} is empty; give every row a group")
-    return cells
+    groups, parts = np.unique(
+        np.concatenate([np.unique(cells[places]) for places in rows.values()]), return_counts=True
+    )
+    if len(several := groups[parts > 1]):
+        raise DataError(
+            f"{path}: {len(several)} of {len(groups)} groups of the column {name!r} are in several parts, such as "
+            f"{str(several[0])!r}; give each group one part"
+        )
+    return cells[rows[WHOLE]]

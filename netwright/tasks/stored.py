@@ -161,7 +161,7 @@ class LabelledRows(TableRows, LabelledTask, StoredTask):
         targets = self.made({name: found[place] for place, name in labels.items()})
         rows = rows_by_part(found.get("split"), rows=len(targets), path=self.path)
         parts = {part: (found[setting][chosen], targets[chosen]) for part, chosen in rows.items()}
-        groups = groups_of(found["group"], name=self.group, path=self.path)[rows["train"]] if self.group else None
+        groups = groups_of(found["group"], rows, name=self.group, path=self.path) if self.group else None
         return Arrays.of(parts, groups=groups)
 
 

@@ -57,7 +57,7 @@ def read_table(
     rows = rows_by_part(column[split] if split else None, rows=len(column[wanted[0]]), path=path)
     found = made({name: column[name] for name in wanted})
     raw = np.stack([column[name].astype(object) for name in inputs], axis=1)
-    groups = groups_of(column[group], name=group, path=path)[rows["train"]] if group else None
+    groups = groups_of(column[group], rows, name=group, path=path) if group else None
     splits, classes = parted({part: Split(raw[chosen], found[chosen]) for part, chosen in rows.items()}, groups)
     columns = _columns(splits["train"].inputs, inputs, categories, path)
     _check_numbers(raw, columns, path)

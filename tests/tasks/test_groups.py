@@ -88,3 +88,17 @@ def test_an_empty_cell_is_no_group(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(DataError, match="row 7: the column 'who' is empty; give every row a group"):
         build("task", {"kind": "table_classification", "path": str(tmp_path / "rows.csv"), "group": "who"}).data()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", ["table_classification", "text_classification"])
+def test_a_group_in_several_given_parts_is_refused(tmp_path: Path, kind: str) -> None:
+    rows = [(f"word {n % 5}", f"p{n // 4}", "test" if n in (3, 9) else "train", n % 2) for n in range(60)]
+    lines = ["text,who,part,target", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    task = build(
+        "task",
+        {"kind": kind, "path": str(tmp_path / "rows.csv"), "group": "who", "split": "part", "label": "target"},
+    )
+    assert isinstance(task, Task)
+    with pytest.raises(DataError, match="2 of 15 groups of the column 'who' are in several parts, such as 'p0'"):
+        task.data()
