@@ -2,7 +2,8 @@
 
 No registry and no import side effects: `names` lists files, `load` imports one of them.
 A user's own plugin is a dotted path, `package.module:Class`, or an entry point in the group
-`netwright.<kind>`.
+`netwright.<kind>`. An entry point whose name is taken, by a file or by another one, is known by its dotted path
+alone, so that no installed package changes what a name means.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -89,9 +91,7 @@ KINDS: Mapping[str, Kind] = {
 
 def names(kind: str) -> list[str]:
     """The names of all plugins of a kind, without importing any of them."""
-    package = importlib.import_module(_kind(kind).package)
-    files = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
-    return sorted(files | {point.name for point in _entry_points(kind)})
+    return sorted(_files(kind) | _entry_points(kind).keys())
 
 
 def load(kind: str, name: str) -> type[Plugin]:
@@ -100,11 +100,9 @@ def load(kind: str, name: str) -> type[Plugin]:
     A name may be cut short at an underscore while it still means one plugin: `ray` for `ray_tune`.
     Raises UnknownNameError with the nearest name, or MissingPackageError naming what to install.
     """
-    if ":" in name:
-        return _checked(kind, import_dotted(name, what=kind), name)
-    for point in _entry_points(kind):
-        if point.name == name:
-            return _checked(kind, point.load(), name)
+    path = name if ":" in name else _entry_points(kind).get(name)
+    if path is not None:
+        return _checked(kind, import_dotted(path, what=kind), name)
     return _class_in(kind, f"{_kind(kind).package}.{_file_for(kind, name)}")
 
 
@@ -210,9 +208,17 @@ def _kind(name: str) -> Kind:
     return KINDS[name]
 
 
+def _files(kind: str) -> set[str]:
+    package = importlib.import_module(_kind(kind).package)
+    return {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+
+
 @cache
-def _entry_points(kind: str) -> tuple[Any, ...]:
-    return tuple(entry_points(group=f"netwright.{kind}"))
+def _entry_points(kind: str) -> Mapping[str, str]:
+    """The dotted paths of what installed packages bring, by name, or by the path itself where the name is taken."""
+    paths = {(point.name, f"{point.module}:{point.attr}") for point in entry_points(group=f"netwright.{kind}")}
+    count, files = Counter(name for name, _ in paths), _files(kind)
+    return {path if name in files or count[name] > 1 else name: path for name, path in paths}
 
 
 def _base(kind: str) -> type[Plugin]:
