@@ -192,6 +192,7 @@ def _check_fit(context: Context) -> None:
     from netwright.compression.proof import outputs
 
     shape = tuple(context.example.shape[1:])
+    built = {name: tuple(tensor.shape) for name, tensor in context.original.state_dict().items()}
     try:
         found = outputs(context.original, context.example_tensor())
     except NetwrightError:
@@ -200,6 +201,12 @@ def _check_fit(context: Context) -> None:
         # a network of one's own may raise anything
         told = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise CompressionError(f"the network does not run on the task's inputs {_batch(shape)}: {told}") from error
+    for name, tensor in context.original.state_dict().items():
+        if built.get(name) != tuple(tensor.shape):
+            raise CompressionError(
+                f"the network gives {name!r} another shape when it runs: {built.get(name)} became "
+                f"{tuple(tensor.shape)}; make it so in the constructor, or register it with persistent=False"
+            )
     wanted = context.task.shapes().output_shape
     given = tuple(found.shape[1:])
     if given != wanted:

@@ -193,8 +193,9 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _own_shapes(layer: nn.Module) -> dict[str, list[int]]:
-    tensors = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
-    return {name: list(tensor.shape) for name, tensor in tensors}
+    passing = layer._non_persistent_buffers_set  # what a network makes for itself, such as a cache, has any shape
+    kept = [(name, buffer) for name, buffer in layer.named_buffers(recurse=False) if name not in passing]
+    return {name: list(tensor.shape) for name, tensor in [*layer.named_parameters(recurse=False), *kept]}
 
 
 def _spec(layer: nn.Module, path: str) -> Spec:

@@ -293,7 +293,7 @@ class _Engine:
         score = self.context.task.primary()
         broken = broken_bound(row, before=before.row, first=stages[0].row, bounds=self.recipe.bounds, score=score)
         broken = "" if outcome.error else broken
-        reason = outcome.error or broken or gained_nothing(row, before=before.row, gains=one.gains, score=score)
+        reason = outcome.error or broken or gained_nothing(row, before=before.row, gains=self._gains(one), score=score)
         made = outcome.model
         stage = Stage(
             name=name,
@@ -309,6 +309,11 @@ class _Engine:
         )
         self._tell(stage, number + 1)
         return stage
+
+    def _gains(self, one: Pass) -> tuple[str, ...]:
+        """What a pass is for: where an archive is handed over in the end, fewer bytes in it are a gain as well."""
+        coded = "size_bytes" in one.gains and any(other.last for other in self.recipe.passes)
+        return (*one.gains, "coded_bytes") if coded else one.gains
 
     def _apply(self, one: Pass, start: Model, name: str, before: StageRow) -> Outcome:
         try:

@@ -17,6 +17,7 @@ from netwright.evaluation.latency import LatencyProtocol
 from netwright.export.coding.archive import encode, read_archive
 from netwright.export.onnx_runtime import Session
 from netwright.export.timing import time_files
+from netwright.export.to_onnx import export_onnx
 from netwright.runs.stages import StageMeter, byte_figures
 
 
@@ -80,6 +81,28 @@ def test_a_stage_is_as_large_as_its_archive(context_of, tmp_path) -> None:
     again = run_recipe(Model(net), recipe, context, meter.measure, store=store)
     assert again.stages[1].resumed
     assert file_hash(again.model.archive) == last["archive_sha256"]
+
+
+def test_a_file_that_grew_is_kept_for_the_smaller_archive_in_the_end(context_of, tmp_path) -> None:
+    _, context = context_of("plain_cnn")
+    layers = [torch.nn.Conv2d(1, 20, 3), torch.nn.ReLU(), torch.nn.Conv2d(20, 20, 1), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(20, 10))
+
+    def bytes_of(model: Model, stage: str, before: object) -> dict[str, object]:
+        del before
+        path = model.file or tmp_path / f"{stage}.onnx"
+        if model.file is None:
+            export_onnx(model.module.eval(), path, example=context.example)
+        return byte_figures(path, model.coded, params=1)
+
+    stages = {}
+    for passes in (("quantize",), ("quantize", "entropy_code")):
+        result = run_recipe(Model(net), Recipe(passes=passes), context, bytes_of)
+        first, stages[passes], *_ = result.stages
+        assert stages[passes].row["size_bytes"] > first.row["size_bytes"]
+        assert stages[passes].row["coded_bytes"] < first.row["coded_bytes"]
+    assert [stage.kept for stage in stages.values()] == [False, True]
+    assert result.row["size_bytes"] == stages[passes].row["coded_bytes"]
 
 
 def test_the_account_is_that_of_the_archive_however_it_was_coded(context_of) -> None:

@@ -168,11 +168,15 @@ class _Digits(nn.Module):
     def __init__(self, give: str) -> None:
         super().__init__()
         self.give, self.layer = give, nn.Linear(64, 10)
+        self.register_buffer("cache", torch.zeros(0, 64))
 
     def forward(self, x: torch.Tensor) -> object:
         logits = self.layer(x.flatten(1))
         gives = {"pair": (logits, x), "named": {"logits": logits}, "few": logits[:, :5], "class": logits.argmax(1)}
         gives["rows"] = logits.unflatten(1, (5, 2))
+        if self.give == "grows":
+            self.cache = torch.zeros(1, 64)
+            gives["grows"] = logits
         return gives.get(self.give, logits * float("nan"))
 
 
@@ -196,6 +200,10 @@ def _rows() -> nn.Module:
     return _Digits("rows")
 
 
+def _grows() -> nn.Module:
+    return _Digits("grows")
+
+
 def _nan() -> nn.Module:
     return _Digits("nan")
 
@@ -208,6 +216,10 @@ def _nan() -> nn.Module:
         ("_few", r"gives outputs \[batch, 5\]; the task expects \[batch, 10\]"),
         ("_class", r"gives outputs \[batch\]; the task expects \[batch, 10\]"),
         ("_rows", r"outputs \[batch, 5, 2\]; the task expects \[batch, 10\], .* end the network with torch.nn.Flatten"),
+        (
+            "_grows",
+            r"'cache' another shape when it runs: \(0, 64\) became \(1, 64\); make it so in the constructor, or",
+        ),
         ("_nan", "outputs that are no finite numbers"),
     ],
 )

@@ -52,7 +52,7 @@ class Fold(Pass):
         plan = self._plan(model, context)
         if all(fold.refused for fold in plan):
             reason = (
-                f"{plan[0].layer}: {plan[0].refused}"
+                f"{plan[0].layer or 'the network'}: {plan[0].refused}"
                 if plan
                 else "no batch normalisation, dropout, unused layer or constant branch"
             )

@@ -132,7 +132,7 @@ class StructuredPrune(Pass):
         for step in range(1, self.steps + 1):
             found = find_couplings(module, example, dependency_groups, ignore=self.ignore, seed=context.seed)
             if not found.proven and step == 1:
-                reasons = "; ".join(f"{name}: {reason}" for name, reason in found.refused.items())
+                reasons = "; ".join(f"{name or 'the network'}: {reason}" for name, reason in found.refused.items())
                 none = "no layer has channels; weights that forward uses as they are belong to no layer"
                 raise CompressionError(f"no channel can be removed ({reasons or none})")
             notes.update(
