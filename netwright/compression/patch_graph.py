@@ -61,6 +61,7 @@ def graph_spec(module: fx.GraphModule, *, layer_spec: Callable[[nn.Module, str],
             tensors[target] = list(_parameter(module, target, path).shape)
         elif node.op == "call_function":
             if node.target not in _NAMES:
+                target = getattr(node.target, "__name__", target)
                 raise CompressionError(f"{path or 'the network'} calls {target}, which a patch cannot say")
             target = _NAMES[node.target]
         elif node.op == "call_method" and target not in METHODS:
