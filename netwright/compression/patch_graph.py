@@ -38,7 +38,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 """The functions that a graph may call."""
 _NAMES = {function: name for name, function in FUNCTIONS.items()}
-_PATH = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*", re.ASCII)
+_PATH = re.compile(r'[^."\\\x00-\x1f\x7f]+(\.[^."\\\x00-\x1f\x7f]+)*')
+"""Layers may be called as one likes, such as by the edge of a cell; but torch.fx writes names into code, in quotes."""
 _OPERATIONS = frozenset({"placeholder", "get_attr", "call_function", "call_method", "call_module", "output"})
 _LARGEST = 1 << 24
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from compression_nets import Net, residual, traced
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional as F
 
 from netwright.compression.patch import (
@@ -123,13 +123,29 @@ def test_a_step_that_a_graph_may_not_take_is_refused(place: int, value: object) 
             apply_patch(base, spoilt)
 
 
-@pytest.mark.parametrize("name", ["a b", 'x"); import os', "a..b", "", "training", "a.b"])
+@pytest.mark.parametrize("name", ["a\nb", "a\\", 'x"); import os', "a..b", "", "training", "a.b"])
 def test_a_layer_of_a_graph_has_a_plain_name_of_its_own(name: str) -> None:
     base = holder(nn.Linear(999, 99))
     patch = json.loads(patch_text(difference(base, holder(wired()))))
     patch["changes"]["layer"]["layers"][name] = {"type": "ReLU", "args": {}}
     with pytest.raises(CheckpointError):
         apply_patch(base, patch)
+
+
+@pytest.mark.parametrize("name", ["0-2.conv_1x1", "a b", "3x3/é"])
+def test_layers_of_a_graph_may_be_called_as_one_likes(tmp_path, name: str) -> None:
+    root = nn.Module()
+    for place, part in enumerate(reversed(name.split("."))):
+        inner, root = root, nn.Module()
+        root.add_module(part, inner if place else nn.Linear(4, 5))
+    graph = fx.Graph()
+    graph.output(graph.call_function(F.relu, (graph.call_module(name, (graph.placeholder("x"),)),)))
+    base, small = holder(nn.Linear(999, 99)), holder(fx.GraphModule(root, graph))
+    save_weights(small, tmp_path / "w.safetensors")
+    patch = json.loads(patch_text(difference(base, small)))
+    loaded = load_compressed(base, patch=patch, weights=tmp_path / "w.safetensors")
+    x = torch.randn(3, 4)
+    assert torch.equal(loaded.layer(x), small.layer(x))
 
 
 def test_a_function_that_a_patch_does_not_know_is_refused() -> None:
