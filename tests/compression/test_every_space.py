@@ -15,7 +15,11 @@ from netwright.compression.passes.structured_prune import StructuredPrune
 from netwright.compression.proof import outputs, relative_difference
 from netwright.core.plugins import names
 
-QUICK = {("mlp", one) for one in names("pass")} | {("recurrent", "structured_prune")}
+QUICK = {
+    *(("mlp", one) for one in names("pass")),
+    *((space, "fold") for space in names("space")),
+    ("recurrent", "structured_prune"),
+}
 CASES = [
     pytest.param(space, one, id=f"{space}-{one}", marks=[] if (space, one) in QUICK else pytest.mark.slow)
     for space in names("space")
