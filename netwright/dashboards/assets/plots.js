@@ -51,7 +51,7 @@ nw.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(n
 nw.themed = (layout) => {
   const [ink, soft, grid, ground] = ["--ink", "--soft", "--grid", "--card"].map(nw.css);
   const axis = (own) => ({ gridcolor: grid, linecolor: soft, zeroline: false, ticks: "outside", tickcolor: grid,
-    automargin: true, ...own, title: { standoff: 8, ...own.title, font: { size: 13 } } });
+    exponentformat: "power", automargin: true, ...own, title: { standoff: 8, ...own.title, font: { size: 13 } } });
   const themed = { ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12, color: ink },
     hoverlabel: { bgcolor: ground, bordercolor: soft, font: { color: ink, family: "system-ui, sans-serif" } },
