@@ -261,14 +261,12 @@ def run(
 
     >>> print(nw.run("recipes/digits-tiny.yaml")["summary"])                          # doctest: +SKIP
     """
-    view = _begun(recipe, out=out, overrides=overrides, listener=heard(listener), command="run")
-    return compress(view, recipe=_none_needed(view), listener=listener)
+    return _finished(_begun(recipe, out=out, overrides=overrides, listener=heard(listener), command="run"), listener)
 
 
 def resume_run(run: Run, *, overrides: Sequence[str] = (), listener: Listener | None = None) -> dict[str, Any]:
     """Go on with `run` where it was cut short, in the search or later; overrides as of `resume`."""
-    view = _resumed(run, overrides=overrides, listener=heard(listener), command="run")
-    return compress(view, recipe=_none_needed(view), listener=listener)
+    return _finished(_resumed(run, overrides=overrides, listener=heard(listener), command="run"), listener)
 
 
 def quickstart(
@@ -345,11 +343,13 @@ def _resumed(run: Run, *, overrides: Sequence[str], listener: Listener, command:
     return open_run(path)
 
 
-def _none_needed(view: RunView) -> Recipe | None:
-    """A compression without passes for a run that describes none: its winner is trained in full, proven and tested."""
+def _finished(view: RunView, listener: Listener | None) -> dict[str, Any]:
+    """What follows the search; a run that describes no passes has its winner trained in full, proven and tested."""
     from netwright.compression.recipe import Recipe
+    from netwright.runs.search import going_on_by
 
-    return None if view.specification.get("compress") else Recipe()
+    with going_on_by("run", view.path):
+        return compress(view, recipe=None if view.specification.get("compress") else Recipe(), listener=listener)
 
 
 def _compressed(run: OpenRun, winner: Winner, *, recipe: Recipe, listener: Listener) -> None:

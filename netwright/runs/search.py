@@ -131,9 +131,15 @@ def search(
     InterruptedRunError on Ctrl-C, which tells to go on by `command`, with everything recorded so far kept, and
     InfeasibleError when no trial came to an end within the bounds.
     """
+    with going_on_by(command, path), writing(path, specification=specification) as run, closing(_mirror(run)) as mirror:
+        return _search(run, mirror, listener)
+
+
+@contextmanager
+def going_on_by(command: str, path: Path) -> Iterator[None]:
+    """Ctrl-C as an InterruptedRunError that says by which command the run goes on."""
     try:
-        with writing(path, specification=specification) as run, closing(_mirror(run)) as mirror:
-            return _search(run, mirror, listener)
+        yield
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"stopped; everything recorded so far is kept. Go on with: netwright {command} --resume {path}"

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from netwright.core.errors import InfeasibleError
+from netwright import api
+from netwright.core.errors import InfeasibleError, InterruptedRunError
+from netwright.core.progress import Event
 from netwright.core.records import TrialState
 from netwright.runs.folder import RunFolder
 from netwright.runs.record import StudyRecord
@@ -66,6 +68,18 @@ def test_ctrl_c_ends_a_search_with_one_sentence_and_it_can_go_on(executor: str, 
     done = subprocess.run(command(*more), capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert json.loads(done.stdout)["trials"]["asked"] == len(open_run(path).trials) >= before + 3
     assert done_in(path) >= before
+
+
+def test_ctrl_c_after_the_search_names_the_run_to_go_on_with(tiny_with, run_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if event.name == "winner.epoch":
+            raise KeyboardInterrupt
+
+    recipe = tiny_with("search.executor=inline", "search.trials=1")
+    with pytest.raises(InterruptedRunError, match=f"Go on with: netwright run --resume {run_path}"):
+        api.run(recipe, out=run_path, listener=stop)
+    with pytest.raises(InterruptedRunError, match=f"Go on with: netwright run --resume {run_path}"):
+        api.resume_run(run_path, listener=stop)
 
 
 def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Path) -> None:
