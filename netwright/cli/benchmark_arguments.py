@@ -93,7 +93,8 @@ def _from_file(asked: Asked) -> tuple[BenchmarkTable, Goals]:
         absent=asked.absent,
     )
     if found.skipped:
-        print(f"{found.skipped:,} of {len(frame):,} rows are none of the space", file=sys.stderr)
+        told = f"{found.skipped:,} of {len(frame):,} rows are none of the space; the first, {found.skipped_why}"
+        print(told, file=sys.stderr)
     if found.averaged:
         told = f"{found.averaged:,} of {len(frame):,} rows are of an architecture that has another: their mean counts"
         print(told, file=sys.stderr)

@@ -169,7 +169,7 @@ def test_a_space_can_be_narrowed_and_the_rows_outside_are_counted(
     assert run(["benchmark", "strategies", *arguments, *narrow, "--workers", "1", "--seeds", "1", "--json"]) == 0
     captured = capsys.readouterr()
     (row,) = json.loads(captured.out)["strategies"]
-    assert "1 of 3 rows are none of the space" in captured.err
+    assert "1 of 3 rows are none of the space; the first, row " in captured.err
     assert (row["paid"], row["best_mean"], row["ended"]) == (2, 0.7, {"exhausted": 1})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pandas
 import pytest
 
-from netwright.core.errors import ConfigurationError, DataError, SpaceError, UnknownNameError
+from netwright.core.errors import ConfigurationError, DataError, MissingPackageError, SpaceError, UnknownNameError
 from netwright.core.plugins import build
 from netwright.nas.benchmarking.goals import parse_goals
 from netwright.nas.benchmarking.named_tables import named_table, table_names
@@ -75,6 +76,7 @@ def test_rows_of_one_architecture_are_averaged_and_rows_of_none_are_counted() ->
     frame = pandas.DataFrame({"arch": [first, first, '{"a0": "q"}', "{", first], "quality": [1.0, 2.0, 9.0, 9.0, None]})
     table = made(frame)
     assert (len(table), table.skipped, table.averaged) == (1, 2, 2)
+    assert table.skipped_why.startswith("row 3: ")
     assert table.value(0, "quality") == 1.5
 
 
@@ -295,3 +297,12 @@ def test_a_search_that_paid_for_all_has_a_share_of_one_and_no_more() -> None:
         assert shares is not None
         assert shares.max() <= 1.0
         assert shares[-1] == pytest.approx(1.0)
+
+
+def test_a_compression_that_needs_a_package_is_told_with_that_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    (tmp_path / "table.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    with pytest.raises(MissingPackageError, match="takes the package zstandard: pip install zstandard"):
+        read_frame(tmp_path / "table.csv.zst")

@@ -58,6 +58,8 @@ class BenchmarkTable:
     shapes: Shapes | None = None
     skipped: int = 0
     """Rows of the file that are none of the space."""
+    skipped_why: str = ""
+    """The first of them, and what is wrong with it."""
     averaged: int = 0
     """Rows of the file whose architecture has one before them."""
     absent: Absent = "failed"
@@ -204,7 +206,8 @@ def read_frame(path: Path) -> pandas.DataFrame:
             return pandas.read_parquet(path)
         return pandas.read_csv(path, sep=_separator(path))
     except ImportError:
-        raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
+        package = "pyarrow" if path.suffix in PARQUETS else "zstandard"  # the one compression Python does not bring
+        raise MissingPackageError(f"to read {path} takes the package {package}: pip install {package}") from None
     except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
 
@@ -257,7 +260,7 @@ def make_table(
     if not rows:
         raise DataError(f"no row of {name} is an architecture of the space; {reason or 'the table is empty'}")
     columns = {column: _averaged(_numbers(frame, column, name), places, len(rows)) for column in wanted}
-    table = BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped)
+    table = BenchmarkTable(name, space, rows, columns, same=same, shapes=shapes, skipped=skipped, skipped_why=reason)
     table.averaged = len(places) - skipped - len(rows)
     table.absent = absent or ("nearest" if same == "row" and table.is_rare() else "failed")
     return table
