@@ -23,6 +23,8 @@ FEWEST_VALUES = 20
 FREQUENT, MOST_INPUTS = 10, 200
 """Of a column of more texts, those in so many training rows are inputs, and at most so many of them."""
 ROWS_OF_NUMBERS = 50
+LONGEST_TOLD = 60
+"""So many signs of a cell are told."""
 
 Cells = Mapping[str, AnyArray]
 
@@ -118,7 +120,9 @@ def _columns(rows: AnyArray, names: Sequence[str], categories: Sequence[str], pa
         elif values := _values(known := [reader.category(cell) for cell in known]):
             found.append({"name": name} | values)
         else:
-            strange[name] = f"{name!r} ({len(set(known))} different texts, such as {min(known)!r})"
+            least = min(known)
+            such = f"{least[:LONGEST_TOLD]}…" if len(least) > LONGEST_TOLD else least
+            strange[name] = f"{name!r} ({len(set(known))} different texts, such as {such!r})"
     said = [f"columns that are empty in all training rows: {', '.join(void)}"] if void else []
     if strange:
         said.append(f"texts that hardly repeat, from which nothing is learnt: {', '.join(strange.values())}")

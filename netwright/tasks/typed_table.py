@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,11 +42,21 @@ def _frame(path: Path) -> pandas.DataFrame:
             # else whole numbers beside empty cells become 3.0
             return pandas.read_parquet(path, dtype_backend="numpy_nullable")
         text = path.read_text(encoding="utf-8-sig")
-        lines = [] if path.suffix.lower() == ".json" else [line for line in text.splitlines() if line.strip()]
-        return pandas.DataFrame([json.loads(line) for line in lines] or json.loads(text))
+        return pandas.DataFrame(json.loads(text) if path.suffix.lower() == ".json" else _objects(text, path))
     except ImportError:
         raise MissingPackageError(f"{path} is a parquet file, which needs pyarrow: pip install pyarrow") from None
     except UnicodeDecodeError:
         raise DataError(f"{path} is not written in UTF-8; save it so") from None
     except (OSError, ValueError) as error:  # pandas and pyarrow raise kinds of these for what they cannot parse
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
+
+
+def _objects(text: str, path: Path) -> list[Any]:
+    """What stands in each line; texts may hold signs that Python counts as ends of lines."""
+    found = []
+    for row, line in enumerate(text.split("\n"), start=1):
+        try:
+            found += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise DataError(f"{path}, row {row}: {error}; each row is an object in JSON") from None
+    return found

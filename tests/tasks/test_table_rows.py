@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,23 @@ def test_a_text_may_be_as_long_as_it_likes(tmp_path: Path) -> None:
         path=written(tmp_path, "text,label", *(f"{long if n == 3 else n},{n % 2}" for n in range(30))), least=1
     ).data()
     assert data.classes == ("0", "1")
+
+
+def test_a_text_of_a_json_line_may_hold_any_sign(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        json.dumps({"text": f"one\u2028two\x85{n % 3}", "label": "uv"[n % 2]}, ensure_ascii=False) for n in range(30)
+    ]
+    path.write_text("\r\n".join([*rows, ""]), encoding="utf-8", newline="")
+    assert TextClassification(path=path).data().classes == ("u", "v")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("\n".join([*rows[:4], "", '{"text": ', *rows[4:]]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"broken\.jsonl, row 6: Expecting value"):
+        TextClassification(path=broken).data()
+
+
+def test_a_long_cell_is_told_by_its_beginning(tmp_path: Path) -> None:
+    path = written(tmp_path, "note,kind", *(f"{n} {'long ' * 99},{'uv'[n % 2]}" for n in range(40)))
+    with pytest.raises(DataError, match=r"such as '.{60}…'\)") as refused:
+        TableClassification(path=path).data()
+    assert len(str(refused.value)) < 400
