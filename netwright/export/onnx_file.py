@@ -47,7 +47,7 @@ _IN_PLACE = _VIEWS | {
 }
 _FLOATS = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
 _INT8 = frozenset({onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
-_ANONYMOUS = re.compile(r"val_\d+$")
+_ANONYMOUS = re.compile(r"(val_\d+|scalar_tensor_default(_\d+)?)(_quantized)?$")
 _GATES: Mapping[str, int] = {"LSTM": 4, "DynamicQuantizeLSTM": 4, "GRU": 3, "RNN": 1}
 
 

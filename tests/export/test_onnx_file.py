@@ -17,6 +17,7 @@ from netwright.evaluation.profile import profile
 from netwright.export.onnx_file import graph_cost, node_table, size_bytes
 from netwright.export.quantization import quantize_dynamic
 from netwright.export.quantization_static import quantize_static
+from netwright.export.to_onnx import export_onnx
 
 
 def _folded(model: nn.Module) -> int:
@@ -45,6 +46,29 @@ def test_int8_keeps_parameters_and_macs_and_halves_the_memory(name: str, exporte
     assert after.peak_activation_bytes - input_bytes <= (before.peak_activation_bytes - input_bytes) / 2
     assert size_bytes(tmp_path / "q.onnx") < size_bytes(source)
     assert {row.precision for row in node_table(tmp_path / "q.onnx") if row.macs} == {"int8"}
+
+
+class ByHand(nn.Module):
+    """Activations written with numbers, for [2, 8, 8]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 8, 3), nn.Linear(8, 3)
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        x = torch.where(x > 0, x, 0.1 * x) * self.scale
+        return self.head((x * nn.functional.relu6(x + 3) * (1 / 6)).mean((2, 3)))
+
+
+def test_numbers_in_the_code_are_no_parameters(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    calibration = samples(32, 2, 8, 8)
+    export_onnx(ByHand().eval(), tmp_path / "f.onnx", example=calibration)
+    quantize_static(tmp_path / "f.onnx", tmp_path / "q.onnx", calibration=calibration)
+    files = [graph_cost(tmp_path / name).params for name in ("f.onnx", "q.onnx")]
+    assert files == [sum(p.numel() for p in ByHand().parameters())] * 2
 
 
 def test_dynamic_int8_keeps_parameters_and_macs(exported: Exported, tmp_path: Path) -> None:
