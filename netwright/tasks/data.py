@@ -177,7 +177,8 @@ class TaskData:
 
     `calibration` is a fixed random part of `train`, `preprocessing` holds statistics of `train` only,
     `classes` the names of the classes in the order of their numbers, `answers` what must be known to read outputs
-    (plain JSON), `reading` what raw inputs were made numbers by, `fingerprint` the SHA-256 of all arrays.
+    (plain JSON), `reading` what raw inputs were made numbers by, `fingerprint` the SHA-256 of all arrays, `repeated`
+    how many validation and test inputs are among the training inputs too.
     """
 
     train: Split
@@ -189,6 +190,13 @@ class TaskData:
     fingerprint: str
     answers: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
+    repeated: int = 0
+
+
+def repeated_in(train: Split, *others: Split) -> int:
+    """How many inputs of other splits are among those of `train`, value by value."""
+    known = {hash(one.tobytes()) for one in train.inputs}
+    return sum(hash(one.tobytes()) in known for other in others for one in other.inputs)
 
 
 def too_close(values: AnyArray) -> bool:

@@ -9,7 +9,17 @@ import numpy.typing as npt
 
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checks import checked, frozen
-from netwright.tasks.data import AnyArray, Arrays, HeldOut, IntArray, Preprocessing, Split, TaskData, fingerprint_of
+from netwright.tasks.data import (
+    AnyArray,
+    Arrays,
+    HeldOut,
+    IntArray,
+    Preprocessing,
+    Split,
+    TaskData,
+    fingerprint_of,
+    repeated_in,
+)
 from netwright.tasks.grouping import group_numbers, taken_groups
 from netwright.tasks.targets import ClassNumbers, Targets
 
@@ -57,6 +67,7 @@ def prepared(  # one place turns arrays into data; its arguments are the base's 
         answers=targets.settings(train, preprocessing, classes),
         reading=arrays.reading,
         fingerprint=fingerprint_of(parts, classes),
+        repeated=repeated_in(*parts),
     )
 
 

@@ -22,6 +22,8 @@ from netwright.tasks.tag_targets import SampleLabels, labels_of, same_in
 from netwright.tasks.targets import Targets
 from netwright.tasks.task import Task
 
+WORTH_TELLING = 0.01
+"""The share of samples that stand in two parts from which it is told; rows and texts repeat by their nature."""
 UNEQUAL = 0.9
 """Where more samples are of one class, always answering that looks like a good model."""
 
@@ -79,6 +81,12 @@ class ClassesTask(JudgedTask):
 
     def remarks(self) -> tuple[str, ...]:
         data, said = self.data(), [*super().remarks(), *alike(self.data().classes)]
+        held_out = len(data.validation) + len(data.test)
+        if data.train.inputs.ndim > 2 and not data.reading and data.repeated > WORTH_TELLING * held_out:
+            said.append(
+                f"{data.repeated} of {held_out} validation and test samples are among the training samples too: scores "
+                "will be better than on new ones"
+            )
         if isinstance(self.targets(), SampleLabels) and (same := same_in(data.validation, data.classes)):
             told = "labels that all validation samples have alike, which count in no roc_auc there"
             said.append(f"{told}: {', '.join(same)}")

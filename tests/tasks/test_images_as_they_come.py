@@ -41,3 +41,17 @@ def test_images_of_12_bits_in_16_keep_their_steps(tmp_path: Path) -> None:
     found = task.load().train[0]
     assert np.array_equal(np.unique(found), np.unique(pixels.astype(np.float32) / 257))
     assert "16 bits divided by 257" in task.prepared()
+
+
+def test_images_that_stand_in_two_parts_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        pixels = rng.integers(0, 255, (6, 6), dtype=np.uint8)
+        for part in ("train", "test") if number < 4 else ("validation" if number > 19 else "train",):
+            place = tmp_path / part / "ab"[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(place / f"{number}.png")
+    assert ImageClassification(path=tmp_path).remarks() == (
+        "4 of 8 validation and test samples are among the training samples too: scores will be better than on new ones",
+    )
+    assert ImageClassification(path=tmp_path / "train").remarks() == ()

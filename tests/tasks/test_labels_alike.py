@@ -46,10 +46,10 @@ def test_the_loader_takes_labels_with_blanks() -> None:
 def test_folders_that_differ_by_case_are_told_and_names_that_do_not_are_not(tmp_path: Path) -> None:
     from PIL import Image
 
-    for name in ("cat", "Cat", "dog"):
+    for place, name in enumerate(("cat", "Cat", "dog")):
         (tmp_path / name).mkdir()
         for number in range(8):
-            Image.new("L", (4, 4), number).save(tmp_path / name / f"{number}.png")
+            Image.new("L", (4, 4), 8 * place + number).save(tmp_path / name / f"{number}.png")
     assert ImageClassification(path=tmp_path).remarks() == (SAID,)
 
 
