@@ -27,6 +27,9 @@ MENDABLE = frozenset(
 )
 """What the system says of a path that a person gave."""
 
+FULL = ("No space left on device", "Disk quota exceeded", "File too large", "disk is full", "disk I/O error")
+"""What the system and SQLite say where nothing more can be written."""
+
 STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
 
 EXIT_CODES = (
@@ -153,10 +156,10 @@ def _explain(error: Exception, as_json: bool) -> int:
 
     if isinstance(error, NetwrightError):
         return _fail(str(error), INTERRUPTED if isinstance(error, InterruptedRunError) else USER, as_json)
-    if "No space left on device" in str(error) or "disk is full" in str(error):
+    if any(said in str(error) for said in FULL):
         return _fail(
-            "the disk is full; what was recorded is kept. Free some space, then give the command again; "
-            "a search goes on with --resume RUN",
+            "the disk is full, or a quota or limit on files is reached; what was recorded is kept. Free some space, "
+            "then give the command again; a search goes on with --resume RUN",
             USER,
             as_json,
         )

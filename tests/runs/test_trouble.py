@@ -144,6 +144,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def test_a_limit_on_files_is_said_like_a_full_disk(run_path: Path) -> None:
+    limited = "import resource, sys; from netwright.cli.main import main; "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); main(sys.argv[1:])"
+    arguments = ["search", str(TINY), "--out", str(run_path), "--executor", "inline", "--set", "search.trials=2"]
+    started = [sys.executable, "-c", limited, *arguments]
+    done = subprocess.run(started, capture_output=True, text=True, env=ENVIRONMENT, cwd=run_path.parent, check=False)
+    assert "the disk is full, or a quota or limit on files is reached" in done.stderr
+    assert done.returncode == 2
+
+
 def test_a_full_disk_is_said_and_the_search_goes_on_once_there_is_room(small_disk: Path) -> None:
     path = small_disk / "run"
     arguments = ["search", str(TINY), "--out", str(path), "--executor", "inline", "--set", "search.trials=40"]
