@@ -49,10 +49,19 @@ def _machine() -> dict[str, Any]:
 
 
 def _git() -> str:
-    """The commit of the working folder, with `-dirty` when it was changed; empty outside a repository."""
+    """The commit of the working folder, with `-dirty` when it was changed; empty outside a repository.
+
+    Nothing is written there: `git describe --dirty` would renew the index, under a lock that others then meet.
+    """
+    commit = _told_by_git("describe", "--always", "--abbrev=12")
+    changed = commit and _told_by_git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _told_by_git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 -- whichever git the user has
+            ["git", *arguments],  # noqa: S607 -- whichever git the user has
             capture_output=True,
             text=True,
             timeout=10,
