@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from netwright.core.errors import NetwrightError
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Decisions, Objective, Trial
+from netwright.nas.evidence import key_of
 from netwright.nas.known_costs import CountedCosts, KnownCosts
 from netwright.search_spaces.space import SearchSpace
 
@@ -75,10 +76,10 @@ class Strategy(Plugin):
         objectives: Sequence[Objective],
         rng: random.Random,
     ) -> Proposal:
-        """What `ask` answers; raises NetwrightError where that is no proposal."""
-        found: object = self.ask(space, trials, objectives, rng)
-        if isinstance(found, Proposal) and isinstance(found.decisions, dict) and isinstance(found.origin, str):
-            return found
+        """What `ask` answers, its decisions copied; raises NetwrightError where that is no proposal."""
+        found: object = self.ask(space, list(trials), objectives, rng)
+        if isinstance(found, Proposal) and _are_decisions(found.decisions) and isinstance(found.origin, str):
+            return Proposal(dict(found.decisions), found.origin)
         expected = "expected Proposal(decisions, origin) with a dict of decisions and a text"
         raise NetwrightError(f"`ask` of the strategy {name_of(self)!r} answered {found!r:.100}; {expected}")
 
@@ -97,3 +98,14 @@ class Strategy(Plugin):
         that were tried already, as far as it can; a caller that wants none of them asks again with
         another generator.
         """
+
+
+def _are_decisions(found: object) -> bool:
+    """Whether an answer is a dictionary of names and values that can be compared, be they of the space or not."""
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        return False
+    try:
+        hash(key_of(found))
+    except TypeError:  # a dictionary or an array as a value
+        return False
+    return True

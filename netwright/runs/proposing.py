@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from netwright.core.clock import Clock
 from netwright.core.errors import SpaceError
@@ -70,17 +71,19 @@ class Proposer:
 
     def _drafted(self, proposal: Proposal, number: int) -> Trial:
         """A proposal as a trial: running, or infeasible when the cheap facts already break a bound."""
-        identity = f"unbuildable-{derive_seed(*sorted(proposal.decisions.items()))}"
+        decisions: Mapping[str, Any] = proposal.decisions
+        identity = f"unbuildable-{derive_seed(*sorted(decisions.items()))}"
         measured: Mapping[str, Measurement] = {}
         try:
-            identity, measured = described(self._spec, proposal.decisions)
+            decisions = dict(self._spec.searched.trace(decisions).decisions)  # those of one option may be left out
+            identity, measured = described(self._spec, decisions)
             problem = broken_bound(self._spec.limits, measured)
         except SpaceError as error:
             problem = str(error)
         now = self._clock.now()
         return Trial(
             number=number,
-            decisions=proposal.decisions,
+            decisions=decisions,
             identity=identity,
             state=TrialState.RUNNING if problem is None else TrialState.INFEASIBLE,
             seed=derive_seed(self._spec.seed, identity, 0),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,8 +22,8 @@ from netwright.runs.search import create_run, search
 from netwright.runs.specification import load_specification
 from netwright.runs.view import open_run
 from tests.conftest import ROOT
-from tests.nas.searching import strategy
-from tests.nas.tables import goals, letters_table
+from tests.nas.searching import done, strategy
+from tests.nas.tables import Letters, all_letters, goals, letters_table
 
 HERE = "tests.nas.test_own_strategies"
 TINY = ROOT / "recipes" / "digits-tiny.yaml"
@@ -47,6 +48,40 @@ class Unnamed(Strategy):
 
     def ask(self, space: Any, trials: Any, objectives: Any, rng: Any) -> Any:
         return Proposal(space.sample(rng), None)  # type: ignore[arg-type]
+
+
+class Numbered(Strategy):
+    """Names decisions by numbers and texts."""
+
+    def ask(self, space: Any, trials: Any, objectives: Any, rng: Any) -> Any:
+        return Proposal({1: "x", "a0": "y"}, "drawn")  # type: ignore[dict-item]
+
+
+class Nested(Strategy):
+    """Answers a value that cannot be compared."""
+
+    def ask(self, space: Any, trials: Any, objectives: Any, rng: Any) -> Any:
+        return Proposal({**space.sample(rng), "a0": {"kind": "x"}}, "drawn")
+
+
+class Reusing(Strategy):
+    """Fills the same dictionary at every ask, and orders what it was given."""
+
+    kept: ClassVar[dict[str, Any]] = {}
+
+    def ask(self, space: Any, trials: Any, objectives: Any, rng: Any) -> Any:
+        trials.sort(key=lambda trial: -trial.number)
+        self.kept.clear()
+        self.kept.update(space.sample(rng))
+        return Proposal(self.kept, "drawn")
+
+
+class Sparing(Strategy):
+    """Leaves out the decisions that have one option."""
+
+    def ask(self, space: Any, trials: Any, objectives: Any, rng: Any) -> Any:
+        traced = space.trace(space.sample(rng))
+        return Proposal({n: v for n, v in traced.decisions.items() if traced.domains[n].size > 1}, "drawn")
 
 
 class Short(Strategy):
@@ -98,7 +133,16 @@ class Never(Promotion):
         return None
 
 
-@pytest.mark.parametrize(("kind", "answer"), [(Nothing, "None"), (Bare, "{'a0': "), (Unnamed, "Proposal(")])
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (Nothing, "None"),
+        (Bare, "{'a0': "),
+        (Unnamed, "Proposal("),
+        (Numbered, "Proposal(decisions={1: 'x'"),
+        (Nested, "Proposal(decisions={'a0': {'kind': 'x'}"),
+    ],
+)
 def test_an_answer_that_is_no_proposal_is_told_with_what_came_and_what_is_expected(
     kind: type[Strategy], answer: str
 ) -> None:
@@ -108,6 +152,15 @@ def test_an_answer_that_is_no_proposal_is_told_with_what_came_and_what_is_expect
         said = f"`ask` of the strategy '{HERE}:{kind.__name__}' answered {answer}"
         assert str(caught.value).startswith(said)
         assert str(caught.value).endswith("expected Proposal(decisions, origin) with a dict of decisions and a text")
+
+
+def test_what_a_strategy_does_with_what_it_was_given_or_gave_changes_no_record() -> None:
+    found = search_table(RandomSearch(), letters_table(), goals(), budget=3, seed=0)
+    given = [done(number, all_letters()[paid.row], {"quality": 1.0}) for number, paid in enumerate(found.paid)]
+    kept, asked = list(given), Reusing()
+    first, second = (asked.proposed(Letters(), given, [], random.Random(seed)) for seed in (0, 1))
+    assert given == kept
+    assert first.decisions != second.decisions
 
 
 def test_a_method_with_other_arguments_is_told_before_anything_runs() -> None:
@@ -146,6 +199,13 @@ def test_what_was_trained_stays_when_an_own_strategy_fails(tmp_path: Path) -> No
     with pytest.raises(NetwrightError, match="answered None"):
         searched(tmp_path / "run", f"search.strategy={{kind: '{HERE}:Nothing'}}")
     assert [trial.state for trial in open_run(tmp_path / "run").trials] == [TrialState.DONE] * 2
+
+
+def test_decisions_of_one_option_may_be_left_out_and_are_on_record(tmp_path: Path) -> None:
+    searched(tmp_path / "run", f"search.strategy={{kind: '{HERE}:Sparing'}}", "space={kind: mlp, depth: [1, 1]}")
+    view = open_run(tmp_path / "run")
+    assert [trial.state for trial in view.trials] == [TrialState.DONE] * 3
+    assert {trial.decisions["depth"] for trial in view.trials} == {1}
 
 
 def test_no_more_trials_are_begun_than_asked_for_whatever_a_promotion_says(tmp_path: Path) -> None:
