@@ -194,6 +194,24 @@ assert type(model).__module__.startswith("torch.")
     run(checkout, "-c", code)
 
 
+def test_the_executor_ends_a_trial_at_the_first_row_that_is_not_gone_on_from(checkout: Path) -> None:
+    code = """
+from concurrent.futures import Future
+from types import SimpleNamespace
+from netwright.runs.executor import Outcome
+from netwright.runs.executors.futures import _finish
+done, rows, ended = Future(), [], []
+done.set_result(([{"epoch": 1}, {"epoch": 2}, {"epoch": 3}], Outcome(state="done").to_json()))
+work = SimpleNamespace(
+    report=lambda number, row: rows.append(row["epoch"]) or row["epoch"] < 2,
+    finish=lambda number, outcome: ended.append(str(outcome.state)),
+)
+_finish(work, SimpleNamespace(number=0), done)
+assert (rows, ended) == ([1, 2], ["stopped"]), (rows, ended)
+"""
+    run(checkout, "-c", code)
+
+
 @pytest.fixture(scope="module")
 def searched(checkout: Path) -> Path:
     """A run in which whatever can be a plugin is one from the pages."""
