@@ -13,6 +13,7 @@ from netwright.tasks.data import AnyArray, IntArray
 from netwright.tasks.table import row_at
 
 CLOCK_CHANGE = np.timedelta64(1, "h")
+NONE = np.timedelta64(0, "s")
 """A clock that is put back repeats an hour; what goes back further is another order."""
 OFTEN = 0.1
 WIDER = 1.5
@@ -44,13 +45,13 @@ def gaps_in(dates: AnyArray, *, rows: IntArray, name: str, path: Path) -> str:
         raise DataError(
             f"{row_at(path, rows[back[0] + 1])}: the date goes back, to {_told(dates[back[0] + 1])}; {order}"
         )
-    same = int((steps == np.timedelta64(0)).sum())
+    same = int((steps == NONE).sum())
     if same > OFTEN * len(steps):
         raise DataError(
             f"{path}: {same} of {len(dates)} rows have the date of the row before; give one row per step of time, "
             f"{several}, {other}"
         )
-    usual = np.median(steps[steps > np.timedelta64(0)]) if len(steps) > same else np.timedelta64(0)
+    usual = np.median(steps[steps > NONE]) if len(steps) > same else NONE
     wider = np.flatnonzero(steps > WIDER * usual)
     if not len(wider):
         return ""
