@@ -196,7 +196,7 @@ def _study(
     pending = [trial for trial in record.own if trial.state in PENDING]
     entries = {id(entry.trial): entry for entry in record.entries}
     encoded = [encode_entry(space, entries[id(t)]) for t in [*(item.trial for item, _ in told), *pending]]
-    ranges = joined(pair for e in encoded for pair in zip(e.names, e.ranges, strict=True))
+    ranges = joined(encoded)
     rows = _Rows(ranges, fill=fill or generations)
     objectives = len(told[0][0].losses) if told else 1
     storage = optuna.storages.InMemoryStorage()

@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from netwright.core.records import Scalar
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Real, Subset, Value
@@ -56,7 +57,13 @@ def encode(decisions: Iterable[tuple[str, Value, Domain]]) -> Encoded:
             names.append(parameter)
             values.append(encoded)
             ranges.append(allowed)
-    return Encoded(tuple(names), tuple(values), tuple(ranges))
+    return Encoded(_shared(tuple(names)), tuple(values), _shared(tuple(ranges)))
+
+
+@lru_cache(maxsize=4096)
+def _shared(one: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The first that was equal to it, so that equal ones can be told by being the same object."""
+    return one
 
 
 def decode(name: str, domain: Domain, parameters: Parameters, rng: random.Random) -> Value:
@@ -74,11 +81,12 @@ def decode(name: str, domain: Domain, parameters: Parameters, rng: random.Random
     return domain.low + round((clamped - domain.low) / domain.step) * domain.step
 
 
-def joined(ranges: Iterable[tuple[str, Range]]) -> dict[str, Range]:
+def joined(encoded: Iterable[Encoded]) -> dict[str, Range]:
     """For every parameter one range that covers all it was ever allowed to be."""
     seen: dict[str, dict[Range, None]] = {}
-    for name, allowed in ranges:
-        seen.setdefault(name, {})[allowed] = None
+    for one in {(id(e.names), id(e.ranges)): e for e in encoded}.values():
+        for name, allowed in zip(one.names, one.ranges, strict=True):
+            seen.setdefault(name, {})[allowed] = None
     return {name: _union(tuple(found)) for name, found in seen.items()}
 
 

@@ -109,7 +109,7 @@ class _Cloud:
         import numpy as np
         from cmaes import CMA
 
-        self._ranges = _soft(joined(pair for e in best for pair in zip(e.names, e.ranges, strict=True)))
+        self._ranges = _soft(joined(best))
         points = np.array([self._shares(one) for one in best])
         covariance = np.cov(points, rowvar=False, bias=True) + PRIOR**2 * np.eye(len(self._ranges))
         self._normal = CMA(mean=points.mean(axis=0), sigma=1.0, cov=covariance, seed=seed)

@@ -12,7 +12,7 @@ from typing import Any
 from netwright.core.errors import ConfigurationError, MissingPackageError, Mistake, UnknownNameError
 from netwright.core.records import Decisions, Objective
 from netwright.nas.benchmarking.peer import Peer
-from netwright.nas.parameters import Parameters, Range, decode, joined, parameters_of
+from netwright.nas.parameters import Parameters, Range, decode, encode, joined, parameters_of
 from netwright.search_spaces.chooser import Chooser, RejectedDecisionsError
 from netwright.search_spaces.domain import Categorical, Domain, Integer, Value
 from netwright.search_spaces.space import SearchSpace
@@ -115,13 +115,8 @@ def _modules() -> tuple[Any, Any]:
 
 def _ranges(space: SearchSpace) -> dict[str, Range]:
     rng = random.Random(0)
-    samples = (space.sample(rng) for _ in range(SAMPLES))
-    return joined(
-        pair
-        for decisions in samples
-        for name, domain in space.trace(decisions).domains.items()
-        for pair in parameters_of(name, domain)
-    )
+    traces = (space.trace(space.sample(rng)) for _ in range(SAMPLES))
+    return joined(encode((name, t.decisions[name], domain) for name, domain in t.domains.items()) for t in traces)
 
 
 def _domain(allowed: Range) -> Any:
