@@ -92,12 +92,8 @@ def test_decisions_survive_as_parameters_and_foreign_values_are_mended(seed, oth
 
 def test_ranges_of_one_name_are_joined():
     space = Mixed()
-    pairs = []
-    for seed in range(200):
-        domains = space.trace(space.sample(random.Random(seed))).domains
-        encoded = encode((n, d.draw(random.Random(0)), d) for n, d in domains.items())
-        pairs += zip(encoded.names, encoded.ranges, strict=True)
-    ranges = joined(pairs)
+    traces = [space.trace(space.sample(random.Random(seed))) for seed in range(200)]
+    ranges = joined(encode((n, t.decisions[n], d) for n, d in t.domains.items()) for t in traces)
     assert (ranges["integer:odd"].low, ranges["integer:odd"].high, ranges["integer:odd"].step) == (1, 9, 2)
     assert sorted(ranges["choice:layer2/width"].options) == ["16", "32", "64", "8"]
     assert {"member:picks:0", "member:picks:4"} <= set(ranges)
