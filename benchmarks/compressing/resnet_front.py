@@ -1,11 +1,13 @@
-"""The front of a whole recipe on the trained ResNet-20: pruning to several shares, fine-tuning, then 8 bits.
+"""The front of a whole recipe on a trained ResNet: pruning to several shares, fine-tuning, then 8 bits.
 
 Every figure is of the exported file: errors of the 10,000 test images, latencies of all files interleaved, speed-ups
 beside the input network. `on_front` says in which of bytes and latency no other file is better at no more errors.
+`NETWRIGHT_DEPTHS=20,56` takes the deeper network too, which needs three times as long.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from netwright.export.onnx_runtime import Session
 from netwright.runs.stages import StageMeter
 from netwright.tasks.settings import Training
 
+DEPTHS = tuple(int(depth) for depth in os.environ.get("NETWRIGHT_DEPTHS", "20").split(","))
 SHARES = (None, 0.8, 0.65, 0.5, 0.35)
 """Of the multiply-accumulates, what pruning leaves; None prunes nothing."""
 TRAINING = Training(epochs=3, samples=10000, batch_size=128, learning_rate=0.02, optimizer="sgd", weight_decay=5e-4)
@@ -26,9 +29,13 @@ TEST = 10000
 
 
 def measure(folder: Path) -> list[dict[str, Any]]:
-    """One row; its stages are the files that the recipes made."""
+    """One row per network; its stages are the files that the recipes made."""
     task = Cifar10(shift=4, flip=True)
-    module = pretrained(20)
+    return [_row(depth, task, folder / f"resnet{depth}") for depth in DEPTHS]
+
+
+def _row(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
+    module = pretrained(depth)
     files: dict[str, Path] = {}
     rows: dict[str, dict[str, Any]] = {}
     for share in SHARES:
@@ -52,17 +59,15 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     for stage in stages:
         stage["on_front"] = [figure for figure in ("size_bytes", "latency_ms") if _on_front(stage, stages, figure)]
     first, last = stages[0], min(stages, key=lambda stage: stage["size_bytes"])
-    return [
-        {
-            "name": "resnet20-front",
-            "ratio": first["size_bytes"] / last["size_bytes"],
-            "size_bytes": last["size_bytes"],
-            "reference_bytes": first["size_bytes"],
-            "error_reference": first["error"],
-            "error": last["error"],
-            "stages": stages,
-        }
-    ]
+    return {
+        "name": f"resnet{depth}-front",
+        "ratio": first["size_bytes"] / last["size_bytes"],
+        "size_bytes": last["size_bytes"],
+        "reference_bytes": first["size_bytes"],
+        "error_reference": first["error"],
+        "error": last["error"],
+        "stages": stages,
+    }
 
 
 def _made(share: float | None, module: Any, task: Cifar10, folder: Path) -> tuple[RecipeResult, StageMeter]:
