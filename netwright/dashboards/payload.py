@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+from collections.abc import Mapping
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from netwright.analysis.front import pareto_front
-from netwright.core.plugins import load, name_of, names
+from netwright.core.errors import NetwrightError
+from netwright.core.own_code import own_place
+from netwright.core.plugins import built, name_of, names
 from netwright.dashboards.answer import answer
 from netwright.dashboards.details import decisions_told, trial_details
 from netwright.dashboards.figures import without_points
@@ -19,11 +25,43 @@ EMBEDDED = 60
 """A report carries the full details of so many trials at most: the winner, the front, then the latest ones."""
 
 
-def all_panels() -> list[Panel]:
-    """Every panel there is, in the order of the page."""
-    found = [load("panel", name).parse({}) for name in names("panel")]
-    panels = [panel for panel in found if isinstance(panel, Panel)]
-    return sorted(panels, key=lambda panel: (panel.order, panel.title))
+logger = logging.getLogger(__name__)
+
+
+def panels_data(view: RunView) -> list[dict[str, Any]]:
+    """Every panel there is, in the order of the page; one of another package that fails says why in its place."""
+    found = [_placed(name, view) for name in names("panel")]
+    return [data for *_, data in sorted(found, key=itemgetter(0, 1))]
+
+
+def _placed(name: str, view: RunView) -> tuple[float, str, dict[str, Any]]:
+    """A panel's place on the page, its title, and the panel."""
+    try:
+        panel = built(Panel, name)
+    except NetwrightError as error:
+        return _left_out(name, str(error))
+    try:
+        data = panel_data(panel, view)
+        json.dumps(data, allow_nan=False)
+    except Exception as error:
+        if ":" not in name_of(panel):
+            raise
+        place = own_place(error)
+        return _left_out(name, f"{type(error).__name__}: {error}{f' at {place}' if place else ''}")
+    return panel.order, panel.title, data
+
+
+def _left_out(name: str, why: str) -> tuple[float, str, dict[str, Any]]:
+    _warn(name, why)
+    nothing: dict[str, Any] = dict.fromkeys(("help", "note", "sort_by"), "")
+    nothing |= {"table_open": False, "columns": [], "keys": [], "rows": [], "figure": None, "drawing": None}
+    return float("inf"), name, {"name": name, "title": name, "empty": f"Left out, as it failed: {why}", **nothing}
+
+
+@cache
+def _warn(name: str, why: str) -> None:
+    """Said once, also by a page that is made anew every two seconds."""
+    logger.warning("the panel %s is left out: %s", name, why)
 
 
 def panel_data(panel: Panel, view: RunView) -> dict[str, Any]:
@@ -49,7 +87,7 @@ def panel_data(panel: Panel, view: RunView) -> dict[str, Any]:
     }
 
 
-def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[str, Any]:
+def page_data(view: RunView) -> dict[str, Any]:
     """Everything the page shows, except the details of single trials."""
     return {
         "sequence": view.sequence,
@@ -65,7 +103,7 @@ def page_data(view: RunView, *, panels: Sequence[Panel] | None = None) -> dict[s
         },
         "answer": answer(view),
         "cards": cards(view),
-        "panels": [panel_data(panel, view) for panel in (all_panels() if panels is None else panels)],
+        "panels": panels_data(view),
     }
 
 
@@ -109,5 +147,8 @@ def report_data(view: RunView) -> dict[str, Any]:
         "sequence": view.sequence,
         "answer": answer(view),
         "headline": cards(view),
-        "panels": {name_of(panel): panel.rows(view) for panel in all_panels()},
+        "panels": {
+            panel["name"]: [dict(zip(panel["keys"], row, strict=True)) for row in panel["rows"]]
+            for panel in panels_data(view)
+        },
     }

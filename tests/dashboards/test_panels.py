@@ -390,9 +390,9 @@ def test_texts_in_figures_are_escaped() -> None:
 
 def test_the_page_says_which_folder_and_which_task_it_is_of() -> None:
     task = {"task": {"kind": "regression", "path": "data/prices.csv"}}
-    told = page_data(replace(full_run(), path=Path("runs/monday"), specification=task), panels=[])["run"]
+    told = page_data(replace(full_run(), path=Path("runs/monday"), specification=task))["run"]
     assert (told["title"], told["task"]) == ("digits (monday)", "regression of prices.csv")
-    assert page_data(full_run(), panels=[])["run"]["title"] == "digits"
+    assert page_data(full_run())["run"]["title"] == "digits"
 
 
 def test_scores_that_do_not_change_are_not_drawn_on_an_axis_below_zero() -> None:
