@@ -67,9 +67,17 @@ class SearchLoop:
         return list(self._trials.values())
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the space ran out of new architectures before the trials were used up."""
-        return self._exhausted
+    def why_fewer(self) -> str:
+        """Why the search ends with fewer trials than were asked for; nothing where it has all of them."""
+        begun, wanted = len(self._trials), self._spec.search.trials
+        if begun >= wanted:
+            return ""
+        why = "the promotion rule wanted no more"
+        if self._exhausted:
+            why = "no architecture was found that is another network than those tried"
+        elif not self._in_time():
+            why = f"the time was up (search.budget_s: {self._spec.search.budget_s:g})"
+        return f"the search ends after {begun:,} of {wanted:,} trials: {why}"
 
     def next_job(self) -> TrialJob | None:
         """The next trial to run, or None when there is none to start now."""

@@ -170,9 +170,11 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     if spec.search.repeats > 1:
         run.record.set_fact("noise", noise_of(loop.trials))
     run.record.set_fact("state", "searched")
-    listener(Event("search.end", {"counts": count_states(loop.trials), "exhausted": loop.exhausted}))
+    listener(Event("search.end", {"counts": count_states(loop.trials)}))
     if not any(trial.state is TrialState.DONE for trial in loop.trials):
         raise InfeasibleError(_nothing_done(loop.trials))
+    if loop.why_fewer:
+        say(listener, loop.why_fewer)
     return loop.trials
 
 
