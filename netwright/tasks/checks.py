@@ -42,7 +42,7 @@ def _inputs(inputs: AnyArray, kind: Targets, part: str) -> AnyArray:
     if inputs.dtype == np.uint8:
         return frozen(inputs)
     with np.errstate(over="ignore"):
-        result = inputs.astype(np.float32)
+        result = inputs.astype(np.float32, copy=False)
     bad = int(result.size - np.count_nonzero(np.isfinite(result)))
     if bad:
         raise DataError(

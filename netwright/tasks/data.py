@@ -16,6 +16,9 @@ AnyArray = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
+VALUES_AT_ONCE = 1 << 24
+"""Statistics are taken of so many values at once, in float64."""
+
 Pair = tuple[AnyArray, AnyArray]
 """Inputs and targets, one row each per sample."""
 
@@ -151,12 +154,13 @@ class Preprocessing:
         )
 
     @classmethod
-    def of(cls, inputs: AnyArray, *, chunk: int = 4096) -> Preprocessing:
+    def of(cls, inputs: AnyArray) -> Preprocessing:
         """Statistics of stored inputs [N, *shape]; uint8 is scaled to 0..1, a constant channel is only centred."""
         scale = 1 / 255 if inputs.dtype == np.uint8 else 1.0
         axis = 1 if inputs.ndim == 4 else inputs.ndim - 1
         rest = tuple(other for other in range(inputs.ndim) if other != axis)
         count = inputs.size // inputs.shape[axis]
+        chunk = max(1, min(4096, VALUES_AT_ONCE * len(inputs) // inputs.size))
         mean = np.zeros(inputs.shape[axis])
         for start in range(0, len(inputs), chunk):
             mean += inputs[start : start + chunk].sum(axis=rest, dtype=np.float64) * scale / count

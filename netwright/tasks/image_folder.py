@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ BYTES_AT_MOST = 16 * 2**30
 """What images held in memory may take: more is a mistake of size, which is said before they are read."""
 LYING = 4
 """Orientations from here on turn an image by a quarter, as cameras note beside the pixels."""
+RESIZE = "set `size: [height, width]` to resize them all"
 GREY_MODES = frozenset({"1", "L", "LA"})
 
 Sample = tuple[Path, int]
@@ -44,21 +45,28 @@ def read_folder(folder: Path, *, size: Size | None = None) -> Arrays:
         inside = parts["train"] / classes[0]
         raise DataError(f"{parts['train']} holds one folder alone, and that others; give {inside} as `path`")
     samples = {part: _samples(place, classes, folder) for part, place in parts.items()}
-    ends = np.cumsum([len(listed) for listed in samples.values()])
-    images = np.split(read_sized([path for listed in samples.values() for path, _ in listed], size=size), ends[:-1])
+    images = read_parts({part: [path for path, _ in listed] for part, listed in samples.items()}, size=size)
     pairs: dict[str, Pair] = {
-        part: (inputs, np.array([number for _, number in listed], dtype=np.int64))
-        for (part, listed), inputs in zip(samples.items(), images, strict=True)
+        part: (images[part], np.array([number for _, number in listed], dtype=np.int64))
+        for part, listed in samples.items()
     }
     return Arrays.of(pairs, classes=tuple(classes))
 
 
-def read_sized(paths: Sequence[Path], *, size: Size | None) -> AnyArray:
-    """Images as `read_images` gives them, made one size if one is given; raises DataError if they are too many."""
+def read_parts(
+    parts: Mapping[str, Sequence[Path]], *, size: Size | None = None, advice: str = RESIZE
+) -> dict[str, AnyArray]:
+    """Images by part as [N, C, H, W], C being 1 when all of them are grey, else 3, made one size if one is given.
+
+    They are uint8, or float32 of the same range from 0 to 255 where any has 16 bits. Raises DataError that ends with
+    `advice` if they differ in size or are too many.
+    """
+    paths = [path for listed in parts.values() for path in listed]
     if size is None:
-        same_size(paths, advice="set `size: [height, width]` to resize them all")
-        _check_memory(paths)
-    return _stacked(paths, size=size)
+        same_size(paths, advice=advice)
+        _check_memory(paths, advice)
+    ends = np.cumsum([len(listed) for listed in parts.values()])
+    return dict(zip(parts, np.split(_stacked(paths, size=size), ends[:-1]), strict=True))
 
 
 def parts_of(folder: Path) -> dict[str, Path]:
@@ -87,14 +95,11 @@ def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name == "__MACOSX"
 
 
-def _check_memory(paths: Sequence[Path]) -> None:
+def _check_memory(paths: Sequence[Path], advice: str) -> None:
     width, height = _header(paths[0])[1]
     needed = len(paths) * width * height * (3 if _in_colour(paths) else 1) * (4 if any(map(_is_wide, paths)) else 1)
     if needed > BYTES_AT_MOST:
-        raise DataError(
-            f"{len(paths)} images of {width}x{height} pixels take {needed / 2**30:.0f} GiB; make them smaller by "
-            "`size: [height, width]`"
-        )
+        raise DataError(f"{len(paths)} images of {width}x{height} pixels take {needed / 2**30:.0f} GiB; {advice}")
 
 
 def _samples(place: Path, classes: Sequence[str], root: Path) -> list[Sample]:
@@ -129,12 +134,6 @@ def _is_wide(path: Path) -> bool:
     return _header(path)[0].startswith("I;16")
 
 
-def read_images(paths: Sequence[Path]) -> AnyArray:
-    """Images of one size as [N, C, H, W], C being 1 when all of them are grey, else 3; uint8, or float32."""
-    same_size(paths)
-    return _stacked(paths, size=None)
-
-
 def read_numbers(path: Path) -> AnyArray:
     """The numbers stored in an image as it is seen, [H, W] or [H, W, C]; of one with a palette, the places in it."""
     from PIL import Image, ImageOps
@@ -146,7 +145,7 @@ def read_numbers(path: Path) -> AnyArray:
         raise _unreadable(path, error) from None
 
 
-def same_size(paths: Sequence[Path], *, advice: str = "cut or resize them to one size") -> None:
+def same_size(paths: Sequence[Path], *, advice: str) -> None:
     """Raise DataError when images differ in height or width."""
     first = _header(paths[0])[1]
     for path in paths:
@@ -171,8 +170,14 @@ def _header(path: Path) -> tuple[str, Size]:
 
 
 def _stacked(paths: Sequence[Path], *, size: Size | None) -> AnyArray:
-    colour = _in_colour(paths)
-    return np.stack([_read(path, colour=colour, size=size) for path in paths])
+    colour, wide = _in_colour(paths), any(map(_is_wide, paths))
+    found: AnyArray = np.empty(0)
+    for place, path in enumerate(paths):
+        planes = _read(path, colour=colour, size=size)
+        if place == 0:
+            found = np.empty((len(paths), *planes.shape), np.float32 if wide else np.uint8)
+        found[place] = planes
+    return found
 
 
 def _read(path: Path, *, colour: bool, size: Size | None) -> AnyArray:

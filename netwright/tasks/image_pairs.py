@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from netwright.core.errors import DataError
-from netwright.tasks.data import AnyArray, Arrays, Pair
-from netwright.tasks.image_folder import SUFFIXES, parts_of, read_images, read_numbers, same_size
+from netwright.tasks.data import AnyArray, Arrays
+from netwright.tasks.image_folder import SUFFIXES, parts_of, read_numbers, read_parts, same_size
 
 ENDING = re.compile(r"_(mask|label|labels|seg|gt)$", re.IGNORECASE)
 COLOURS = 1 << 24
+ADVICE = "cut or resize them all to one size"
 
 
 def read_pairs(folder: Path, *, targets: str, labels: bool) -> Arrays:
     """All pairs of an image in the folder `images` and a file of the same name in the folder `targets`.
 
-    Both may be directly in `folder` or in its sub-folders `train`, `validation` and `test`. Images become uint8
-    [N, C, H, W]; targets too, or with `labels` the numbers stored in them, [N, H, W], colours as `colour_numbers`
-    makes them. Raises DataError that names the file or folder at fault.
+    Both may be directly in `folder` or in its sub-folders `train`, `validation` and `test`. Images become [N, C, H, W]
+    as `read_parts` gives them; targets too, or with `labels` the numbers stored in them, [N, H, W], colours as
+    `colour_numbers` makes them. Raises DataError that names the file or folder at fault.
     """
-    pairs = {part: _pair(place, targets, labels=labels) for part, place in parts_of(folder).items()}
-    return Arrays.of(pairs)
+    found = {part: _paired(place, targets) for part, place in parts_of(folder).items()}
+    inputs = read_parts({part: images for part, (images, _) in found.items()}, advice=ADVICE)
+    others = {part: paths for part, (_, paths) in found.items()}
+    results = {part: _masks(paths) for part, paths in others.items()} if labels else read_parts(others, advice=ADVICE)
+    return Arrays.of({part: (inputs[part], results[part]) for part in found})
 
 
-def _pair(place: Path, targets: str, *, labels: bool) -> Pair:
+def _paired(place: Path, targets: str) -> tuple[list[Path], list[Path]]:
+    """The images of a part and their targets, in one order."""
     images, others = _files(place / "images"), _files(place / targets)
     lonely = sorted(set(images) ^ set(others))
     if lonely:
         here, missing = ("images", targets) if lonely[0] in images else (targets, "images")
         raise DataError(f"{place / here} has {lonely[0]!r}, {place / missing} has no file of that name; give pairs")
-    names = sorted(images)
-    inputs = read_images([images[name] for name in names])
-    if labels:
-        same_size([others[name] for name in names])
-        return inputs, np.stack([_labels(others[name]) for name in names])
-    return inputs, read_images([others[name] for name in names])
+    return [images[name] for name in sorted(images)], [others[name] for name in sorted(images)]
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -54,6 +55,11 @@ def _files(folder: Path) -> dict[str, Path]:
     if not found:
         raise DataError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))})")
     return found
+
+
+def _masks(paths: Sequence[Path]) -> AnyArray:
+    same_size(paths, advice=ADVICE)
+    return np.stack([_labels(path) for path in paths])
 
 
 def _labels(path: Path) -> AnyArray:

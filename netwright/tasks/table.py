@@ -76,6 +76,14 @@ def check_names(path: Path, wanted: Sequence[str], names: Sequence[str]) -> None
             raise DataError(f"{path} has no column {name!r}{suggestion(name, names)}")
 
 
+def has_decimal_commas(path: Path) -> bool:
+    """Whether a comma in a number is a decimal one, as it is where other signs part the cells."""
+    if path.suffix.lower() in TYPED:
+        return False
+    with _text(path) as stream:
+        return _delimiter(next(line for line in stream if line.strip())) != ","
+
+
 def _text(path: Path) -> IO[str]:
     """The table as text, unpacked where its name ends in .gz or .xz."""
     opener = OPENERS.get(path.suffix.lower())

@@ -14,7 +14,7 @@ from netwright.tasks.columns import groups_of, rows_by_part
 from netwright.tasks.data import AnyArray, Arrays, Split, too_close
 from netwright.tasks.readers import tables as reader
 from netwright.tasks.readers.tables import MISSING
-from netwright.tasks.table import check_names, is_number, read_rows, row_at, row_names
+from netwright.tasks.table import check_names, has_decimal_commas, is_number, read_rows, row_at, row_names
 
 MOST_VALUES = 50
 """Up to so many values a column is one of categories, if they repeat."""
@@ -65,6 +65,7 @@ def read_table(
     _check_numbers(raw, columns, path)
     reading: dict[str, Any] = {"raw": f"rows of a table with the columns {', '.join(inputs)}", "columns": columns}
     reading |= {"row_names": True} if left_out else {}
+    reading |= {"decimal": ","} if has_decimal_commas(path) else {}
     pairs = {part: (reader.read(one.inputs, reading), one.targets) for part, one in splits.items()}
     return Arrays.of(pairs, classes=classes, reading=reading)
 

@@ -79,7 +79,7 @@ def test_images_that_memory_cannot_hold_are_refused_unread(tmp_path: Path, monke
     for label in ("cat", "dog"):
         images(tmp_path / label)
     monkeypatch.setattr("netwright.tasks.image_folder.BYTES_AT_MOST", 12 * 36 * 3 - 1)
-    with pytest.raises(DataError, match=r"12 images of 6x6 pixels take 0 GiB; make them smaller by `size"):
+    with pytest.raises(DataError, match=r"12 images of 6x6 pixels take 0 GiB; set `size: .* to resize them all"):
         ImageClassification(path=tmp_path).data()
 
 

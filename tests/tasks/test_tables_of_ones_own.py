@@ -66,6 +66,13 @@ def test_numbers_with_a_decimal_comma_beside_semicolons(tmp_path: Path) -> None:
     task = Regression(path=written(tmp_path, rows, mark=";", names="a,b,price"))
     assert sorted(task.load().train[1][:, 0] % 1) == [0.25] * len(task.load().train[1])
     assert set(task.load().train[0][:, 0] % 1) == {0.5}
+    assert read(np.array([["3,5", "1"], ["3.5", "-1e0"]]), task.data().reading).tolist() == [[3.5, 1], [3.5, -1]]
+    with pytest.raises(ValueError, match="the column a holds numbers, came '1,234,567'"):
+        read(np.array([["1,234,567", "1"]]), task.data().reading)
+    (tmp_path / "points").mkdir()
+    points = Regression(path=written(tmp_path / "points", [[f"{n}.5", "1", f"{n}"] for n in range(30)], names="a,b,c"))
+    with pytest.raises(ValueError, match="the column a holds numbers, came '1,5'"):
+        read(np.array([["1,5", "1"]]), points.data().reading)
 
 
 def test_parquet_is_read_for_values_and_series(tmp_path: Path) -> None:

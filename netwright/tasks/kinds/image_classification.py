@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from netwright.core.errors import DataError
 from netwright.tasks.data import AnyArray, Arrays
-from netwright.tasks.image_folder import SUFFIXES, passed_over, read_folder, read_sized
+from netwright.tasks.image_folder import SUFFIXES, passed_over, read_folder, read_parts
 from netwright.tasks.images import Layout, Size, channels_first, resized
 from netwright.tasks.npz_file import read_arrays, write_arrays
 from netwright.tasks.paths import DataPath
@@ -106,15 +106,15 @@ class ImageClassification(LabelledRows, ArraysTask):
         """The images that a table names, and their classes or labels."""
         found, folder = self.numbered(self.rows("file")), self.folder or self.path.parent
         parts = found.parts()
-        paths = [folder / name for names, _ in parts.values() for name in names.tolist()]
+        files = {part: [folder / name for name in names.tolist()] for part, (names, _) in parts.items()}
+        paths = [path for listed in files.values() for path in listed]
         if missing := [path for path in paths if not path.is_file()]:
             more = f", nor are {len(missing) - 1} more of {len(paths)}" if len(missing) > 1 else ""
             raise DataError(
                 f"{self.path}: {missing[0]} is not there{more}; `file` names the column of files with their endings, "
                 "`folder` the folder that they lie in"
             )
-        ends = np.cumsum([len(names) for names, _ in parts.values()])
-        images = iter(np.split(read_sized(paths, size=size), ends[:-1]))
+        images = iter(read_parts(files, size=size).values())
         return found.with_inputs(lambda _: next(images))
 
 

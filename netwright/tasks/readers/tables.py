@@ -16,8 +16,9 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
 
     `settings["columns"]` tells the columns: one of numbers has a `mean`, which stands in for an empty cell; one of
     categories has `values`, each an input that is 1 where the cell says so. One never seen in training is 0 in all.
+    In place of its point a number may have what `decimal` says.
     """
-    columns = settings["columns"]
+    columns, point = settings["columns"], settings.get("decimal", ".")
     names = ", ".join(column["name"] for column in columns)
     width = sum(len(column.get("values", [0])) for column in columns)
     if inputs.dtype.kind in "buif" and inputs.shape[1:] == (width,):
@@ -39,7 +40,7 @@ def read(inputs: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
             found[np.arange(len(cells)), [place.get(category(cell), len(place)) for cell in cells]] = 1
             parts.append(found[:, :-1])
         else:
-            parts.append(np.array([[number(cell, column)] for cell in cells], np.float32).reshape(-1, 1))
+            parts.append(np.array([[number(cell, column, point)] for cell in cells], np.float32).reshape(-1, 1))
     return np.concatenate(parts, axis=1)
 
 
@@ -48,11 +49,11 @@ def category(cell: str) -> str:
     return cell[:-2] if cell.endswith(".0") and cell[:-2].lstrip("-").isdigit() else cell
 
 
-def number(cell: str, column: Mapping[str, Any]) -> float:
-    """A cell of a column of numbers; an empty one is the column's mean."""
+def number(cell: str, column: Mapping[str, Any], point: str) -> float:
+    """A cell of a column of numbers, whose decimal point may be another sign; an empty one is the column's mean."""
     if cell.lower() in MISSING:
         return float(column["mean"])
     try:
-        return float(cell)
+        return float(cell.replace(point, "."))
     except ValueError:
         raise ValueError(f"the column {column['name']} holds numbers, came {cell!r}") from None
