@@ -154,7 +154,7 @@ class RunSpecification(Settings):
     device: str = Field(
         default="auto", description="where networks are trained: cpu, cuda, or auto for the best there is"
     )
-    search: Search = Field(default=Search(), description="how the space is searched")
+    search: Search = Field(default_factory=Search, description="how the space is searched")
     winner: Winner = Field(default=Winner(), description="which trial is taken, and its full training")
     compress: Recipe | None = Field(default=None, description="how the winner is made smaller")
     latency: LatencyProtocol = Field(default_factory=LatencyProtocol.full, description="protocol of the final tables")

@@ -20,6 +20,7 @@ from netwright.runs.record import StudyRecord
 from netwright.runs.reuse import way_of
 from netwright.runs.search import create_run, search
 from netwright.runs.view import open_run
+from tests.runs.conftest import TINY
 
 
 def comparable(path: Path) -> list[tuple[object, ...]]:
@@ -223,6 +224,16 @@ def test_two_starts_at_once_get_a_folder_each(tiny, tmp_path: Path, monkeypatch)
     first = RunFolder.take_next(tiny.name)
     assert create_run(tiny).path == Path("runs/digits-tiny-2")
     assert RunFolder.create(first, specification={}, environment={}).path == Path("runs/digits-tiny-1")
+
+
+def test_a_search_without_ray_imports_no_ray() -> None:
+    code = (
+        "import sys; from pathlib import Path; import netwright.runs.search\n"
+        "from netwright.runs.specification import load_specification\n"
+        f"load_specification(Path({str(TINY)!r}))\n"
+        "assert not {'ray', 'pandas', 'torch', 'onnxruntime'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_opening_a_run_imports_nothing_of_it(tiny_with, run_path, monkeypatch) -> None:
