@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from netwright.core.errors import ShapeError
 from netwright.core.files import content_hash
 from netwright.core.identity import identity_of
 from netwright.core.records import Decisions
@@ -31,6 +34,8 @@ from netwright.tasks.training import NotFiniteError
 LOGGER = logging.getLogger(__name__)
 CALIBRATED_AT_ONCE = 64
 """Batch statistics are those of so many samples, where no batch size is given."""
+DRAWS = 200
+"""So many architectures in a row that make no network end a training."""
 SWEEPS = 4
 """The largest and the smallest architecture are looked for in so many sweeps over all decisions."""
 
@@ -129,7 +134,10 @@ def extremes(space: SearchSpace, shapes: Shapes, *, seed: int = 0) -> tuple[Deci
 
 def _climb(space: SearchSpace, shapes: Shapes, start: Decisions, *, sign: int) -> Decisions:
     def size(decisions: Decisions) -> float:
-        cost = space.cost(decisions, shapes)
+        try:
+            cost = space.cost(decisions, shapes)
+        except ShapeError:
+            return -math.inf
         return sign * (cost.macs + 1e-9 * cost.params)
 
     best: Decisions = dict(start)
@@ -226,25 +234,39 @@ class _Trainer:
         """Meet the rare layers again that were not there at the start, in the same order."""
         for number in range(1, epochs + 1):
             for step in range(len(self.batches)):
-                for decisions in self._paths(number, step):
-                    self.supernet.choose(decisions)
+                deque(self._paths(number, step), maxlen=0)
 
     def _paths(self, epoch: int, step: int) -> Iterator[Decisions]:
-        """The architectures of one step; the teacher first where there is one."""
+        """The architectures of one step, each with its place in the supernet; the teacher first where there is one."""
+        yield from map(self._placed, self._draws(epoch, step))
+
+    def _draws(self, epoch: int, step: int) -> Iterator[Callable[[], Decisions]]:
         rng = generator(self.seed, "paths", epoch, step)
         if self.shrinking is not None:
             phase = self.shrinking.phase(epoch, epochs=self.training.epochs)
-            yield self.largest
-            for _ in range(self.training.paths if phase else 0):
-                yield self.shrinking.sample(rng, phase=phase)
+            yield lambda: self.largest
+            yield from [partial(self.shrinking.sample, rng, phase=phase)] * (self.training.paths if phase else 0)
             return
         if self.training.sandwich:
-            yield from (self.largest, self.smallest)
-        yield from (self.space.sample(rng) for _ in range(self.training.paths))
+            yield from (lambda: self.largest, lambda: self.smallest)
+        yield from [partial(self.space.sample, rng)] * self.training.paths
+
+    def _placed(self, draw: Callable[[], Decisions]) -> Decisions:
+        """The first of what is drawn that makes a network for the task; the supernet has all its layers then."""
+        for left in reversed(range(DRAWS)):
+            decisions = draw()
+            try:
+                self.supernet.choose(decisions)
+            except ShapeError:
+                if not left:
+                    raise
+            else:
+                break
+        return decisions
 
     def _step(self, inputs: torch.Tensor, targets: torch.Tensor, paths: list[Decisions]) -> float:
         """Train some architectures on one batch and make one step; the mean of their losses."""
-        self._make_room(paths)
+        self._make_room()
         self.optimizer.zero_grad(set_to_none=True)
         teacher: torch.Tensor | None = None
         total = 0.0
@@ -265,12 +287,10 @@ class _Trainer:
         self.optimizer.step()
         return total / len(paths)
 
-    def _make_room(self, paths: list[Decisions]) -> None:
+    def _make_room(self) -> None:
         """Tell the optimizer of weights that the supernet got only now; what it knows of the others stays."""
-        before = list(map(id, self.supernet.parameters()))
-        for decisions in paths:
-            self.supernet.choose(decisions)
-        if before == list(map(id, self.supernet.parameters())):
+        told = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
+        if told == set(map(id, self.supernet.parameters())):
             return
         self.supernet.to(self.device)
         held = dict(self.optimizer.state)

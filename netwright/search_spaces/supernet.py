@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.func import functional_call
 
-from netwright.core.errors import SpaceError
+from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.files import canonical_json
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shape, Shapes
@@ -33,6 +33,8 @@ class Supernet(nn.Module):
     convolution of 16 filters is the first 16 of one of 32, a window of 3 the middle of one of 5
     (`Operation.shared_part`). Single-path training: Guo et al., 2020; elastic layers: Cai et al., 2020.
 
+    Architectures that make no network for these shapes are passed over with a warning; ShapeError where none does.
+
     >>> supernet = space.supernet(shapes)                        # doctest: +SKIP
     >>> supernet.choose(space.sample(rng))                       # doctest: +SKIP
     >>> loss(supernet(inputs), targets).backward()               # doctest: +SKIP
@@ -50,11 +52,19 @@ class Supernet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             quiet = 0
+            refused: ShapeError | None = None
             for decisions, drawn in covering(space, rng):
-                news = self._hold(space.raw_graph(decisions, shapes))
+                try:
+                    news = self._hold(space.raw_graph(decisions, shapes))
+                except ShapeError as error:
+                    news, refused = False, refused or error
                 quiet = 0 if news else quiet + drawn
                 if quiet >= QUIET_DRAWS:
                     break
+        if refused and not self._held:
+            raise refused
+        if refused:
+            LOGGER.warning("the supernet passes over architectures that make no network here, such as: %s", refused)
 
     def choose(self, decisions: Decisions) -> None:
         """Make `forward` run this architecture.

@@ -21,6 +21,9 @@ from netwright.nas.shrinking import Shrinking
 from netwright.nas.strategies.one_shot import OneShot, cut_winner
 from netwright.nas.supernet_training import SupernetTraining
 from netwright.nas.weight_sharing import calibrated, extremes, score_path, train_supernet
+from netwright.search_spaces.operations.activation import Activation
+from netwright.search_spaces.operations.flatten import Flatten
+from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.space import SearchSpace
 from netwright.search_spaces.supernet import Supernet
 from netwright.tasks.kinds.image_classification import ImageClassification
@@ -144,6 +147,36 @@ def test_winners_start_from_the_cut_weights(task, space, tmp_path):
     fresh = space.build(decisions, task.shapes())
     assert weights(model).keys() == weights(fresh).keys()
     assert not same(weights(model), weights(fresh))
+
+
+class Unfinished(SearchSpace):
+    """A third of it has never been written."""
+
+    def decide(self, choose):
+        return choose.one_of("kind", ("flat", "unwritten", "deep")), choose.integer("width", 4, 8)
+
+    def lower(self, plan, net, shapes):
+        kind, width = plan
+        if kind == "unwritten":
+            raise RuntimeError("to do")
+        x = net.add(Flatten(), net.input)
+        for _ in net.each("layer", range(1 + (kind == "deep"))):
+            x = net.chain(x, Linear(features=width), Activation())
+        return net.add(Linear(features=shapes.classes), x, name="head")
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_makes_no_network_is_passed_over(task, tmp_path, caplog, how):
+    ways = {**WAYS, "shrinking": {"shrinking": (("kind",),)}}
+    strategy = OneShot(training=SupernetTraining(epochs=2, batch_size=16, **ways[how]), pool=8)
+    context = SearchContext(task, tmp_path, 0)
+    trials = []
+    for number in range(4):
+        proposal = strategy.prepare(context).ask(Unfinished(), trials, [ACCURACY], random.Random(number))
+        trials.append(done(number, proposal.decisions, {"accuracy": 0.5}))
+    assert len({trial.identity for trial in trials}) == 4
+    assert "unwritten" not in {trial.decisions["kind"] for trial in trials}
+    assert "the supernet passes over architectures that make no network here" in caplog.text
 
 
 def test_without_a_task_it_draws_at_random(space):
