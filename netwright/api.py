@@ -324,14 +324,16 @@ def _begun(
     recipe: Description, *, out: AnyPath | None, overrides: Sequence[str], listener: Listener, command: str
 ) -> RunView:
     """The search that `command` begins with, which goes on by the same command's --resume."""
-    from netwright.runs.search import create_run, tell_without_network
+    from netwright.runs.search import create_run, going_on_by, tell_without_network
     from netwright.runs.search import search as run_search
 
     specification = specification_of(recipe, overrides)
-    path = create_run(specification, path_or_none(out)).path
-    tell_without_network(specification, listener)
-    run_search(path, specification=specification, listener=listener, command=command)
-    return open_run(path)
+    again = f"netwright {command} --resume"
+    path = create_run(specification, path_or_none(out), again=again).path
+    with going_on_by(f"{again} {path}"):
+        tell_without_network(specification, listener)
+        run_search(path, specification=specification, listener=listener, command=command)
+        return open_run(path)
 
 
 def _resumed(run: Run, *, overrides: Sequence[str], listener: Listener, command: str) -> RunView:
@@ -348,7 +350,7 @@ def _finished(view: RunView, listener: Listener | None) -> dict[str, Any]:
     from netwright.compression.recipe import Recipe
     from netwright.runs.search import going_on_by
 
-    with going_on_by("run", view.path):
+    with going_on_by(f"netwright run --resume {view.path}"):
         return compress(view, recipe=None if view.specification.get("compress") else Recipe(), listener=listener)
 
 

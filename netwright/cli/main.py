@@ -30,7 +30,7 @@ MENDABLE = frozenset(
 FULL = ("No space left on device", "Disk quota exceeded", "File too large", "disk is full", "disk I/O error")
 """What the system and SQLite say where nothing more can be written."""
 
-STOPPED = "stopped by the user; what a run has recorded is kept, go on with: netwright run --resume RUN"
+STOPPED = "stopped by the user; what was recorded is kept. Go on with: the same command"
 
 EXIT_CODES = (
     "Exit codes: 0 done, 2 something you can mend (one sentence says what), 130 stopped by Ctrl-C, "

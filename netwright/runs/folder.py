@@ -85,8 +85,9 @@ class RunFolder:
         return folder
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | str) -> Self:
         """An existing run folder; raises RunError when it is none, or of a newer format."""
+        path = Path(path)
         folder = cls(path)
         if not path.is_dir():
             what = "it is a file" if path.exists() else "there is no such folder"

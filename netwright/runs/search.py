@@ -34,8 +34,12 @@ class OpenRun:
     record: StudyRecord
 
 
-def create_run(specification: RunSpecification, path: Path | None = None) -> RunFolder:
+def create_run(
+    specification: RunSpecification, path: Path | None = None, *, again: str = "netwright search --resume"
+) -> RunFolder:
     """Check everything that can be known beforehand, then make the folder; default: the next `runs/<name>-<number>`.
+
+    From then on Ctrl-C tells to go on by `again` and the folder.
 
     Raises DataError, SpaceError, InfeasibleError, ConfigurationError for a device that is not there, or RunError for a
     run to reuse that is none, before anything is written.
@@ -55,7 +59,7 @@ def create_run(specification: RunSpecification, path: Path | None = None) -> Run
     facts = environment(seed=specification.seed, data_fingerprint=data.fingerprint)
     path = path or RunFolder.take_next(specification.name)
     shapes, score = specification.task.shapes().to_json(), specification.task.primary().model_dump(mode="json")
-    with undisturbed():
+    with going_on_by(f"{again} {path}"), undisturbed():
         folder = RunFolder.create(path, specification=specification.to_json(), environment=facts)
         with closing(StudyRecord(folder.database)) as record:
             record.take_over()
@@ -131,19 +135,18 @@ def search(
     InterruptedRunError on Ctrl-C, which tells to go on by `command`, with everything recorded so far kept, and
     InfeasibleError when no trial came to an end within the bounds.
     """
-    with going_on_by(command, path), writing(path, specification=specification) as run, closing(_mirror(run)) as mirror:
+    again = f"netwright {command} --resume {path}"
+    with going_on_by(again), writing(path, specification=specification) as run, closing(_mirror(run)) as mirror:
         return _search(run, mirror, listener)
 
 
 @contextmanager
-def going_on_by(command: str, path: Path) -> Iterator[None]:
+def going_on_by(again: str) -> Iterator[None]:
     """Ctrl-C as an InterruptedRunError that says by which command the run goes on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"stopped; everything recorded so far is kept. Go on with: netwright {command} --resume {path}"
-        ) from None
+        raise InterruptedRunError(f"stopped; everything recorded so far is kept. Go on with: {again}") from None
 
 
 def _mirror(run: OpenRun) -> OptunaMirror:

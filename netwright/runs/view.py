@@ -121,7 +121,7 @@ def is_foreign(spec: Mapping[str, Any] | None) -> bool:
     return ":" in kind and kind.partition(":")[0] not in sys.modules
 
 
-def open_run(path: Path, *, trust: bool = False, known: RunView | None = None) -> RunView:
+def open_run(path: Path | str, *, trust: bool = False, known: RunView | None = None) -> RunView:
     """A run folder as it is now; raises RunError when it is none. Safe while the run is being written.
 
     Nothing of the run is executed, unless `trust` allows to import its own search space, which drawing needs.

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from netwright import api
+from netwright.cli import main
 from netwright.core.errors import InfeasibleError, InterruptedRunError
 from netwright.core.progress import Event
 from netwright.core.records import TrialState
@@ -80,6 +81,27 @@ def test_ctrl_c_after_the_search_names_the_run_to_go_on_with(tiny_with, run_path
         api.run(recipe, out=run_path, listener=stop)
     with pytest.raises(InterruptedRunError, match=f"Go on with: netwright run --resume {run_path}"):
         api.resume_run(run_path, listener=stop)
+
+
+@pytest.mark.parametrize(("do", "command"), [(api.run, "run"), (api.search, "search")])
+def test_ctrl_c_before_the_first_trial_names_the_run_to_go_on_with(do, command: str, tiny_with, run_path: Path) -> None:
+    def stop(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match=f"Go on with: netwright {command} --resume {run_path}"):
+        do(tiny_with("search.executor=inline"), out=run_path, listener=stop)
+    assert open_run(str(run_path)).state == "new"
+
+
+def test_ctrl_c_before_there_is_a_run_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", str(TINY), "--set", "task=tests.runs.treacherous:Stopping"]
+    assert main.run(arguments) == 130
+    told = capsys.readouterr().err.strip()
+    assert told == "error: stopped by the user; what was recorded is kept. Go on with: the same command"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Path) -> None:

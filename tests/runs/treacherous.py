@@ -1,4 +1,4 @@
-"""A search space whose networks each go wrong in another way while they are trained."""
+"""A search space whose networks each go wrong in another way while they are trained, and data that never come."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ from netwright.search_spaces.operation import Operation
 from netwright.search_spaces.operations.flatten import Flatten
 from netwright.search_spaces.operations.linear import Linear
 from netwright.search_spaces.space import SearchSpace
+from netwright.tasks.data import Arrays
+from netwright.tasks.kinds.digits import Digits
+
+
+class Stopping(Digits):
+    """Data during whose reading somebody presses Ctrl-C."""
+
+    def load(self) -> Arrays:
+        raise KeyboardInterrupt
+
 
 FATES = ("none", "bug", "exit", "killed", "nan", "memory")
 """Those that end by themselves; `hang` does not."""
