@@ -93,6 +93,29 @@ def test_decisions_that_only_other_architectures_have_are_left_out() -> None:
         read_architecture(Deep(), json.dumps({"depth": 1, "layer1": "x"}))
 
 
+def test_a_value_stands_for_the_option_that_says_the_same() -> None:
+    class Mixed(Only):
+        def decide(self, choose: Chooser) -> Any:
+            return [
+                choose.boolean("skip"),
+                choose.one_of("kernel", ("3", "5")),
+                choose.one_of("rate", (0.5, 1.0)),
+                choose.integer("depth", 1, 4),
+                choose.one_of("both", (1, "1")),
+            ]
+
+    asked = {"skip": True, "kernel": "3", "rate": 1.0, "depth": 2, "both": "1"}
+    others: list[dict[str, Any]] = [
+        {"skip": 1, "kernel": 3, "rate": 1, "depth": 2.0},
+        {"skip": "True", "kernel": 3.0, "rate": "1", "depth": "2"},
+        {"skip": "true", "kernel": "3", "rate": "1.0", "depth": "2.0"},
+    ]
+    for other in others:
+        assert read_architecture(Mixed(), json.dumps({**asked, **other})) == asked
+    with pytest.raises(SpaceError, match=r"'depth' is '2\.5'"):
+        read_architecture(Mixed(), json.dumps({**asked, "depth": "2.5"}))
+
+
 @pytest.mark.parametrize(("suffix", "sign"), [(".csv", ";"), (".tsv", "\t")])
 def test_columns_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, suffix: str, sign: str) -> None:
     frame = pandas.DataFrame({"arch": [json.dumps(all_letters()[0])], "quality": [1.5]})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import isfinite, nan
@@ -270,7 +270,8 @@ def read_architecture(space: SearchSpace, given: object) -> dict[str, Any]:
     """The decisions in a cell of the architecture column: decisions as JSON, as printed by Python or as a parquet
     structure, or a genotype that the space reads.
 
-    What a structure has no value for is a decision that was not asked for; a number stands for the option equal to it.
+    What a structure has no value for is a decision that was not asked for; a number or a text stands for the option
+    that says the same.
     Decisions that only other architectures of the space are asked for are left out. Raises SpaceError when they are
     none of this space.
     """
@@ -319,15 +320,25 @@ def _asked_for(space: SearchSpace, document: Mapping[str, Any]) -> dict[str, Any
 
 
 class _Equal(ReplayChooser):
-    """Takes a number for the option that is equal to it: tables write 3 as 3.0, 1.0 as 1 and true as 1."""
+    """Takes a value for the option that says the same: 3.0 or "3" for 3, 1 for 1.0, 1 or "True" for true."""
 
     def draw(self, name: str, domain: Domain) -> Value:
         value = self._given.get(name)
-        if isinstance(value, (int, float)) and not domain.holds(value):
-            for form in (int, float, bool):
-                if math.isfinite(value) and form(value) == value and domain.holds(form(value)):
-                    return form(value)
-        return super().draw(name, domain)
+        forms = () if value is None or domain.holds(value) else _forms(value)
+        held = next((form for form in forms if domain.holds(form)), None)
+        return super().draw(name, domain) if held is None else held
+
+
+def _forms(value: object) -> Iterator[Value]:
+    """A number or a text in other types that say the same."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = json.loads(value.lower())
+    if isinstance(value, (int, float)) and isfinite(value):
+        numbers = [form(value) for form in (int, float, bool) if form(value) == value]
+        yield from numbers
+        yield from map(str, [value, *numbers])
+        yield json.dumps(value)
 
 
 @lru_cache(maxsize=16)
