@@ -127,6 +127,17 @@ def test_a_codebook_scaled_for_each_row_stays_one(kept: float) -> None:
     assert "a codebook of up to 16 for each row" in coded.way
     assert _back(coded.data, shared) == shared.tobytes()
     assert len(coded.data) < shared.size * (1 if kept < 1 else 0.8)
+    if kept == 1:  # the bound: the bytes of all codebooks, whose sizes are all alike, and the numbers in them
+        books = [np.unique(row) for row in shared]
+        words = np.concatenate(books).view("<u4")
+        planes = np.stack([words << np.uint32(1) | words >> np.uint32(31)], axis=1).view("u1").T
+        numbers = np.concatenate([np.searchsorted(book, row) for book, row in zip(books, shared, strict=True)])
+        assert coded.entropy_bits == pytest.approx(sum(map(_entropy_bits, [*planes, numbers])))
+
+
+def _entropy_bits(symbols: np.ndarray) -> float:
+    counts = np.unique(symbols, return_counts=True)[1]
+    return -float((counts * np.log2(counts / counts.sum())).sum())
 
 
 @pytest.mark.parametrize("net", ["mlp", "convnet", "separable", "lstm", "gru", "attention"])

@@ -216,7 +216,7 @@ def _row_tables(whole: _Values, means: Means) -> list[Coded]:
     coded = _symbols(inner, most, min(middle, most), whole.places, means)
     head = bytes([ROW_TABLES]) + number(most) + part(told.data) + part(books.data)
     data = head + part(coded.data)
-    bound = books.entropy_bits + _entropy_bits(sizes) + _entropy_bits(np.bincount(inner))
+    bound = books.entropy_bits + _entropy_bits(np.bincount(sizes)) + _entropy_bits(np.bincount(inner))
     way = f"a codebook of up to {most} for each row, {coded.way}"
     return [Coded(data, way, {"codebooks": len(head), "indices": len(data) - len(head)}, bound)]
 
