@@ -56,9 +56,8 @@ def test_the_search_is_worth_comparing(alone: dict[str, list[tuple[object, ...]]
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_processes_gives_the_same_record(case, workers, alone, tmp_path: Path) -> None:
-    assert searched(tmp_path / "run", case, executor="processes", workers=workers) == alone[case]
+def test_four_processes_give_the_same_record(case, alone, tmp_path: Path) -> None:
+    assert searched(tmp_path / "run", case, executor="processes", workers=4) == alone[case]
 
 
 @pytest.mark.slow
