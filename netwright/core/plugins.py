@@ -232,9 +232,10 @@ def _checked(kind: str, found: object, name: str) -> type[Plugin]:
     base = _base(kind)
     if not isinstance(found, type) or not issubclass(found, base):
         raise ConfigurationError([Mistake(kind, f"{name!r} is not a subclass of {_kind(kind).base.replace(':', '.')}")])
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise ConfigurationError([Mistake(kind, f"{name!r} does not define {', '.join(missing)}")])
-    for method in sorted(getattr(base, "__abstractmethods__", ())):
+    missing = {*found.__abstractmethods__, *(value for value in found.__class_vars__ if not hasattr(found, value))}
+    if missing:
+        raise ConfigurationError([Mistake(kind, f"{name!r} does not define {', '.join(sorted(missing))}")])
+    for method in sorted(name for name in vars(base) if not name.startswith("_")):
         if refused := _refused_call(*(inspect.getattr_static(one, method) for one in (base, found))):
             raise ConfigurationError([Mistake(kind, f"`{method}` of {name!r} {refused}")])
     return found
@@ -242,7 +243,7 @@ def _checked(kind: str, found: object, name: str) -> type[Plugin]:
 
 def _refused_call(asked: object, own: object) -> str:
     """Why a method cannot be called as another one is; empty when it can."""
-    if not inspect.isfunction(asked) or not inspect.isfunction(own):
+    if own is asked or not inspect.isfunction(asked) or not inspect.isfunction(own):
         return ""
     wanted = inspect.signature(asked)
     needed = [one for one in wanted.parameters.values() if one.default is one.empty]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, final
 
+from netwright.core.errors import NetwrightError
 from netwright.core.plugins import Plugin, name_of
 from netwright.core.records import Direction, Measurement
 from netwright.evaluation.subject import Subject
@@ -27,6 +28,15 @@ class Metric(Plugin):
     def measure(self, subject: Subject) -> Measurement:
         """The metric's value for a model; no value, with a reason, when it cannot be known."""
         return self.score(subject, name_of(self))
+
+    @final
+    def measured(self, subject: Subject) -> Measurement:
+        """What `measure` answers; raises NetwrightError where that is no measurement."""
+        found: object = self.measure(subject)
+        if isinstance(found, Measurement):
+            return found
+        expected = "expected a Measurement, as `self.record(value)` makes"
+        raise NetwrightError(f"`measure` of the metric {name_of(self)!r} answered {found!r:.100}; {expected}")
 
     def record(self, value: float | None, *, reason: str = "", **protocol: Any) -> Measurement:
         """A measurement under this metric's name and unit."""

@@ -79,9 +79,14 @@ class Proxy(Plugin, ABC):
             except (RuntimeError, ValueError, FloatingPointError) as error:
                 # a network without a path for gradients, a singular matrix
                 raise NoScoreError(f"{name} cannot score this network: {error}") from error
-        parts = dict(found) if isinstance(found, Mapping) else {name: float(found)}
+        parts = dict(found) if isinstance(found, Mapping) else {name: found}
         for part, value in parts.items():
-            if not math.isfinite(value):
+            try:
+                parts[part] = float(value)
+            except (TypeError, ValueError):
+                expected = "expected a number, or several by name"
+                raise NetwrightError(f"`evaluate` of the proxy {name!r} answered {found!r:.100}; {expected}") from None
+            if not math.isfinite(parts[part]):
                 what = name if part == name else f"the part {part!r} of {name}"
                 raise NoScoreError(f"{what} is {value} for this network")
         return parts

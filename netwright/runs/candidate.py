@@ -104,7 +104,7 @@ class Candidate:
 
         Raises DataError for one that cannot be recorded.
         """
-        measured = metric.measure(self.subject)
+        measured = metric.measured(self.subject)
         try:
             json.dumps(measured.to_json(), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -115,7 +115,7 @@ class Candidate:
         for _ in range(TRIES - 1):
             if measured.value is not None or metric.cost != "measured":
                 break
-            measured = metric.measure(self.subject)
+            measured = metric.measured(self.subject)
         return measured
 
     @cached_property

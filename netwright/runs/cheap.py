@@ -36,7 +36,7 @@ def described(spec: RunSpecification, decisions: Mapping[str, Any]) -> tuple[str
         if metric.cost != "cheap":
             continue
         try:
-            measured[name_of(metric)] = metric.measure(_subject(spec, decisions, found))
+            measured[name_of(metric)] = metric.measured(_subject(spec, decisions, found))
         except _NotCheapError:
             continue
     return identity, measured

@@ -72,7 +72,7 @@ class SearchLoop:
         begun, wanted = len(self._trials), self._spec.search.trials
         if begun >= wanted:
             return ""
-        why = "the promotion rule wanted no more"
+        why = "the promotion rule or the executor wanted no more"
         if self._exhausted:
             why = "no architecture was found that is another network than those tried"
         elif not self._in_time():

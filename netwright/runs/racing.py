@@ -180,7 +180,7 @@ def _trained(run: OpenRun, racer: Racer, repeat: int) -> Racer:
     except NotFiniteError as error:
         return dataclasses.replace(racer, failed={**racer.failed, repeat: str(error)})
     scores = evaluate(model, spec.task, "validation", device=device)
-    found = {metric: _metric(metric).measure(_scored(scores)) for metric in racer.values}
+    found = {metric: _metric(metric).measured(_scored(scores)) for metric in racer.values}
     lost = [f"{metric} has no value: {one.reason}" for metric, one in found.items() if one.value is None]
     if lost:
         return dataclasses.replace(racer, failed={**racer.failed, repeat: lost[0]})

@@ -45,7 +45,7 @@ def _missing(metric: Metric, subject: Subject) -> str:
     if not np.isfinite(list(subject.scores().values())).all():
         return ""
     try:
-        found = metric.measure(subject)
+        found = metric.measured(subject)
     except _NeedsAModelError:
         return ""
     return "" if found.value is not None else found.reason

@@ -10,6 +10,7 @@ from pathlib import Path
 from netwright.core.config import with_overrides
 from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake, RunError
 from netwright.core.interrupt import undisturbed
+from netwright.core.plugins import name_of
 from netwright.core.progress import Event, Listener, say, silent
 from netwright.core.records import Trial, TrialState
 from netwright.core.text import rounded
@@ -19,7 +20,7 @@ from netwright.runs.loop import SearchLoop
 from netwright.runs.noise import noise_of
 from netwright.runs.optuna_mirror import OptunaMirror
 from netwright.runs.provenance import environment
-from netwright.runs.record import StudyRecord, count_states
+from netwright.runs.record import StudyRecord, count_states, is_finished
 from netwright.runs.reduced import check_auxiliary, check_fidelity
 from netwright.runs.score_check import check_scores
 from netwright.runs.specification import RunSpecification
@@ -164,6 +165,9 @@ def _search(run: OpenRun, mirror: OptunaMirror, listener: Listener) -> list[Tria
     run.folder.scratch.mkdir(exist_ok=True)
     try:
         spec.search.executor.run(loop, scratch=run.folder.scratch)
+        if running := [str(trial.number) for trial in loop.trials if not is_finished(trial)]:
+            what = f"the executor {name_of(spec.search.executor)!r} ended before trial {', '.join(running)}"
+            raise RunError(f"{what}; `run` returns when `next_job` has none left and all are told by `finish`")
     except BaseException:
         # another program may hold the database; without a driver the run counts as interrupted
         with suppress(RunError):
@@ -194,7 +198,7 @@ def tell_without_network(specification: RunSpecification, listener: Listener) ->
 
 def _nothing_done(trials: list[Trial]) -> str:
     if not trials:
-        return "no trial was begun: the time was up, or the promotion rule wanted none"
+        return "no trial was begun: the time was up, or the promotion rule or the executor wanted none"
     counts = ", ".join(f"{count} {state}" for state, count in count_states(trials).items() if count)
     reasons = [trial.reason for trial in trials if trial.reason]
     common = max(reasons, key=reasons.count) if reasons else "none is told"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from netwright.core.errors import NetwrightError
 from netwright.core.files import canonical_json, write_atomic
+from netwright.core.own_code import own_place
 from netwright.core.records import Measurement, Objective, TrialState
 from netwright.core.text import readable
 from netwright.runs.executor import Outcome, TrialJob, checkpoint_of, stopped_early
@@ -31,11 +32,20 @@ ALWAYS = ("params", "macs", "peak_activation_bytes")
 def run_trial(job: TrialJob, *, report: Report) -> Outcome:
     """Run one trial and tell what came of it; never raises for what the trial itself does wrong.
 
-    `report` takes a row per epoch and answers whether to go on.
+    `report` takes a row per epoch and answers whether to go on; what it raises is no fault of the trial, and is raised.
     """
     started = time.monotonic()
+    faults: list[Exception] = []
+
+    def told(row: Mapping[str, Any]) -> bool:
+        try:
+            return report(row)
+        except Exception as error:
+            faults.append(error)
+            raise
+
     try:
-        outcome = _run(job, report)
+        outcome = _run(job, told)
     except MemoryError as error:
         outcome = Outcome(state=TrialState.FAILED, kind="out of memory", reason=str(error) or "out of memory")
     except NetwrightError as error:
@@ -43,6 +53,8 @@ def run_trial(job: TrialJob, *, report: Report) -> Outcome:
         outcome = Outcome(state=TrialState.FAILED, kind=kind, reason=str(error))
     except Exception as error:
         outcome = _failure(error, job)
+    if faults:
+        raise faults[0]
     return dataclasses.replace(outcome, seconds=time.monotonic() - started)
 
 
@@ -53,7 +65,8 @@ def _failure(error: Exception, job: TrialJob) -> Outcome:
         return Outcome(state=TrialState.FAILED, kind="out of memory", reason=text)
     log = job.folder / "logs" / f"trial-{job.number:06d}-attempt-{job.attempt}.log"
     write_atomic(log, "".join(traceback.format_exception(error)))
-    reason = f"{type(error).__name__}: {text} (see {log.relative_to(job.folder)})"
+    at = f" at {place}" if (place := own_place(error)) else ""
+    reason = f"{type(error).__name__}: {text}{at} (see {log.relative_to(job.folder)})"
     return Outcome(state=TrialState.FAILED, kind="error", reason=reason)
 
 

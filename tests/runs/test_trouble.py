@@ -114,7 +114,7 @@ def test_a_bad_trial_of_any_kind_does_not_end_the_search(tiny_with, run_path: Pa
     create_run(spec, run_path)
     trials = {trial.decisions["fate"]: trial for trial in search(run_path)}
     expected = {
-        "bug": ("error", "ValueError: a bug in the network", 1),
+        "bug": ("error", "ValueError: a bug in the network at treacherous.py, line ", 1),
         "exit": ("killed", "exit code 3", 2),
         "killed": ("killed", "was killed", 2),
         "nan": ("not finite", "", 1),
