@@ -133,10 +133,15 @@ def value_text(key: str, value: float, *, units: Mapping[str, str] | None = None
 
 
 def worded(text: str) -> str:
-    """A sentence of the record with the names of metrics as a person calls them: `latency (ms) at most 0.5`."""
+    """A sentence of the record with the names of metrics as a person calls them: `latency (ms) at most 0.5`.
+
+    The unit stays away where it follows the number, as in `latency 0.57 ms is above the bound`.
+    """
     for key, (label, _, unit) in _KNOWN.items():
         if key not in ("accuracy", "loss", "number", "epoch", "seconds", "hypervolume"):
-            text = re.sub(rf"\b{key}\b", f"{label} ({unit})" if unit not in ("", "%") else label, text)
+            if unit not in ("", "%"):
+                text = re.sub(rf"\b{key}\b(?! \S+ {unit}\b)", f"{label} ({unit})", text)
+            text = re.sub(rf"\b{key}\b", label, text)
     return text
 
 
