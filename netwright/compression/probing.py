@@ -30,7 +30,7 @@ from netwright.compression.proof import in_double, outputs, random_inputs, rando
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
 
-Change = Callable[[Any, list[int]], Any]
+Change = Callable[[Any, list[int], Any, float], Any]
 
 
 def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, seed: int = 0) -> Probed:
@@ -255,6 +255,8 @@ class _Plain:
         self.given: dict[str, list[Any]] = {}
         self.started: set[str] = set()
         self.result = self.run(self._record)
+        floats = (one for calls in self.seen.values() for one in calls if one.is_floating_point() and one.numel())
+        self.loudest = max((float(one.abs().max()) for one in floats), default=1.0)
 
     def _record(self, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         name = self.names[layer]
@@ -303,7 +305,7 @@ class _Probe:
             name = self.plain.names[layer]
             number = calls[name] = calls.get(name, -1) + 1
             if name == self.path:
-                return self.change(self.plain.given[name][number], channels, cast(Any, layer))
+                return self.change(self.plain.given[name][number], channels, cast(Any, layer), self.plain.loudest)
             side = _side(layer)
             if side is None or not inputs or not isinstance(inputs[0], torch.Tensor):
                 return None
@@ -359,9 +361,9 @@ def _positions(moved: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _change_channels(axis: int) -> Callable[..., Any]:
-    def change(output: torch.Tensor, channels: list[int], layer: nn.Module) -> torch.Tensor:
+    def change(output: torch.Tensor, channels: list[int], layer: nn.Module, loudest: float) -> torch.Tensor:
         del layer
-        noise = _noise(output)
+        noise = _noise(output, loudest)
         mask = torch.zeros(output.shape[axis], dtype=torch.bool)
         mask[channels] = True
         shape = [1] * output.ndim
@@ -371,22 +373,27 @@ def _change_channels(axis: int) -> Callable[..., Any]:
     return change
 
 
-def _change_recurrent(output: Any, channels: list[int], layer: nn.RNNBase) -> Any:
+def _change_recurrent(output: Any, channels: list[int], layer: nn.RNNBase, loudest: float) -> Any:
     """The output sequence shows the last stacked layer's units, the state those of every layer."""
     sequence, state = output
     hidden, sides = layer.hidden_size, recurrent_pruning.directions(layer)
     mask = torch.zeros(recurrent_pruning.unit_count(layer), dtype=torch.bool)
     mask[channels] = True
     by_slot = mask.view(-1, 1, hidden)
-    sequence = sequence + _noise(sequence) * by_slot[-sides:].reshape(-1)
+    sequence = sequence + _noise(sequence, loudest) * by_slot[-sides:].reshape(-1)
     if isinstance(state, tuple):
-        return sequence, tuple(one + _noise(one) * by_slot for one in state)
-    return sequence, state + _noise(state) * by_slot
+        return sequence, tuple(one + _noise(one, loudest) * by_slot for one in state)
+    return sequence, state + _noise(state, loudest) * by_slot
 
 
-def _noise(like: torch.Tensor) -> torch.Tensor:
-    """Large values of both signs, so that no activation function or maximum hides all of them."""
-    return 5 * torch.randn(like.shape, dtype=like.dtype, generator=_seeded(like.numel()))
+def _noise(like: torch.Tensor, loudest: float) -> torch.Tensor:
+    """Small and large values of both signs, so that no activation function or maximum hides all of them.
+
+    The larger the network's signals are, the larger the values, as what is far below zero hides small ones.
+    """
+    random = _seeded(like.numel())
+    scale = 5 * max(1.0, loudest) ** (1.5 * torch.rand(like.shape, dtype=like.dtype, generator=random))
+    return scale * torch.randn(like.shape, dtype=like.dtype, generator=random)
 
 
 def _seeded(seed: int) -> torch.Generator:

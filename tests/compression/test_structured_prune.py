@@ -322,6 +322,30 @@ def test_only_the_channels_that_a_padded_shortcut_carries_go() -> None:
     assert (small.a.out_channels, small.c.out_channels, small.f.in_features) == (4, 12, 12)
 
 
+class Residual(nn.Module):
+    """A convolution and one after it around which the input goes, without normalisation; wider with silent channels."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.stride = outside // inside
+        self.first = Conv(inside, outside, 3, stride=self.stride, padding=1)
+        self.second = Conv(outside, outside, 3, padding=1)
+        self.side = (outside - inside) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        wide = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.side, self.side))
+        return torch.relu(self.second(torch.relu(self.first(x))) + wide)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_channel_of_a_deep_network_is_lost_where_large_signals_hide_small_ones(seed: int) -> None:
+    blocks = [nn.ReLU(), *(Residual(8, 8) for _ in range(12)), Residual(8, 16)]
+    net = nn.Sequential(Conv(3, 8, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Lin(16, 4)).eval()
+    found = find_couplings(net, torch.randn(2, 3, 8, 8), dependency_groups, seed=seed).proven
+    (stream,) = (one for one in found if one.name == "0")
+    assert {len(member.channels) for member in stream.members} == {8}
+
+
 def test_a_grouping_of_channels_that_are_not_there_gives_no_reason() -> None:
     net, example, _, _ = wiring("largest over channels")
     lost = Coupling("a", 1, 16, (Member("a", "out", tuple(range(16)), tuple(range(900, 916))),))
