@@ -11,6 +11,7 @@ both with their length in 8 bytes before them. Frames on stdout: one answer as J
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import os
 import pickle
@@ -19,6 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,16 +62,25 @@ def main() -> None:
 
 
 def _preload() -> None:
-    """Load and warm the exporter on a network without recurrent layers, so that a job finds it ready."""
+    """Load and warm the exporter on a network without recurrent layers, so that a job finds it ready.
+
+    At every export torch asks for all operators, whose sources are parsed anew each time: here they are kept. What
+    the children inherit is frozen, or their garbage collector would search it, and so copy it, again and again.
+    """
     import torch
+    from onnxscript.values import TracedOnnxFunction
     from torch import nn
 
     torch.set_num_threads(1)
+    parsed = TracedOnnxFunction.function_ir.fget
+    TracedOnnxFunction.function_ir = property(cache(parsed))
     _export(
         nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)),
         torch.zeros(2, 1, 4, 4),
         {0: "batch"},
     )
+    gc.collect()
+    gc.freeze()
 
 
 def _in_child(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
