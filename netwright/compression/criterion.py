@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
-from netwright.core.plugins import Plugin
+from netwright.core.errors import NetwrightError
+from netwright.core.plugins import Plugin, name_of
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +60,19 @@ class Criterion(Plugin):
     @abstractmethod
     def scores(self, part: Part) -> torch.Tensor:
         """One value, not negative, for each channel of one layer's side, [channels]."""
+
+    @final
+    def asked(self, part: Part) -> torch.Tensor:
+        """What `scores` answers, in double precision; raises NetwrightError unless each channel has a finite value."""
+        import torch
+
+        found: object = self.scores(part)
+        wanted = (sum(map(len, part.blocks)),)
+        if isinstance(found, torch.Tensor) and found.shape == wanted and bool(found.isfinite().all()):
+            return found.double()
+        came = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else f"{found!r:.100}"
+        expected = f"expected a tensor of shape {wanted}, a finite value for each channel"
+        raise NetwrightError(f"`scores` of the criterion {name_of(self)!r} answered {came}; {expected}")
 
     def finished(self, scores: torch.Tensor) -> torch.Tensor:
         """The scores of a set of coupled channels [slots, size] as they are compared with those of other sets.

@@ -85,7 +85,7 @@ def _scores(
     chosen = criterion.chosen(parts) if parts else []
     for part in chosen:
         member = members[next(i for i, other in enumerate(parts) if other is part)]
-        total.index_add_(0, torch.tensor(member.channels), criterion.scores(part)[list(member.indices)])
+        total.index_add_(0, torch.tensor(member.channels), criterion.asked(part)[list(member.indices)])
     return total / max(len(chosen), 1)
 
 

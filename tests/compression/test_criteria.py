@@ -14,7 +14,7 @@ from netwright.compression.model import Model
 from netwright.compression.passes.structured_prune import StructuredPrune, dependency_groups
 from netwright.compression.pruning import find_couplings
 from netwright.compression.store import model_identity
-from netwright.core.errors import ConfigurationError
+from netwright.core.errors import ConfigurationError, NetwrightError
 from netwright.core.plugins import build, names, spec_of
 
 CRITERIA = names("criterion")
@@ -128,6 +128,30 @@ def test_second_order_scores_of_a_sample() -> None:
     assert build("criterion", "taylor").scores(one).tolist() == [5.0, 4.0]
     assert build("criterion", "hessian").scores(one).tolist() == [6.5, 4.0]
     assert build("criterion", "obd_c").scores(one).tolist() == [12.5, 0.0]
+
+
+class Own(Criterion):
+    """Answers what it is given."""
+
+    answer: object = None
+
+    def scores(self, part: Part) -> torch.Tensor:
+        return self.answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [
+        (None, "None"),
+        (torch.ones(3), r"a tensor of shape \(3,\)"),
+        (torch.tensor([1.0, torch.nan]), r"a tensor of shape \(2,\)"),
+    ],
+)
+def test_an_answer_that_is_no_score_of_each_channel_is_told(answer: object, came: str) -> None:
+    one = part([[1.0, 2.0], [1.0, -2.0]], [[3.0, 1.0], [2.0, 1.0]])
+    with pytest.raises(NetwrightError, match=f"`scores` of the criterion .*Own' answered {came}; expected a tensor of"):
+        Own(answer=answer).asked(one)
+    assert Own(answer=torch.ones(2)).asked(one).dtype == torch.float64
 
 
 def test_gradients_of_samples_average_to_that_of_the_batch(context_of) -> None:
