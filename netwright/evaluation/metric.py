@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final, get_args
 
 from netwright.core.errors import NetwrightError
 from netwright.core.plugins import Plugin, name_of
@@ -24,6 +24,14 @@ class Metric(Plugin):
     unit: ClassVar[str] = ""
     direction: ClassVar[Direction]
     cost: ClassVar[MetricCost] = "trained"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        super().__pydantic_init_subclass__(**settings)
+        if cls.cost not in get_args(MetricCost):
+            raise TypeError(
+                f"the cost of {cls.__name__} is {cls.cost!r}; expected one of {', '.join(get_args(MetricCost))}"
+            )
 
     def measure(self, subject: Subject) -> Measurement:
         """The metric's value for a model; no value, with a reason, when it cannot be known."""

@@ -80,6 +80,13 @@ def test_a_metric_that_is_not_written_in_full_is_told_when_it_is_named(name: str
         build("metric", f"{HERE}:{name}")
 
 
+def test_a_metric_of_an_unknown_cost_cannot_be_written() -> None:
+    with pytest.raises(TypeError, match="the cost of Dear is 'dear'; expected one of cheap, measured, trained"):
+
+        class Dear(Bare):
+            cost: ClassVar[Any] = "dear"
+
+
 def test_an_answer_that_is_no_measurement_or_no_score_is_told() -> None:
     with pytest.raises(NetwrightError, match=r"`measure` of the metric .*Bare' answered 3.5; expected a Measurement"):
         Bare().measured(None)  # type: ignore[arg-type]
