@@ -118,6 +118,7 @@ class StaticQuantizer:
         self.ranges = folder / "ranges.json"
         with told(self.source):
             self.path = prepared(self.source, folder)
+            _mend_lone_softmaxes(self.path)
             if self.settings.equalize:
                 self.path = equalized(self.path, folder / "equalized.onnx", sample=self.calibration[:_COMPARED])
             seen, self._masked = without_masks(self.path, folder / "without_masks.onnx", until=_WEIGHTED)
@@ -211,6 +212,24 @@ def index_makers(path: Path) -> list[str]:
         found[node.name] = None
         waiting += node.input
     return list(found)
+
+
+def _mend_lone_softmaxes(path: Path) -> None:
+    """Write a softmax over a single element, which is one, as the power 0 in a file whose shapes are known.
+
+    ONNX Runtime's 8-bit softmax (1.31) gives zero for it: attention to the only step there is would be lost.
+    """
+    model = onnx.load(str(path))
+    shapes = {one.name: one.type.tensor_type.shape.dim for one in model.graph.value_info}
+    found = [node for node in model.graph.node if node.op_type == "Softmax" and shapes.get(node.input[0])]
+    lone = [node for node in found if shapes[node.input[0]][attribute(node, "axis", -1)].dim_value == 1]
+    if not lone:
+        return
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0), "lone_softmax_power"))
+    for node in lone:
+        ones = onnx.helper.make_node("Pow", [node.input[0], "lone_softmax_power"], node.output, name=node.name)
+        node.CopyFrom(ones)
+    onnx.save(model, str(path))
 
 
 def _methods() -> dict[str, Any]:

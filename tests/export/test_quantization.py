@@ -270,6 +270,25 @@ def test_a_bag_of_words_is_quantized(tmp_path: Path) -> None:
     assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
 
 
+def test_attention_to_a_single_step_is_one_in_8_bits_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {"score": rng.normal(size=(8, 1)), "head": rng.normal(size=(8, 3))}
+    graph = onnx.parser.parse_graph("""
+        attention (float[batch, 1, 8] input) => (float[batch, 1, 3] output) {
+            scores = MatMul(input, score)
+            shares = Softmax<axis = -1>(scores)
+            seen = Mul(input, shares)
+            output = MatMul(seen, head)
+        }""")
+    graph.initializer.extend(onnx.numpy_helper.from_array(w.astype(np.float32), name) for name, w in weights.items())
+    for node in graph.node:
+        node.name = node.output[0]
+    source, data = tmp_path / "float.onnx", samples(64, 1, 8)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10), source)
+    quantize_static(source, tmp_path / "q.onnx", calibration=data)
+    assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
+
+
 @pytest.mark.parametrize("reduce_range", [False, True])
 def test_weights_on_a_grid_are_not_rounded_a_second_time(
     reduce_range: bool, exported: Exported, tmp_path: Path
