@@ -29,6 +29,8 @@ Probed = tuple[str, str, str, float | None]
 IGNORE = ("ignore", "exclude")
 """The field with the groups that a pass leaves alone: of passes on the module, on the file."""
 WHOLE = ""
+_IN_FILE = ("quantized", "measured")
+"""What passes on the file say of layers that they work on, those that a bound made them leave included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,12 @@ def measure_sensitivity(
     context: Context,
     *,
     samples: int = 1000,
+    files: bool = False,
     known: Sequence[Bearing] = (),
     keep: Callable[[Sequence[Bearing]], None] | None = None,
 ) -> list[Bearing]:
     """The score after each group alone was compressed, for passes on the module at several strengths, and for those
-    on the file that have an open field.
+    on the file that have an open field; with `files` for all on the file that can leave layers alone.
 
     Groups are those that a pass applies to, coupled layers together; all others are on its list of what to leave alone.
     A pass without such a list is measured on the whole network. `samples` is the number of validation samples.
@@ -102,7 +105,7 @@ def measure_sensitivity(
         score = context.task.primary()
         start = _score(model, dry, split)
         rows: list[Bearing] = []
-        probes = list(probes_of(recipe))
+        probes = list(probes_of(recipe, files=files))
         for place, probe in enumerate(probes):
             groups = _groups(probe, model, dry)
             many = f"{len(groups)} groups" if len(groups) > 1 else "1 group"
@@ -115,17 +118,19 @@ def measure_sensitivity(
         return rows
 
 
-def probes_of(recipe: Recipe) -> Iterator[Probe]:
+def probes_of(recipe: Recipe, *, files: bool = False) -> Iterator[Probe]:
     """The passes that can be measured without training, each with its field and values.
 
-    A pass on the file takes an export for each of its layers, so only those with an open field are among them.
+    A pass on the file writes one for each of its layers, so without `files` only those with an open field are among
+    them.
     """
     names: list[str] = []
     for number, one in enumerate(recipe.passes):
         stage = unique(name_of(one), names)
         names.append(stage)
         fields = [f for f in recipe.open if f.number == number and f.field]
-        if not (fields if one.stage == "file" else _changes_structure_or_values(one)):
+        on_file = fields or (files and IGNORE[1] in type(one).model_fields)
+        if not (on_file if one.stage == "file" else _changes_structure_or_values(one)):
             continue
         numbers = [f for f in fields if _is_ordered(f)]
         own = (one.strength or "").removeprefix("-")
@@ -240,7 +245,7 @@ def _groups(probe: Probe, model: Model, context: Context) -> list[str]:
     try:
         if probe.one.stage == "file":  # layers go by their names in the file
             notes = probe.one.apply(model, context).notes[len(model.notes) :]
-            return list(dict.fromkeys(note.layer for note in notes if note.layer and note.verdict == "quantized"))
+            return list(dict.fromkeys(note.layer for note in notes if note.layer and note.verdict in _IN_FILE))
         verdicts = probe.one.check(model, context)
     except (ConfigurationError, InterruptedRunError):
         raise

@@ -67,7 +67,7 @@ def measure_bearing(
 ) -> list[dict[str, Any]]:
     """The sensitivity of every layer group to the recipe's passes, as rows; put on the run's record."""
     bench = open_workbench(run, winner, recipe=recipe, listener=listener)
-    return [row.to_json() for row in sensitivities(run, bench, recipe, samples=samples)]
+    return [row.to_json() for row in sensitivities(run, bench, recipe, samples=samples, files=True)]
 
 
 def plan(

@@ -76,21 +76,26 @@ def strategy_of(recipe: Recipe) -> Strategy:
     return found
 
 
-def sensitivities(run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000) -> list[Bearing]:
-    """What each layer group bears; what is on record, perhaps of a start that was cut short, is not measured again."""
+def sensitivities(
+    run: OpenRun, bench: Workbench, recipe: Recipe, *, samples: int = 1000, files: bool = False
+) -> list[Bearing]:
+    """What each layer group bears, with `files` to all passes on the file too; what is on record, perhaps of a start
+    that was cut short, is not measured again.
+    """
     # neither bounds nor training change what is read
     asked = recipe.model_dump(mode="json", include={"passes", "open"})
     key = content_hash({"key": _key(bench, asked), "samples": samples})
     stored = run.record.fact("sensitivity") or {}
     known = [Bearing.from_json(row) for row in stored["rows"]] if stored.get("key") == key else []
-    if known and stored.get("whole", True):
+    if known and stored.get("whole", True) and stored.get("files", False) >= files:
         return known
-    about = {"key": key, "score": run.specification.task.primary().metric}
+    about = {"key": key, "files": files, "score": run.specification.task.primary().metric}
 
     def keep(rows: Sequence[Bearing], *, whole: bool = False) -> None:
         run.record.set_fact("sensitivity", {**about, "whole": whole, "rows": [row.to_json() for row in rows]})
 
-    rows = measure_sensitivity(bench.model, recipe, bench.context, samples=samples, known=known, keep=keep)
+    measure = partial(measure_sensitivity, bench.model, recipe, bench.context, known=known, keep=keep)
+    rows = measure(samples=samples, files=files)
     keep(rows, whole=True)
     return rows
 

@@ -100,10 +100,12 @@ def test_a_searched_recipe_ends_with_its_sensitivities_tries_and_chosen_point(
     page = Path(found["report"]).read_text(encoding="utf-8")
     assert "Recipe search" in page
     assert "Sensitivity" in page
-    assert run(["compress", str(own / "run"), "--sensitivity", "--samples", "20", "--json"]) == 0
+    on_file = ["--set", "compress.passes=[quantize]", "--set", "solve=null", "--set", "open=[]"]
+    assert run(["compress", str(own / "run"), "--sensitivity", "--samples", "20", *on_file, "--json"]) == 0
     rows = document(capsys)["rows"]
+    assert {row["stage"] for row in rows} == {"quantize"}
     assert {row["n"] for row in rows} == {20}
-    assert {row["group"] for row in rows} == {"0", "4"}
+    assert {row["group"] for row in rows} == {"0", "4", "9"}
     assert run(["compress", str(own / "run"), "--dry-run", "--json"]) == 0
     assert document(capsys)["passes"][0]["params"] == sum(p.numel() for p in build().parameters())
     changed = ["--set", "compress.passes=[{kind: unstructured_prune, density: 0.5}]", "--set", "solve=null"]

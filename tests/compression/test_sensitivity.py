@@ -95,10 +95,14 @@ def test_a_fixed_strength_is_measured_at_its_half_too(trained) -> None:
     assert sorted({row.strength for row in rows}) == [0.4, 0.8]
 
 
-def test_passes_that_only_train_or_work_on_files_are_left_out(trained) -> None:
+def test_passes_that_only_train_are_left_out_and_those_on_the_file_where_they_are_not_asked_for(trained) -> None:
     module, context = trained
-    rows = measure_sensitivity(Model(module), Recipe.parse({"passes": ["fine_tune", "quantize"]}), context)
-    assert rows == []
+    recipe = Recipe.parse({"passes": ["fine_tune", "quantize", "entropy_code"]})
+    assert measure_sensitivity(Model(module), recipe, context) == []
+    linears = [path for path, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    rows = measure_sensitivity(Model(module), recipe, context, samples=50, files=True)
+    assert [(row.stage, row.group, row.strength) for row in rows] == [("quantize", group, None) for group in linears]
+    assert all(row.loss is not None for row in rows)
 
 
 def test_layers_of_the_file_are_quantized_alone_where_a_pass_on_it_has_an_open_field(trained) -> None:

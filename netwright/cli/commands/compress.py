@@ -184,10 +184,7 @@ def _print_sensitivity(found: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(found)
         return
     if not found["rows"]:
-        print(
-            "No pass of the recipe can be measured without training: they only train, or work on the file without an "
-            "open field."
-        )
+        print("No pass of the recipe can be measured without training: they only train, or lose nothing.")
         return
     rows = [{**row, "group": row["group"] or "(all)"} for row in found["rows"]]
     print_table(rows, columns=BORNE, title="Sensitivity: each group compressed alone, without training")
