@@ -18,7 +18,6 @@ from netwright.export.weight_grid import integers, steps_of
 
 DOMAIN = "com.microsoft"
 BITS = 4
-BLOCKS = (16, 32, 64, 128, 256)
 BLOCK = 32
 _ROUNDED_INPUTS = 4
 """The operator's level of accuracy at which inputs have 8 bits; at the others it makes floats of the weights."""

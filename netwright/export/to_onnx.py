@@ -37,11 +37,6 @@ class ExportedModel:
     dynamic_axes: Mapping[int, str]
 
 
-def start_exporter() -> None:
-    """Start the exporter process now, so that the first export need not wait for it; returns at once."""
-    exporter().start()
-
-
 def export_onnx(
     model: nn.Module,
     path: Path,

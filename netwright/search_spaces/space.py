@@ -202,10 +202,6 @@ class SearchSpace(Plugin):
         """A hash that is equal for equal networks, however they are written."""
         return self.describe(decisions, shapes)[0]
 
-    def canonical(self, decisions: Decisions, shapes: Shapes) -> LayerGraph:
-        """The graph in its simplest form; the same as `graph`."""
-        return self.graph(decisions, shapes)
-
     def build(self, decisions: Decisions, shapes: Shapes, *, seed: int = 0) -> fx.GraphModule:
         """A plain torch module for these decisions, its weights drawn from `seed`."""
         from netwright.search_spaces.compiler import compile_graph
