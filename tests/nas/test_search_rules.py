@@ -213,6 +213,39 @@ def test_a_warm_start_finds_its_file_when_a_search_goes_on_in_another_folder(tmp
     assert rule.ask(Knapsack(), [], [QUALITY], random.Random(0)).decisions == first
 
 
+class Wide(Only):
+    """Forty decisions, of which the first three matter."""
+
+    def decide(self, choose: Chooser) -> Any:
+        return [choose.one_of(f"d{i}", (1, 2, 3, 4)) for i in range(40)]
+
+
+def three_of_forty(decisions: Any) -> dict[str, float]:
+    return {"quality": float(sum(decisions[f"d{i}"] for i in range(3))), "size": float(decisions["d0"])}
+
+
+def test_auto_takes_turns_where_few_of_many_decisions_may_matter():
+    kinds = {"predictor", "tpe"}
+    wide = [t.origin.split(",")[0] for t in search(Auto(), Wide(), [QUALITY], three_of_forty, budget=24, seed=0)]
+    assert {f"auto: {kind}" for kind in kinds} == set(wide)
+    several = search(Auto(), Wide(), [QUALITY, SIZE], three_of_forty, budget=14, seed=0)
+    narrow = search(Auto(), Knapsack(), [QUALITY], knapsack_value, budget=14, seed=0)
+    assert all(trial.origin.startswith("auto: predictor, ") for trial in [*several, *narrow])
+
+
+@pytest.mark.parametrize(("better", "worse"), [("tpe", "predictor"), ("predictor", "tpe")])
+def test_auto_asks_more_often_whose_last_proposals_were_better(better, worse):
+    rng = random.Random(0)
+    kinds = [better, worse] * 15
+    values = [{"quality": rng.random() + (kind == better), "size": 0.0} for kind in kinds]
+    told = [
+        done(number, Wide().sample(rng), value, origin=f"auto: {kind}, as an example")
+        for number, (kind, value) in enumerate(zip(kinds, values, strict=True))
+    ]
+    asked = [Auto().ask(Wide(), told, [QUALITY], random.Random(seed)).origin for seed in range(20)]
+    assert sum(origin.startswith(f"auto: {better},") for origin in asked) > 13
+
+
 def test_auto_says_what_it_picked_and_why():
     one, two = [QUALITY], [QUALITY, SIZE]
     assert Auto(budget=2).choice(Few(), one)[0] == "random_search"

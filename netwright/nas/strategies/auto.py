@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from statistics import mean
 
 from pydantic import Field, PrivateAttr
 
@@ -20,13 +21,18 @@ from netwright.search_spaces.space import SearchSpace
 MODELLED = 1000
 """A record longer than this is searched without a model, whose price grows with it."""
 WALKS = 200
+MANY = 20
+"""Of more decisions few may matter; then the Parzen estimator, which finds these sooner, takes part."""
+LAST, LEAST, AHEAD = 20, 5, 0.8
+"""Of so many proposals each, and at least so many, the one with the better best quarter gets this share of asks."""
 
 
 class Auto(Strategy):
     """Picks a strategy by the size of the space, the budget and the objectives, and says why in a trial's origin.
 
-    A budget that allows the whole space: random search. Else a predictor while the record is short, and after that
-    local search for one objective, NSGA-II for several.
+    A budget that allows the whole space: random search. Else a predictor while the record is short, which for one
+    objective and more than 20 decisions takes turns with TPE, more of them for the one whose last proposals were
+    better; after that local search for one objective, NSGA-II for several.
     """
 
     budget: int | None = Field(default=None, ge=1, description="trials in all; the search's own unless given")
@@ -46,6 +52,9 @@ class Auto(Strategy):
         rng: random.Random,
     ) -> Proposal:
         name, why = self.choice(space, objectives, tried=len(trials))
+        turns = name == "predictor" and len(objectives) == 1 and not self._rungs and _many(trials)
+        if turns and rng.random() < _share_of_tpe(trials, objectives):
+            name, why = "tpe", f"in turns with the predictor, since of more than {MANY} decisions few may matter"
         strategy = built(Strategy, {"kind": name, **self._settings(name)})
         strategy = strategy.prepare(self._context) if self._context is not None else strategy.knowing(self._costs)
         proposal = strategy.proposed(space, trials, objectives, rng)
@@ -69,6 +78,23 @@ class Auto(Strategy):
         if len(objectives) == 1:
             return "local_search", f"since a model of more than {readable(MODELLED)} trials is slow"
         return "nsga2", f"since a model of more than {readable(MODELLED)} trials is slow"
+
+
+def _many(trials: Sequence[Trial]) -> bool:
+    """Whether architectures have many decisions, on average of those on record."""
+    return sum(len(trial.decisions) for trial in trials) > MANY * len(trials)
+
+
+def _share_of_tpe(trials: Sequence[Trial], objectives: Sequence[Objective]) -> float:
+    """How many of the asks it gets: half, until either is ahead."""
+    ahead = []
+    for name in ("tpe", "predictor"):
+        losses = [trial.losses(objectives) for trial in trials if trial.origin.startswith(f"auto: {name},")]
+        best = sorted(one for one in losses[-LAST:] if one is not None)
+        if len(best) < LEAST:
+            return 0.5
+        ahead.append(mean(loss for (loss,) in best[: max(1, len(best) // 4)]))
+    return AHEAD if ahead[0] < ahead[1] else 1 - AHEAD
 
 
 @lru_cache(maxsize=16)
