@@ -38,9 +38,14 @@ def _row(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
     module = pretrained(depth)
     files: dict[str, Path] = {}
     rows: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
     for share in SHARES:
         result, meter = _made(share, module, task, folder)
-        for stage in result.stages if share is None else result.stages[1:]:
+        made = result.stages[0 if share is None else 1 :]
+        if not made[0].kept:
+            refused[f"{share:.0%} of the MACs"] = made[0].reason
+            continue
+        for stage in made:
             if stage.kept:
                 name = " ".join(filter(None, [f"{share:.0%} of the MACs," if share else "", stage.name]))
                 files[name], rows[name] = meter.files[stage.name], dict(stage.row)
@@ -67,6 +72,7 @@ def _row(depth: int, task: Cifar10, folder: Path) -> dict[str, Any]:
         "error_reference": first["error"],
         "error": last["error"],
         "stages": stages,
+        "refused": refused,
     }
 
 
