@@ -161,24 +161,20 @@ def own_run(
     """
     from netwright.runs.compressing import own_winner
     from netwright.runs.folder import RunFolder
-    from netwright.runs.search import create_run, writing
+    from netwright.runs.search import create_run, going_on_by, writing
     from netwright.runs.specification import RunSpecification
 
     specification, module = own_model(model, weights=weights, recipe=recipe, overrides=overrides)
-    path = path_or_none(out)
+    path, again = path_or_none(out), "the same command and --out"
     if path is None or not (path / "run.db").exists():
-        path = create_run(specification, path).path
+        path = create_run(specification, path, again=again).path
     elif RunSpecification.parse(RunFolder.open(path).read_specification()).to_json() != specification.to_json():
         hint = f"name another folder with --out, or give the recipe to `netwright compress {path} --recipe`"
         raise RunError(f"{path} holds a run of another recipe; {hint}")
     if out is None:
-        say(listener, f"in {path}; if it is cut short: the same command and --out {path}")
-    with writing(path, specification=specification) as opened:
-        try:
-            yield opened, own_winner(opened, module, build=str(model))
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"the same command and --out {path}")
-            raise
+        say(listener, f"in {path}; if it is cut short: {again} {path}")
+    with going_on_by(f"{again} {path}"), writing(path, specification=specification) as opened:
+        yield opened, own_winner(opened, module, build=str(model))
 
 
 def _compress_part(recipe: Passes) -> object:

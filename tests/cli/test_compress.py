@@ -167,7 +167,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(
     assert run(given) == 130
     told = capsys.readouterr().err
     made = next((own / "runs").iterdir())
-    assert "stopped by the user; finished stages and epochs are kept, go on with the same command and --out" in told
+    assert "stopped; everything recorded so far is kept. Go on with: the same command and --out" in told
     assert str(made.name) in told
     assert f"in runs/{made.name}; if it is cut short: the same command and --out runs/{made.name}" in told
 

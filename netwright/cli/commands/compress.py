@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from netwright.cli.output import json_option, print_json, print_table
 from netwright.cli.progress import shown
-from netwright.core.errors import CompressionError, InterruptedRunError
+from netwright.core.errors import CompressionError
 
 PLANNED = (
     "stage",
@@ -91,16 +90,15 @@ def command(
             planned = api.plan_compression(run, trial=trial, model=model, **of_model, **given, listener=listener)
             _print_plan(planned, as_json=as_json)
             return
-        with _told_how_to_go_on():
-            if sensitivity:
-                found = api.sensitivity(
-                    run, trial=trial, model=model, out=out, samples=samples, **of_model, **given, listener=listener
-                )
-            elif model is not None:
-                result = api.compress_model(model, out=out, **of_model, **given, listener=listener)
-            else:
-                assert run is not None
-                result = api.compress(run, trial=trial, **given, listener=listener)
+        if sensitivity:
+            found = api.sensitivity(
+                run, trial=trial, model=model, out=out, samples=samples, **of_model, **given, listener=listener
+            )
+        elif model is not None:
+            result = api.compress_model(model, out=out, **of_model, **given, listener=listener)
+        else:
+            assert run is not None
+            result = api.compress(run, trial=trial, **given, listener=listener)
     if sensitivity:
         _print_sensitivity(found, as_json=as_json)
         return
@@ -116,18 +114,6 @@ def _undone(stages: Sequence[Mapping[str, Any]]) -> str:
     reasons = [f"{row['stage']}: {row['reason']}" for row in stages if not row["kept"] and row["size_bytes"] is None]
     everything = stages and len(reasons) == len(stages)
     return f"no pass could be done, so the model is as it was ({'; '.join(reasons)})" if everything else ""
-
-
-@contextmanager
-def _told_how_to_go_on() -> Iterator[None]:
-    """Ctrl-C as a sentence that says how to go on; a run for a model may have got its folder's name from us."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        again = getattr(stop, "__notes__", ["the same command"])[0]
-        raise InterruptedRunError(
-            f"stopped by the user; finished stages and epochs are kept, go on with {again}"
-        ) from None
 
 
 def _print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
