@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
 from math import prod
 from pathlib import Path
 
@@ -22,16 +21,20 @@ from netwright.tasks.task import Task
 from netwright.tasks.training import Training, evaluate, fit
 
 
-@cache
 def example(name: str, folder: Path) -> Task:
     cls = plugins.load("task", name)
     assert issubclass(cls, Task)
     return cls.parse(cls.example_settings(folder))
 
 
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
+    return {name: example(name, tmp_path_factory.mktemp(name)) for name in plugins.names("task")}
+
+
 @pytest.fixture(scope="module", params=plugins.names("task"))
-def task(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Task:
-    return example(request.param, tmp_path_factory.mktemp(request.param))
+def task(request: pytest.FixtureRequest, tasks: dict[str, Task]) -> Task:
+    return tasks[request.param]
 
 
 def linear(task: Task) -> nn.Module:
@@ -139,14 +142,14 @@ def test_data_is_loaded_once_and_cannot_be_changed(task: Task) -> None:
                 array[0] = 0
 
 
-def test_another_process_finds_the_same_data(task: Task) -> None:
+def test_another_process_finds_the_same_data(tasks: dict[str, Task]) -> None:
     code = (
         "import json, sys; from netwright.core import plugins;"
-        "print(plugins.build('task', json.loads(sys.argv[1])).data().fingerprint)"
+        "[print(plugins.build('task', spec).data().fingerprint) for spec in json.loads(sys.argv[1])]"
     )
-    spec = json.dumps(plugins.spec_of(task))
-    done = subprocess.run([sys.executable, "-c", code, spec], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == task.data().fingerprint
+    specs = json.dumps([plugins.spec_of(task) for task in tasks.values()])
+    done = subprocess.run([sys.executable, "-c", code, specs], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [task.data().fingerprint for task in tasks.values()]
 
 
 def random_outputs(task: Task, samples: int) -> AnyArray:
