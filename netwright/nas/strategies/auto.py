@@ -89,7 +89,7 @@ def _share_of_tpe(trials: Sequence[Trial], objectives: Sequence[Objective]) -> f
     """How many of the asks it gets: half, until either is ahead."""
     ahead = []
     for name in ("tpe", "predictor"):
-        losses = [trial.losses(objectives) for trial in trials if trial.origin.startswith(f"auto: {name},")]
+        losses = [trial.losses(objectives) for trial in trials if f"auto: {name}," in trial.origin]
         best = sorted(one for one in losses[-LAST:] if one is not None)
         if len(best) < LEAST:
             return 0.5
