@@ -39,7 +39,10 @@ _LISTS = frozenset({"tuple_type", "list_type"})
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
     """Pydantic's errors in our words."""
     found: list[Mistake] = []
-    for detail in error.errors():
+    details = error.errors()
+    for detail in details:
+        if detail["type"] == "too_short" and any(_is_within(other["loc"], detail["loc"]) for other in details):
+            continue  # what is wrong in the list did not count
         inner = detail.get("ctx", {}).get("error")
         where = ".".join(str(part) for part in detail["loc"])
         if isinstance(inner, ConfigurationError):
@@ -47,6 +50,10 @@ def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[Mistake]
         else:
             found.append(Mistake(where, _words(detail, model)))
     return found
+
+
+def _is_within(inner: Sequence[int | str], outer: Sequence[int | str]) -> bool:
+    return len(inner) > len(outer) and tuple(inner[: len(outer)]) == tuple(outer)
 
 
 def _join(left: str, right: str) -> str:

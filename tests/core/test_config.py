@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import Field
 
 from netwright.core.config import Settings, parse_yaml, read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError
@@ -16,6 +17,18 @@ class Inner(Settings):
 class Outer(Settings):
     name: str
     inner: Inner = Inner()
+
+
+class Listed(Settings):
+    numbers: tuple[int, ...] = Field(min_length=1)
+
+
+def test_a_list_whose_only_item_is_wrong_is_not_told_to_be_empty_too() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Listed.parse({"numbers": ["wide"]})
+    assert [mistake.where for mistake in caught.value.mistakes] == ["numbers.0"]
+    with pytest.raises(ConfigurationError, match="at least 1 item"):
+        Listed.parse({"numbers": []})
 
 
 def test_all_mistakes_come_at_once_with_suggestions() -> None:
