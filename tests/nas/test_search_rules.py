@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netwright.core.errors import ConfigurationError
-from netwright.core.records import Objective
+from netwright.core.records import Objective, TrialState
 from netwright.nas.evidence import key_of
 from netwright.nas.policy import Policy, PolicyChooser, options_of, steps_of
 from netwright.nas.strategies.auto import Auto
@@ -234,14 +234,14 @@ def test_auto_takes_turns_where_few_of_many_decisions_may_matter():
 
 
 @pytest.mark.parametrize(("better", "worse"), [("tpe", "predictor"), ("predictor", "tpe")])
-def test_auto_asks_more_often_whose_last_proposals_were_better(better, worse):
-    rng = random.Random(0)
-    kinds = [better, worse] * 15
-    values = [{"quality": rng.random() + (kind == better), "size": 0.0} for kind in kinds]
-    told = [
-        done(number, Wide().sample(rng), value, origin=f"auto: {kind}, as an example")
-        for number, (kind, value) in enumerate(zip(kinds, values, strict=True))
-    ]
+@pytest.mark.parametrize("stopped", [False, True])
+def test_auto_asks_more_often_whose_last_proposals_were_better(better, worse, stopped):
+    rng, told = random.Random(0), []
+    for number, kind in enumerate([better, worse] * 15):
+        early = stopped and kind == worse  # a training that was stopped is no better for what it showed until then
+        value = {"quality": rng.random() + (1.0 if kind == better else 2.0 * early)}
+        state = TrialState.STOPPED if early else TrialState.DONE
+        told.append(done(number, Wide().sample(rng), value, origin=f"auto: {kind}, as an example", state=state))
     asked = [Auto().ask(Wide(), told, [QUALITY], random.Random(seed)).origin for seed in range(20)]
     assert sum(origin.startswith(f"auto: {better},") for origin in asked) > 13
 

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 from netwright.core.plugins import built
 from netwright.core.records import Objective, Trial
 from netwright.core.text import readable
-from netwright.nas.evidence import Same, memo_key, space_of
+from netwright.nas.evidence import Same, gather, memo_key, space_of
 from netwright.nas.promotion import first_looks
 from netwright.nas.strategy import Proposal, Strategy
 from netwright.search_spaces.size import size_of
@@ -87,13 +87,13 @@ def _many(trials: Sequence[Trial]) -> bool:
 
 def _share_of_tpe(trials: Sequence[Trial], objectives: Sequence[Objective]) -> float:
     """How many of the asks it gets: half, until either is ahead."""
-    ahead = []
+    evidence, ahead = gather(trials, objectives), []
     for name in ("tpe", "predictor"):
-        losses = [trial.losses(objectives) for trial in trials if f"auto: {name}," in trial.origin]
-        best = sorted(one for one in losses[-LAST:] if one is not None)
-        if len(best) < LEAST:
+        own = [item for item in evidence if f"auto: {name}," in item.trial.origin][-LAST:]
+        if len(own) < LEAST:
             return 0.5
-        ahead.append(mean(loss for (loss,) in best[: max(1, len(best) // 4)]))
+        best = sorted((item.violation, *item.losses) for item in own)[: len(own) // 4]
+        ahead.append([mean(column) for column in zip(*best, strict=True)])
     return AHEAD if ahead[0] < ahead[1] else 1 - AHEAD
 
 
