@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -38,7 +39,6 @@ from netwright.search_spaces.space import SearchSpace
 QUALITY = Objective(metric="quality", direction="maximize")
 AFTER = (20, 50, 100)
 ASKS = 20
-NOISE = 0.06
 
 Decisions = dict[str, Any]
 
@@ -51,9 +51,9 @@ class Landscape(SearchSpace):
     def lower(self, plan: Any, net: Any, shapes: Any) -> Any:
         return net.chain(net.input, Flatten(), Linear(features=shapes.output))
 
+    @abstractmethod
     def quality(self, decisions: Decisions) -> float:
         """What an architecture is worth."""
-        raise NotImplementedError
 
 
 class Few(Landscape):
@@ -70,8 +70,11 @@ class Few(Landscape):
 class All(Landscape):
     """Decisions that add up."""
 
+    count: int = 36
+    options: str = "pqrs"
+
     def decide(self, choose: Any) -> Any:
-        return [choose.one_of(f"o{i}", ("p", "q", "r", "s")) for i in range(36)]
+        return [choose.one_of(f"o{i}", tuple(self.options)) for i in range(self.count)]
 
     def quality(self, decisions: Decisions) -> float:
         return mean(_worth("ad", name, value) for name, value in decisions.items())
@@ -111,16 +114,12 @@ class Deceptive(Landscape):
         return mean(1.0 if yes == 4 else 0.2 * (3 - yes) for yes in blocks)
 
 
-class Noisy(Landscape):
+class Noisy(All):
     """Decisions that add up, seen with noise."""
 
-    noise: float = NOISE
-
-    def decide(self, choose: Any) -> Any:
-        return [choose.one_of(f"o{i}", ("p", "q", "r", "s", "t")) for i in range(12)]
-
-    def quality(self, decisions: Decisions) -> float:
-        return mean(_worth("ad", name, value) for name, value in decisions.items())
+    noise: float = 0.06
+    count: int = 12
+    options: str = "pqrst"
 
 
 class Numbers(Landscape):
