@@ -30,8 +30,6 @@ from netwright.compression.proof import in_double, outputs, random_inputs, rando
 from netwright.compression.surgery import Role, is_depthwise, width
 from netwright.core.errors import CompressionError
 
-Change = Callable[[Any, list[int], Any, float], Any]
-
 
 def probe(module: nn.Module, paths: Sequence[str], *, example: torch.Tensor, seed: int = 0) -> Probed:
     """The couplings of layers (Linear, convolution, RNN, LSTM, GRU) with everything that uses their channels.
