@@ -72,8 +72,9 @@ def _preload() -> None:
     from torch import nn
 
     torch.set_num_threads(1)
-    parsed = TracedOnnxFunction.function_ir.fget
-    TracedOnnxFunction.function_ir = property(cache(parsed))
+    parsed = vars(TracedOnnxFunction).get("function_ir")
+    if isinstance(parsed, property) and parsed.fget:  # another version may keep them itself
+        TracedOnnxFunction.function_ir = property(cache(parsed.fget))
     _export(
         nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)),
         torch.zeros(2, 1, 4, 4),
