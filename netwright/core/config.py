@@ -19,10 +19,13 @@ MAX_YAML_BYTES = 1 << 20
 class Settings(BaseModel):
     """A frozen object whose fields are its configuration; unknown fields are refused.
 
-    A number where a text is expected is its text: layers and columns may be called `4`.
+    A number where a text is expected is its text: layers and columns may be called `4`. Numbers are finite, as those of
+    JSON are.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, data: object, *, source: str = "") -> Self:

@@ -52,9 +52,7 @@ class Objective(Settings):
 
     metric: str = Field(description="name of a metric; see `netwright list metrics`")
     direction: Direction | None = Field(default=None, description="default: the metric's own")
-    bound: float | None = Field(
-        default=None, allow_inf_nan=False, description="at most this (minimise) or at least this (maximise)"
-    )
+    bound: float | None = Field(default=None, description="at most this (minimise) or at least this (maximise)")
 
     def satisfied_by(self, value: float) -> bool:
         """Whether a value keeps the bound."""

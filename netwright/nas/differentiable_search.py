@@ -6,17 +6,21 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from netwright.core.files import content_hash
+from netwright.core.identity import identity_of
 from netwright.core.seeds import derive_seed
 from netwright.nas.gates import GateRule, anchor_penalty, gates_of, probabilities
 from netwright.nas.relaxation import Choice, RelaxedNetwork
 from netwright.nas.relaxed_training import RelaxedTraining
 from netwright.search_spaces.space import SearchSpace
 from netwright.tasks.batches import Batches
+from netwright.tasks.checkpoint import TrainingState, load_state, save_state
 from netwright.tasks.settings import learning_rate_factor
 from netwright.tasks.task import Task
 from netwright.tasks.training import NotFiniteError
@@ -44,26 +48,32 @@ def search_by_gradients(
     rule: GateRule,
     training: RelaxedTraining,
     seed: int,
+    checkpoint: Path | None = None,
     device: str = "cpu",
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> Found:
     """The strengths of all options of a space's decisions; equal arguments give equal strengths.
 
     One half of the training samples trains the weights, the other the strengths. Ends early when skips win too
-    many decisions, as in DARTS+ (Liang et al., 2019): without that, DARTS tends to end in cells of skips.
+    many decisions after the warm-up, as in DARTS+ (Liang et al., 2019): without that, DARTS tends to end in cells of
+    skips. After each epoch the state goes to `checkpoint`, and a search that finds one goes on from it.
 
-    Raises SpaceError when the space cannot be relaxed, NotFiniteError when the loss does not stay finite.
+    Raises SpaceError when the space cannot be relaxed, NotFiniteError when the loss does not stay finite,
+    CheckpointError for a file of another search.
     """
     with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(derive_seed("relaxed", seed))
         trainer = _Trainer(space, task, rule=rule, training=training, seed=seed, device=device)
+        first = trainer.resume(checkpoint) if checkpoint is not None else 1
         before = trainer.strengths_now()
-        for epoch in range(1, training.epochs + 1):
+        for epoch in range(first, training.epochs + 1):
             trainer.epoch(epoch)
             on_epoch(epoch)
             after = trainer.strengths_now()
-            if skip_share(trainer.network.choices, after) > training.most_skips:
+            if epoch > training.warm_up and skip_share(trainer.network.choices, after) > training.most_skips:
                 return Found(_named(trainer.network.choices, before), epoch, collapsed=True)
+            if checkpoint is not None:
+                trainer.save(checkpoint, epoch)
             before = after
     return Found(_named(trainer.network.choices, before), training.epochs, collapsed=False)
 
@@ -108,6 +118,45 @@ class _Trainer:
         self.strength_optimizer = torch.optim.Adam(
             self.strengths, lr=training.strength_rate, betas=(0.5, 0.999), weight_decay=training.strength_decay
         )
+        self.identity = {
+            "space": content_hash(identity_of(space)),
+            "data": task.data().fingerprint,
+            "relaxed": content_hash([rule, identity_of(training)]),
+            "seed": str(seed),
+            "device": device,
+        }
+
+    def save(self, path: Path, epoch: int) -> None:
+        """Keep all that `resume` needs."""
+        of_weights, of_strengths = (o.state_dict()["state"] for o in (self.weight_optimizer, self.strength_optimizer))
+        state = TrainingState(
+            identity=self.identity,
+            model=self.network.state_dict(),
+            optimizer=of_weights | {len(self.weights) + number: held for number, held in of_strengths.items()},
+            generators={"cpu": torch.get_rng_state()},
+            hooks={str(number): strength for number, strength in enumerate(self.strengths)},
+            rows=[{"epoch": epoch}],
+        )
+        save_state(path, state)
+
+    def resume(self, path: Path) -> int:
+        """Go on from a checkpoint if there is one; the number of the epoch to train next."""
+        if not path.exists():
+            return 1
+        state = load_state(path, identity=self.identity)
+        self.network.load_state_dict(state.model)
+        with torch.no_grad():
+            for number, strength in enumerate(self.strengths):
+                strength.copy_(state.hooks[str(number)])
+        first = 0
+        for optimizer, held in ((self.weight_optimizer, self.weights), (self.strength_optimizer, self.strengths)):
+            numbers = {
+                place: state.optimizer[first + place] for place in range(len(held)) if first + place in state.optimizer
+            }
+            optimizer.load_state_dict({"state": numbers, "param_groups": optimizer.state_dict()["param_groups"]})
+            first += len(held)
+        torch.set_rng_state(state.generators["cpu"])
+        return int(state.rows[-1]["epoch"]) + 1
 
     def strengths_now(self) -> list[list[float]]:
         """The probability of every option."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from netwright.core.config import Settings
+from netwright.core.errors import ConfigurationError, Mistake
+
+Temperature = Annotated[float, Field(gt=0)]
 
 
 class RelaxedTraining(Settings):
@@ -24,9 +29,18 @@ class RelaxedTraining(Settings):
     strength_rate: float = Field(default=3e-4, gt=0, description="learning rate of the strengths (Adam)")
     strength_decay: float = Field(default=1e-3, ge=0, description="decay of the strengths")
     warm_up: int = Field(default=0, ge=0, description="epochs in which only the weights are trained")
-    temperature: tuple[float, float] = Field(default=(10.0, 0.1), description="of gdas, in the first and last epoch")
+    temperature: tuple[Temperature, Temperature] = Field(
+        default=(10.0, 0.1), description="of gdas, in the first and last epoch"
+    )
     anchor: float = Field(default=1e-3, ge=0, description="weight of the distance to a uniform distribution, of drnas")
     most_skips: float = Field(
         default=0.5, gt=0, le=1,
         description="stop when skips win more than this share of the decisions that have one; 1: never",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _strengths_are_moved(self) -> Self:
+        if self.warm_up >= self.epochs:
+            what = f"leaves no epoch that moves the strengths: epochs is {self.epochs}"
+            raise ConfigurationError([Mistake("warm_up", what)])
+        return self

@@ -19,8 +19,8 @@ class SupernetTraining(Settings):
         ge=2,
         description="samples per step; default: 64, and down to 16 where an epoch would have fewer than 20 steps",
     )
-    learning_rate: float = Field(default=0.05, gt=0, allow_inf_nan=False, description="at the start; falls as a cosine")
-    weight_decay: float = Field(default=3e-4, ge=0, allow_inf_nan=False, description="decay of weight matrices")
+    learning_rate: float = Field(default=0.05, gt=0, description="at the start; falls as a cosine")
+    weight_decay: float = Field(default=3e-4, ge=0, description="decay of weight matrices")
     gradient_clip: float | None = Field(default=5.0, gt=0, description="largest norm of all gradients together")
     samples: int | None = Field(default=None, ge=2, description="use only so many training samples; default: all")
     paths: int = Field(default=1, ge=1, description="architectures drawn for each step")

@@ -72,14 +72,11 @@ class Search(Settings):
         default=None,
         description="a device's table, by `netwright latency build`, from which `predicted_latency_ms` is predicted",
     )
-    trial_limit_s: float = Field(
-        default=1800, gt=0, allow_inf_nan=False, description="a trial that takes longer is ended"
-    )
+    trial_limit_s: float = Field(default=1800, gt=0, description="a trial that takes longer is ended")
     retries: int = Field(default=1, ge=0, description="how often a trial whose worker died is tried again")
     budget_s: float | None = Field(
         default=None,
         gt=0,
-        allow_inf_nan=False,
         description="start no new trial after this many seconds; --resume counts from zero again",
     )
     reuse: tuple[Path, ...] = Field(

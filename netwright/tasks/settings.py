@@ -40,11 +40,9 @@ class Training(Settings):
         ge=2,
         description="samples per step; default: 128, and down to 16 where an epoch would have fewer than 20 steps",
     )
-    learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False, description="highest learning rate")
+    learning_rate: float = Field(default=2e-3, gt=0, description="highest learning rate")
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="adamw, or sgd with Nesterov momentum 0.9")
-    weight_decay: float = Field(
-        default=1e-4, ge=0, allow_inf_nan=False, description="decay of weight matrices; biases and norms have none"
-    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="decay of weight matrices; biases and norms have none")
     schedule: Schedule = Field(
         default="one_cycle", description="one_cycle rises for a quarter of the steps, then falls to 0 like cosine"
     )
@@ -56,7 +54,6 @@ class Training(Settings):
     auxiliary: float = Field(
         default=0.0,
         ge=0,
-        allow_inf_nan=False,
         description="weight of the loss of auxiliary heads, for spaces that bring some, usually 0.4; 0 goes without",
     )
     samples: int | None = Field(
@@ -65,7 +62,7 @@ class Training(Settings):
         description="use only so many training samples, the same ones for every model; default: all",
     )
     gradient_clip: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="largest norm of all gradients together; default: any"
+        default=None, gt=0, description="largest norm of all gradients together; default: any"
     )
 
     def batch_of(self, samples: int) -> int:
@@ -107,9 +104,7 @@ def usual(training: Training) -> WrapValidator:
 class Distillation(Settings):
     """How a student learns from a teacher: Hinton, Vinyals and Dean, arXiv:1503.02531."""
 
-    temperature: float = Field(
-        default=4.0, gt=0, allow_inf_nan=False, description="how much the outputs of both are softened"
-    )
+    temperature: float = Field(default=4.0, gt=0, description="how much the outputs of both are softened")
     weight: float = Field(
         default=0.7, ge=0, le=1, description="share of the teacher in the loss; the rest is the task's own loss"
     )

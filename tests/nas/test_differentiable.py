@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from netwright.core.errors import SpaceError
+from netwright.core.errors import ConfigurationError, SpaceError
 from netwright.core.plugins import build
 from netwright.core.records import Objective
 from netwright.core.shapes import Shapes
@@ -237,7 +237,9 @@ def test_the_strongest_allowed_decisions_win():
 
 def test_the_strategy_proposes_the_genotype_first_and_keeps_what_it_found(task, tmp_path):
     space = cell_space(operations=("none", "skip_connect", "nor_conv_1x1"))
-    strategy = Differentiable(method="gdas", training=QUICK.model_copy(update={"epochs": 1, "samples": 64}))
+    strategy = Differentiable(
+        method="gdas", training=QUICK.model_copy(update={"epochs": 1, "warm_up": 0, "samples": 64})
+    )
     bound = strategy.prepare(SearchContext(task, tmp_path, seed=1))
     first = bound.ask(space, [], [ACCURACY], random.Random(0))
     assert first.origin == "gdas"
@@ -253,3 +255,39 @@ def test_the_strategy_proposes_the_genotype_first_and_keeps_what_it_found(task, 
 
 def test_without_a_task_it_draws_at_random():
     assert Differentiable().ask(cell_space(), [], [ACCURACY], random.Random(0)).origin == "random"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_search_that_was_cut_off_goes_on_as_if_it_never_was(task, tmp_path, rule):
+    training = QUICK.model_copy(update={"epochs": 4, "most_skips": 1.0, "samples": 64})
+    space, path = cell_space(operations=("none", "skip_connect", "nor_conv_1x1")), tmp_path / "relaxed.safetensors"
+    whole = search_by_gradients(space, task, rule=rule, training=training, seed=0)
+
+    def cut_off(epoch):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search_by_gradients(space, task, rule=rule, training=training, seed=0, checkpoint=path, on_epoch=cut_off)
+    trained = []
+    rest = search_by_gradients(
+        space, task, rule=rule, training=training, seed=0, checkpoint=path, on_epoch=trained.append
+    )
+    assert (rest, trained) == (whole, [4])
+
+
+def test_skips_win_nothing_before_strengths_are_moved_and_the_end_is_told(task, tmp_path):
+    training = QUICK.model_copy(update={"epochs": 6, "warm_up": 2, "most_skips": 0.1})
+    strategy, heard = Differentiable(method="darts", training=training), []
+    context = SearchContext(task, tmp_path, listener=lambda event: heard.append(event.facts["text"]))
+    first = strategy.prepare(context).ask(Seeing(), [], [ACCURACY], random.Random(0))
+    assert first.origin == "darts, ended by skips in epoch 3"
+    assert heard[-1].startswith("darts: in epoch 3 of 6 skips won more than 10% of the decisions")
+    assert "the strengths of the start; more warm_up" in heard[-1]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": (0, 1)}, {"warm_up": 25}, {"strength_rate": float("inf")}])
+def test_settings_with_which_nothing_is_found_are_refused(wrong):
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        RelaxedTraining.parse(wrong)

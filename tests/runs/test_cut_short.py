@@ -53,9 +53,14 @@ def test_yaml_that_cannot_be_read_is_a_mistake_in_it(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["objectives=[{metric: macs, bound: .inf}]", "search.trial_limit_s=.inf", "search.budget_s=.nan"]
+    "wrong",
+    [
+        "objectives=[{metric: macs, bound: .inf}]",
+        "search.budget_s=.nan",
+        "search.strategy={kind: differentiable, training: {strength_rate: .inf}}",
+    ],
 )
-def test_bounds_and_limits_are_finite(wrong: str, tiny_with) -> None:
+def test_numbers_of_a_recipe_are_finite(wrong: str, tiny_with) -> None:
     with pytest.raises(ConfigurationError, match="finite number"):
         tiny_with(wrong)
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash, write_atomic
 from netwright.core.identity import identity_of
+from netwright.core.progress import say
 from netwright.core.records import Objective, Trial
 from netwright.nas.context import SearchContext
 from netwright.nas.evidence import draw_new, key_of, read
@@ -56,11 +57,11 @@ class Differentiable(Strategy):
         known = read(space, trials).known
         if self._context is None:
             return Proposal(draw_new(space, known, rng), "random")
-        found = _found(self, space, self._context)
+        found, ended = _found(self, space, self._context)
         fixed = {name: domain.values()[0] for name, domain in _domains(space).items() if name not in found}
         best = strongest(space, found, fixed)
         if key_of(best) not in known:
-            return Proposal(best, self.method)
+            return Proposal(best, self.method + ended)
         for _ in range(DRAWS):
             drawn = {name: rng.choices(*map(list, zip(*row, strict=True)))[0] for name, row in found.items()} | fixed
             if key_of(drawn) not in known and _allowed(space, drawn):
@@ -105,8 +106,8 @@ def _domains(space: SearchSpace) -> dict[str, Any]:
     return space.trace(space.sample(random.Random(0))).domains
 
 
-def _found(strategy: Differentiable, space: SearchSpace, context: SearchContext) -> Strengths:
-    """The strengths, from the run's folder or found now."""
+def _found(strategy: Differentiable, space: SearchSpace, context: SearchContext) -> tuple[Strengths, str]:
+    """The strengths, and why they were found early; from the run's folder or found now."""
     facts = [identity_of(space), identity_of(strategy), context.seed, context.task.data().fingerprint]
     path = context.folder / f"differentiable-{content_hash(facts)[:12]}.json"
     if not path.is_file():
@@ -114,15 +115,28 @@ def _found(strategy: Differentiable, space: SearchSpace, context: SearchContext)
 
         found = search_by_gradients(
             space, context.task, rule=strategy.method, training=strategy.training, seed=context.seed,
-            device=context.training_device(),
+            checkpoint=(checkpoint := path.with_suffix(".safetensors")), device=context.training_device(),
             on_epoch=Report(context.listener, "differentiable: epoch", strategy.training.epochs),
         )  # fmt: skip
         kept = {"strengths": found.strengths, "epochs": found.epochs, "collapsed": found.collapsed}
         write_atomic(path, json.dumps(kept))
+        checkpoint.unlink(missing_ok=True)
+        if found.collapsed:
+            say(context.listener, _why_ended(strategy, found.epochs))
     return _read(str(path))
 
 
+def _why_ended(strategy: Differentiable, epoch: int) -> str:
+    training = strategy.training
+    learnt = f"the strengths of epoch {epoch - 1}" if epoch - 1 > training.warm_up else "the strengths of the start"
+    return (
+        f"{strategy.method}: in epoch {epoch} of {training.epochs} skips won more than {training.most_skips:.0%} of "
+        f"the decisions that have one, so it ended with {learnt}; more warm_up, or a higher most_skips, lets it go on"
+    )
+
+
 @lru_cache(maxsize=8)
-def _read(path: str) -> Strengths:
+def _read(path: str) -> tuple[Strengths, str]:
     kept = json.loads(Path(path).read_text(encoding="utf-8"))
-    return {name: [(option, float(share)) for option, share in row] for name, row in kept["strengths"].items()}
+    rows = {name: [(option, float(share)) for option, share in row] for name, row in kept["strengths"].items()}
+    return rows, f", ended by skips in epoch {kept['epochs']}" if kept["collapsed"] else ""
