@@ -125,7 +125,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
     """The job's result; any exception becomes its last line, for the one who asked."""
     from netwright.export.recurrent_factors import factor_recurrent
     from netwright.export.straight_through import drop_straight_through
-    from netwright.export.weight_folding import fold_weights
+    from netwright.export.weight_folding import fold_weights, share_transposed
 
     try:
         sys.path[:] = job["sys_path"]
@@ -138,6 +138,7 @@ def _answer(job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
         program = _export_quickly(model, example, axes)
         drop_straight_through(program.model)
         fold_weights(program.model)
+        share_transposed(program.model)
         _name_recurrent(program.model.graph)
         factor_recurrent(program.model)
         _save(program, Path(job["path"]))

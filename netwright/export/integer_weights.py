@@ -22,7 +22,7 @@ from netwright.core.errors import ExportError
 from netwright.export import block_products
 from netwright.export.codebooks import Codebook, packed
 from netwright.export.onnx_runtime import Session
-from netwright.export.quantization import attribute, costs, excluded_nodes, layer_of
+from netwright.export.quantization import costs, excluded_nodes, layer_of, output_axis
 from netwright.export.weight_grid import integers, steps_of
 
 Bits = Literal[2, 4, 8]
@@ -142,7 +142,7 @@ def _stored(node: Any, tensor: Any, *, bits: int, block: int | None) -> _Stored 
     if grid.relative_error <= _EXACT:
         return grid
     weights = numpy_helper.to_array(tensor)
-    by_row = node.op_type not in _RECURRENT and _output_axis(node, weights.ndim) == 0
+    by_row = node.op_type not in _RECURRENT and output_axis(node, weights.ndim) == 0
     return Codebook.of(tensor.name, weights, bits=bits, by_row=by_row) or grid
 
 
@@ -172,7 +172,7 @@ class _Stored:
         weights = numpy_helper.to_array(tensor)
         if node.op_type in _RECURRENT:
             return cls._recurrent(tensor.name, weights, bits)
-        out = _output_axis(node, weights.ndim)
+        out = output_axis(node, weights.ndim)
         inner = 1 if out == 0 else 0
         if block is not None and weights.ndim == 2 and weights.shape[inner] % block == 0:
             return cls._blocks(tensor.name, weights, bits, inner, block)
@@ -216,14 +216,6 @@ class _Stored:
         options = {"axis": self.axis, **({"block_size": self.block} if self.block else {})}
         name = f"{self.name}_floats"
         return [helper.make_node("DequantizeLinear", [whole, scale], [self.name], name=name, **options)]
-
-
-def _output_axis(node: Any, rank: int) -> int:
-    if node.op_type == "ConvTranspose":
-        return 1
-    if node.op_type == "Gemm":
-        return 0 if attribute(node, "transB", 0) else 1
-    return rank - 1 if node.op_type == "MatMul" else 0
 
 
 def _relative(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:

@@ -94,6 +94,7 @@ def quantize_dynamic(source: Path, target: Path, *, exclude: Sequence[str] = ())
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="netwright-") as folder, told(source):
         path = prepared(source, Path(folder))
+        part_axes(path)
         kept = excluded_nodes(path, exclude)
         for read, operators, reduce_range in ((path, ("LSTM",), True), (target, _UNSIGNED, False)):
             q.quantize_dynamic(
@@ -144,6 +145,37 @@ def prepared(source: Path, folder: Path) -> Path:
         # It raises anything at operators that it does not know, such as a maximum over time.
         quant_pre_process(str(source), str(path), skip_symbolic_shape=True)
     return path
+
+
+def part_axes(path: Path) -> None:
+    """Copy, in a file, each matrix whose outputs lie along one axis for one node and along the other for another.
+
+    Tied layers read theirs so, and the runtime's quantizers take the axis of the first.
+    """
+    model = onnx.load(str(path))
+    held = {one.name: one for one in model.graph.initializer}
+    axes: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type not in {"Gemm", "MatMul"} or node.input[1] not in held:
+            continue
+        tensor = held[node.input[1]]
+        axis = output_axis(node, len(tensor.dims))
+        if axes.setdefault(tensor.name, axis) != axis:
+            node.input[1] = f"{tensor.name}_along_{axis}"
+            if node.input[1] not in axes:
+                axes[node.input[1]] = axis
+                model.graph.initializer.add().CopyFrom(tensor)
+                model.graph.initializer[-1].name = node.input[1]
+    onnx.save(model, str(path))
+
+
+def output_axis(node: Any, rank: int) -> int:
+    """The axis of a node's weight of so many axes along which its outputs lie."""
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return rank - 1 if node.op_type == "MatMul" else 0
 
 
 def drop_notes(path: Path) -> None:

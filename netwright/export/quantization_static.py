@@ -25,6 +25,7 @@ from netwright.export.quantization import (
     drop_notes,
     excluded_nodes,
     layer_of,
+    part_axes,
     precisions,
     prepared,
     told,
@@ -118,6 +119,8 @@ class StaticQuantizer:
         self.ranges = folder / "ranges.json"
         with told(self.source):
             self.path = prepared(self.source, folder)
+            if self.settings.per_channel:
+                part_axes(self.path)
             _mend_lone_softmaxes(self.path)
             if self.settings.equalize:
                 self.path = equalized(self.path, folder / "equalized.onnx", sample=self.calibration[:_COMPARED])

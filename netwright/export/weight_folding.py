@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import permutations
 from math import prod
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 _KEPT = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_NODE_BYTES = 128
+"""About what a node takes in a file."""
 
 
 def fold_weights(model: ir.Model) -> None:
@@ -31,6 +36,43 @@ def fold_weights(model: ir.Model) -> None:
         for name, value in list(model.graph.initializers.items()):
             if not value.uses() and not value.is_graph_output():
                 del model.graph.initializers[name]
+
+
+def share_transposed(model: ir.Model) -> None:
+    """Make weights that are others with their axes in another order from those, in an onnx_ir model.
+
+    The exporter writes a small weight that a network also uses transposed as a second one. A runtime transposes it
+    once, when a session opens.
+    """
+    import onnx_ir as ir
+
+    graph = model.graph
+    held: dict[tuple[object, ...], list[tuple[ir.Value, np.ndarray]]] = {}
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or len(tensor.shape) < 2 or tensor.nbytes <= _NODE_BYTES or value.is_graph_output():
+            continue
+        values = tensor.numpy()
+        bits = values.view(f"u{values.itemsize}")
+        # alike in whatever order their axes are, so that few are compared
+        alike = held.setdefault((values.dtype, *sorted(values.shape), int(bits.sum(dtype=np.uint64))), [])
+        found = ((one, order) for one, other in alike if (order := _order(other, bits)) is not None)
+        source, order = next(found, (None, None))
+        if source is None:
+            alike.append((value, bits))
+            continue
+        made = ir.node("Transpose", [source], {"perm": order}, name=value.name)
+        made.outputs[0].shape, made.outputs[0].type = value.shape, value.type
+        graph.insert_before(next(iter(graph)), made)
+        ir.convenience.replace_all_uses_with(value, made.outputs[0])
+        del graph.initializers[value.name or ""]
+        made.outputs[0].name = value.name
+
+
+def _order(one: np.ndarray, other: np.ndarray) -> list[int] | None:
+    """The order in which one array's axes give the other, if any."""
+    orders = permutations(range(one.ndim))
+    return next((list(order) for order in orders if np.array_equal(one.transpose(order), other)), None)
 
 
 def _islands(graph: ir.Graph) -> Iterator[list[ir.Node]]:

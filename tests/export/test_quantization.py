@@ -270,6 +270,28 @@ def test_a_bag_of_words_is_quantized(tmp_path: Path) -> None:
     assert _relative_error(source, tmp_path / "q.onnx", data) < 0.05
 
 
+class _Tied(nn.Module):
+    """A Linear layer and its transpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Linear(128, 96)
+        self.bias = nn.Parameter(torch.zeros(128))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(torch.relu(self.down(x)), self.down.weight.t(), self.bias)
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_layers_that_read_one_weight_along_two_axes_are_quantized(mode: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source, target, data = tmp_path / "tied.onnx", tmp_path / "q.onnx", samples(64, 128)
+    export_onnx(_Tied(), source, example=data)
+    found = quantize_dynamic(source, target) if mode == "dynamic" else quantize_static(source, target, calibration=data)
+    assert found.coverage_macs == 1
+    assert _relative_error(source, target, data) < 0.03
+
+
 def test_attention_to_a_single_step_is_one_in_8_bits_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {"score": rng.normal(size=(8, 1)), "head": rng.normal(size=(8, 3))}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from netwright.export.onnx_file import graph_cost
+from netwright.export.onnx_runtime import Session
 from netwright.export.to_onnx import export_onnx
 
 WIDE, LONG = 96, 4096
@@ -32,9 +33,9 @@ class Signs(nn.Module):
 class Tied(nn.Module):
     """Words looked up in the matrix that scores them again."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.words = nn.Embedding(WIDE, WIDE)
+        self.words = nn.Embedding(WIDE, size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.words(x.argmax(1)) @ self.words.weight.t()
@@ -66,11 +67,12 @@ class Last(nn.Module):
     ("made", "weights", "nodes"),
     [
         (Signs(), WIDE * WIDE, 1),
-        (Tied(), WIDE * WIDE, None),
+        (Tied(WIDE), WIDE * WIDE, None),
+        (Tied(16), WIDE * 16, None),
         (Thin(), 16 * (WIDE + LONG), 2),
         (nn.Sequential(Last()), 4 * WIDE * (8 + WIDE + 2), None),
     ],
-    ids=["signs", "tied", "thin", "recurrent"],
+    ids=["signs", "tied", "tied and small", "thin", "recurrent"],
 )
 def test_a_file_holds_what_is_computed_with_and_no_more(
     made: nn.Module, weights: int, nodes: int | None, tmp_path: Path
@@ -85,6 +87,8 @@ def test_a_file_holds_what_is_computed_with_and_no_more(
     assert nodes is None or len(graph.node) == nodes
     used = {name for node in graph.node for name in node.input}
     assert {one.name for one in graph.initializer} <= used
+    with torch.no_grad():
+        np.testing.assert_allclose(Session(path)(example), made(torch.from_numpy(example)), rtol=1e-4, atol=1e-4)
 
 
 def test_the_weights_of_a_recurrent_layer_are_no_activations(tmp_path: Path) -> None:
