@@ -70,9 +70,10 @@ def share_transposed(model: ir.Model) -> None:
 
 
 def _order(one: np.ndarray, other: np.ndarray) -> list[int] | None:
-    """The order in which one array's axes give the other, if any."""
+    """The order in which one array's axes give the other, if they are not equal as they are."""
     orders = permutations(range(one.ndim))
-    return next((list(order) for order in orders if np.array_equal(one.transpose(order), other)), None)
+    found = next((list(order) for order in orders if np.array_equal(one.transpose(order), other)), None)
+    return None if found == [*range(one.ndim)] else found
 
 
 def _islands(graph: ir.Graph) -> Iterator[list[ir.Node]]:
