@@ -90,6 +90,16 @@ def test_a_trial_can_be_exported_in_every_format(finished: Path, tmp_path: Path)
         assert any(file.startswith("model.") for file in result["files"])
 
 
+@pytest.mark.parametrize(("name", "told"), [("nwz", True), ("safetensors", False)])
+def test_only_a_file_that_holds_the_measured_one_comes_with_its_figures(
+    name: str, told: bool, finished: Path, tmp_path: Path
+) -> None:
+    nw.export_trial(finished, format_name=name, out=tmp_path / "out")
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert bool(card["measurements"]) == told
+    assert ("has the measurements" in (tmp_path / "out" / "README.md").read_text()) == told
+
+
 def test_the_report_is_one_file_that_needs_no_network(finished: Path) -> None:
     text = (finished / "report.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in text
