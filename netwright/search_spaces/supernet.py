@@ -14,6 +14,7 @@ from torch.func import functional_call
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.files import canonical_json
 from netwright.core.records import Decisions
+from netwright.core.seeds import derive_seed
 from netwright.core.shapes import Shape, Shapes
 from netwright.search_spaces.compiler import compile_graph
 from netwright.search_spaces.coverage import covering
@@ -45,6 +46,7 @@ class Supernet(nn.Module):
         super().__init__()
         self._space = space
         self._shapes = shapes
+        self._seed = seed
         self._skeletons: OrderedDict[str, tuple[fx.GraphModule, LayerGraph]] = OrderedDict()
         self._held: set[tuple[str, str, tuple[Shape, ...]]] = set()
         self._chosen: str | None = None
@@ -96,8 +98,8 @@ class Supernet(nn.Module):
         key = canonical_json(decisions)
         if key not in self._skeletons:
             graph = self._space.graph(decisions, self._shapes)
-            if self._hold(graph):
-                LOGGER.warning("the supernet got a layer that it did not have: make the optimizer again")
+            if self._hold(graph, late=True):
+                LOGGER.warning("the supernet got a layer that it did not have: it is untrained, and in no optimizer")
             with torch.device("meta"):
                 skeleton = compile_graph(graph)
             self._skeletons[key] = (skeleton, graph)
@@ -130,10 +132,11 @@ class Supernet(nn.Module):
                 return weight
         return None
 
-    def _hold(self, graph: LayerGraph) -> bool:
+    def _hold(self, graph: LayerGraph, *, late: bool = False) -> bool:
         """Make room for a network's layers, and say whether any was missing or too small.
 
-        What is there already stays as it is where both overlap.
+        What is there already stays as it is where both overlap. The weights of a late layer follow from the supernet's
+        seed and the layer, so that it is the same whenever it is met.
         """
         news = False
         for node, shapes in node_shapes(graph):
@@ -141,9 +144,12 @@ class Supernet(nn.Module):
             if layer in self._held:
                 continue
             self._held.add(layer)
-            module = node.operation.module(shapes)
-            for name, weight in _weights(module) if module is not None else ():
-                news |= self._grow(node, name, weight)
+            with torch.random.fork_rng(devices=[], enabled=late):
+                if late:
+                    torch.manual_seed(derive_seed("late", self._seed, *layer))
+                module = node.operation.module(shapes)
+                for name, weight in _weights(module) if module is not None else ():
+                    news |= self._grow(node, name, weight)
         return news
 
     def _grow(self, node: Node, name: str, weight: torch.Tensor) -> bool:

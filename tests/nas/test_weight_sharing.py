@@ -179,6 +179,31 @@ def test_what_makes_no_network_is_passed_over(task, tmp_path, caplog, how):
     assert "the supernet passes over architectures that make no network here" in caplog.text
 
 
+RARE = [True, False, False, True] * 4
+
+
+class Rare(SearchSpace):
+    """One of 65,536 sets of decisions has a layer of its own, which looking over the space does not meet."""
+
+    def decide(self, choose):
+        return [choose.boolean(f"more{i}") for i in range(16)] == RARE
+
+    def lower(self, plan, net, shapes):
+        x = net.add(Flatten(), net.input)
+        x = net.chain(x, Linear(features=4), Activation(), name="rare") if plan else x
+        return net.add(Linear(features=shapes.classes), x, name="head")
+
+
+def test_a_layer_that_is_met_late_is_the_same_whenever_it_is_met():
+    rare = {f"more{i}": value for i, value in enumerate(RARE)}
+    first, later = (Supernet(Rare(), Shapes((1, 4, 4), 2), seed=3) for _ in range(2))
+    torch.rand(5)
+    assert not any("rare" in name for name in first.state_dict())
+    left = weights(first.cut(rare))
+    torch.rand(1)
+    assert same(left, weights(later.cut(rare)))
+
+
 def test_without_a_task_it_draws_at_random(space):
     assert OneShot().ask(space, [], [ACCURACY], random.Random(0)).origin == "random"
 
