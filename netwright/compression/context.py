@@ -86,7 +86,7 @@ class Context:
 
         `purpose`, and a `variant` that the listener is not told, make the seed its own and must differ between the
         trainings of one pass. A training that was cut short goes on from its last epoch. Raises NotFiniteError when
-        training diverges.
+        training diverges, and CompressionError for a network that gives more than one tensor in training.
         """
         from netwright.compression.form import FormsHook
         from netwright.tasks.checkpoint import digest_of
@@ -95,6 +95,7 @@ class Context:
         student = copy.deepcopy(module)
         if epochs == 0 or self.dry:
             return student.eval()
+        self._check_trains()
         training = self.training.lasting(epochs)
         if learning_rate is not None:
             training = training.model_copy(update={"learning_rate": learning_rate})
@@ -123,6 +124,23 @@ class Context:
             device=self.device,
         )
         return student.eval()
+
+    def _check_trains(self) -> None:
+        """Raises CompressionError where the original does not give one tensor in training."""
+        import torch
+
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                found = copy.deepcopy(self.original).train()(self.example_tensor())
+            told = "" if isinstance(found, torch.Tensor) else f"a {type(found).__name__}, not one tensor"
+        except Exception as error:
+            # a network of one's own may raise anything
+            told = f"{type(error).__name__}: {error}"
+        if told:
+            raise CompressionError(
+                f"the network cannot be trained further: in training its forward gives {told}; leave out what it has "
+                "for its training alone, such as auxiliary heads"
+            )
 
     def _checkpoint(self, student: nn.Module, purpose: str, training: Training, taught: Sequence[object]) -> Path:
         """Where a training's state lies until its stage is done; another network or setting has another place."""

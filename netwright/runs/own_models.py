@@ -35,8 +35,10 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
     """The network that `package.module:build`, `torchvision:NAME` or `timm:NAME` stands for, with weights from a file.
 
     `outputs` is the number of classes of a network of torchvision or timm; by default as many as its author chose.
-    Without `weights` those networks have random ones, the same each time. Weight and spectral norms, other
-    parametrizations and the masks of torch's pruning become plain weights of the same values, in single precision.
+    Without `weights` those networks have random ones, the same each time. Auxiliary heads, which GoogLeNet and
+    Inception v3 of torchvision have for training, are left out once their weights are read. Weight and spectral
+    norms, other parametrizations and the masks of torch's pruning become plain weights of the same values, in single
+    precision.
     Raises ConfigurationError when it cannot be built, MissingPackageError when the collection is not installed and
     CheckpointError when the weights do not fit.
     """
@@ -54,7 +56,16 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
     made = _uncompiled(made, build)
     if weights is not None:
         load_state(made, _with_tied(read_state(weights, own=made.state_dict()), made), source=str(weights))
+    _leave_auxiliary_heads(made)
     return plain_weights(made.eval()).float()
+
+
+def _leave_auxiliary_heads(model: nn.Module) -> None:
+    """Take out, as torchvision does, the heads with which its networks give several outputs in training."""
+    if getattr(model, "aux_logits", False):
+        model.aux_logits = False
+        for name in {"aux1", "aux2", "AuxLogits"} & dict(model.named_children()).keys():
+            setattr(model, name, None)
 
 
 def is_from_collection(build: str) -> bool:

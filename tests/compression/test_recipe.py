@@ -63,6 +63,21 @@ def test_a_network_that_does_not_fit_the_task_is_refused(net: nn.Module, told: s
         make_context(build("task", "digits"), net, workspace=tmp_path, training=Training())
 
 
+class Heads(nn.Linear):
+    """One tensor in use, two in training."""
+
+    def forward(self, x: torch.Tensor) -> object:
+        found = super().forward(x.flatten(1))
+        return (found, found) if self.training else found
+
+
+def test_a_network_that_gives_more_in_training_is_not_trained_further(tmp_path) -> None:
+    net = Heads(64, 10)
+    context = make_context(build("task", "digits"), net, workspace=tmp_path, training=Training())
+    with pytest.raises(CompressionError, match=r"cannot be trained further.* gives a tuple, not one tensor"):
+        context.fine_tune(net, purpose="fine_tune")
+
+
 class Halve(Pass):
     """Scale the last layer: cheap, and it counts how often it is applied."""
 

@@ -118,6 +118,16 @@ def test_a_collections_network_has_as_many_classes_as_the_task(model: str, tmp_p
         built_model(f"{model.partition(':')[0]}:resnet19")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 96)])
+def test_auxiliary_heads_are_left_out_once_their_weights_are_read(name: str, size: int, tmp_path: Path) -> None:
+    models = pytest.importorskip("torchvision").models
+    torch.save(models.get_model(name, weights=None, num_classes=3, init_weights=False).state_dict(), tmp_path / "w.pt")
+    net = built_model(f"torchvision:{name}", outputs=3, weights=tmp_path / "w.pt").train()
+    assert net(torch.zeros(2, 3, size, size)).shape == (2, 3)
+    assert not any("aux" in path.lower() for path in net.state_dict())
+
+
 def test_no_part_of_a_network_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torchvision")
 
