@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,14 +38,15 @@ class Pte(Format):
         self, model: nn.Module, path: Path, *, example: np.ndarray, architecture: Mapping[str, Any] | None = None
     ) -> Path:
         del architecture
-        content = self._lowered(model, example)
-        write_proven(
-            path,
-            write=lambda target: write_atomic(target, content),
-            opened=self.opened,
-            model=model,
-            example=example[: self.largest_batch],
-        )
+        with _quiet():
+            content = self._lowered(model, example)
+            write_proven(
+                path,
+                write=lambda target: write_atomic(target, content),
+                opened=self.opened,
+                model=model,
+                example=example[: self.largest_batch],
+            )
         return path
 
     def scripts(self, path: Path) -> Mapping[str, str]:
@@ -56,13 +60,14 @@ class Pte(Format):
     def opened(self, path: Path) -> Runnable:
         import torch
 
-        try:
-            from executorch.runtime import Runtime
-        except ImportError as error:
-            raise _missing(error) from None
-        program = Runtime.get().load_program(path)
-        # the runtime crashes when a program ends before its methods, so both are held by what is given back
-        held = (program, program.load_method("forward"))
+        with _quiet():
+            try:
+                from executorch.runtime import Runtime
+            except ImportError as error:
+                raise _missing(error) from None
+            program = Runtime.get().load_program(path)
+            # the runtime crashes when a program ends before its methods, so both are held by what is given back
+            held = (program, program.load_method("forward"))
         largest = held[1].metadata.input_tensor_meta(0).sizes()[0]
 
         def run(inputs: np.ndarray) -> np.ndarray:
@@ -91,6 +96,23 @@ class Pte(Format):
         except Exception as error:
             # the stages of lowering raise errors of many kinds for what they cannot express
             raise ExportError(f"{type(model).__name__} cannot be lowered to ExecuTorch: {reason(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show what ExecuTorch and its imports write to stderr, such as their look at the machine, only where they fail."""
+    shown = os.dup(2)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as written, redirect_stderr(written):
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            written.seek(0)
+            os.write(shown, written.read().encode())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def _missing(error: ImportError) -> MissingPackageError:
