@@ -63,9 +63,9 @@ def built_model(build: str, *, outputs: int | None = None, weights: Path | None 
 def _leave_auxiliary_heads(model: nn.Module) -> None:
     """Take out, as torchvision does, the heads with which its networks give several outputs in training."""
     if getattr(model, "aux_logits", False):
-        model.aux_logits = False
-        for name in {"aux1", "aux2", "AuxLogits"} & dict(model.named_children()).keys():
-            setattr(model, name, None)
+        heads = {"aux1", "aux2", "AuxLogits"} & dict(model.named_children()).keys()
+        for name, value in {"aux_logits": False, **dict.fromkeys(heads)}.items():
+            setattr(model, name, value)
 
 
 def is_from_collection(build: str) -> bool:
