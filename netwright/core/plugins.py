@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
 from importlib.metadata import entry_points
+from types import UnionType
 from typing import Any, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -24,6 +25,7 @@ from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHan
 from netwright.core.config import Settings
 from netwright.core.errors import (
     ConfigurationError,
+    DataError,
     MissingPackageError,
     Mistake,
     NetwrightError,
@@ -51,6 +53,7 @@ class Plugin(Settings):
 
 
 AnyPlugin = TypeVar("AnyPlugin", bound=Plugin)
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,19 @@ def _name_of_class(cls: type[Plugin]) -> str:
 def spec_of(plugin: Plugin) -> dict[str, Any]:
     """The specification `build` would make the same plugin from, as plain JSON data."""
     return plugin.model_dump(mode="json")
+
+
+def given(plugin: Plugin, method: str, kind: type[Given] | UnionType, *arguments: Any, **named: Any) -> Given:
+    """What a plugin's method gives; raises DataError that names class and method where it is of another type.
+
+    What a method gives that is of a wrong type fails later, in code that is not its author's.
+    """
+    found: Given = getattr(plugin, method)(*arguments, **named)
+    if not isinstance(found, kind):
+        came = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
+        wanted = kind.__name__ if isinstance(kind, type) else kind
+        raise DataError(f"{name_of(plugin)}.{method} gives {came}, expected {wanted}")
+    return found
 
 
 def summary(kind: str, name: str) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 
 from netwright.core.errors import SpaceError
+from netwright.core.plugins import given
 from netwright.core.records import Decisions
 from netwright.core.shapes import Shapes
 from netwright.search_spaces.chooser import RejectedDecisionsError
@@ -142,7 +143,7 @@ def _layer(node: Node, shapes: Sequence[tuple[int, ...]]) -> fx.GraphModule:
     """One operation as a module of its own."""
     root, steps = nn.Module(), fx.Graph()
     inputs = [steps.placeholder(f"input{index}") for index in range(len(shapes))]
-    module = node.operation.module(shapes)
+    module: nn.Module | None = given(node.operation, "module", nn.Module | None, shapes)
     if module is not None:
         root.add_module("layer", module)
     steps.output(node.operation.emit(steps, "layer", inputs))

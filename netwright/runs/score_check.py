@@ -6,11 +6,13 @@ from typing import NoReturn
 
 import numpy as np
 
-from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import built
+from netwright.core.errors import ConfigurationError, DataError, Mistake
+from netwright.core.plugins import built, given, name_of
+from netwright.core.shapes import Shapes
 from netwright.evaluation.metric import Metric
 from netwright.evaluation.subject import Subject
 from netwright.runs.specification import RunSpecification
+from netwright.tasks.data import TaskData
 
 
 class _NeedsAModelError(Exception):
@@ -18,11 +20,17 @@ class _NeedsAModelError(Exception):
 
 
 def check_scores(specification: RunSpecification) -> None:
-    """Raise ConfigurationError for an objective or constraint on a score that the task does not give."""
+    """Raise ConfigurationError for an objective or constraint on a score that the task does not give.
+
+    DataError where a method of the task gives something else than it should.
+    """
     task = specification.task
-    split = task.data().validation
-    outputs = np.zeros((len(split), *task.shapes().output_shape), np.float32)
-    scores = task.score(outputs, split.targets)
+    split = given(task, "data", TaskData).validation
+    outputs = np.zeros((len(split), *given(task, "shapes", Shapes).output_shape), np.float32)
+    scores: dict[str, float] = given(task, "score", dict, outputs, split.targets)
+    for name, value in scores.items():
+        if not hasattr(value, "__float__"):
+            raise DataError(f"{name_of(task)}.score gives {value!r:.40} as {name!r}, expected a number")
     subject = Subject(
         cost=_refuse,
         scores=lambda: scores,

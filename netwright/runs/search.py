@@ -10,7 +10,7 @@ from pathlib import Path
 from netwright.core.config import with_overrides
 from netwright.core.errors import ConfigurationError, InfeasibleError, InterruptedRunError, Mistake, RunError
 from netwright.core.interrupt import undisturbed
-from netwright.core.plugins import name_of
+from netwright.core.plugins import given, name_of
 from netwright.core.progress import Event, Listener, say, silent
 from netwright.core.records import Trial, TrialState
 from netwright.core.text import rounded
@@ -189,7 +189,8 @@ def tell_without_network(specification: RunSpecification, listener: Listener) ->
     """What to know of the data, and what an answer without a network scores: a search should be better."""
     for remark in specification.task.remarks():
         say(listener, remark)
-    found, metric = specification.task.naive(), specification.task.primary().metric
+    found: tuple[str, dict[str, float]] | None = given(specification.task, "naive", tuple | None)
+    metric = specification.task.primary().metric
     if found is not None and metric in found[1]:
         score, samples = rounded(found[1][metric]), len(specification.task.data().validation)
         text = f"without a network, {found[0]}: {metric} {score} on the validation split ({samples:,} samples)"

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from netwright.compression.recipe import Recipe
 from netwright.core.config import Settings, read_yaml, with_overrides
 from netwright.core.errors import ConfigurationError, Mistake
-from netwright.core.plugins import field_of, load
+from netwright.core.plugins import field_of, given, load
 from netwright.core.records import Objective
 from netwright.evaluation.latency import LatencyProtocol
 from netwright.evaluation.metric import Metric
@@ -267,7 +267,7 @@ def _of_task(objective: Objective, task: Task) -> Objective:
     """The objective with the task's own score in the place of `score`."""
     if objective.metric != SCORE:
         return objective
-    return objective.model_copy(update={"metric": task.primary().metric})
+    return objective.model_copy(update={"metric": given(task, "primary", Objective).metric})
 
 
 def with_direction(objective: Objective) -> Objective:

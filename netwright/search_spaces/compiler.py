@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from netwright.core.errors import SpaceError
+from netwright.core.plugins import given
 from netwright.search_spaces.graph import INPUT, LayerGraph, node_shapes
 
 
@@ -47,11 +48,14 @@ def _compile(
     values = {INPUT: steps.placeholder("input")}
     for node, shapes in node_shapes(graph):
         path = node.weights.replace("/", ".")
-        module = None if node.weights in placed else held.get(path) or node.operation.module(shapes)
+        module = None
+        if node.weights not in placed:
+            module = held.get(path) or given(node.operation, "module", nn.Module | None, shapes)
         placed.add(node.weights)
         if module is not None:
             _place(root, path, module)
-        values[node.name] = node.operation.emit(steps, path, [values[name] for name in node.inputs])
+        inputs = [values[name] for name in node.inputs]
+        values[node.name] = given(node.operation, "emit", fx.Node, steps, path, inputs)
     output = values[graph.output]
     steps.output((output, *(values[side] for side in sides)) if sides else output)
     for step in reversed(steps.nodes):

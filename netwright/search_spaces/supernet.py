@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from netwright.core.errors import ShapeError, SpaceError
 from netwright.core.files import canonical_json
+from netwright.core.plugins import given
 from netwright.core.records import Decisions
 from netwright.core.seeds import derive_seed
 from netwright.core.shapes import Shape, Shapes
@@ -147,7 +148,7 @@ class Supernet(nn.Module):
             with torch.random.fork_rng(devices=[], enabled=late):
                 if late:
                     torch.manual_seed(derive_seed("late", self._seed, *layer))
-                module = node.operation.module(shapes)
+                module: nn.Module | None = given(node.operation, "module", nn.Module | None, shapes)
                 for name, weight in _weights(module) if module is not None else ():
                     news |= self._grow(node, name, weight)
         return news

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from netwright.core.errors import ConfigurationError, DataError, Mistake, NetwrightError
-from netwright.core.plugins import Plugin, name_of
+from netwright.core.plugins import Plugin, given, name_of
 from netwright.core.records import Direction, Objective
 from netwright.core.shapes import Shapes
 from netwright.tasks.data import AnyArray, Arrays, FloatArray, Preprocessing, Split, TaskData
@@ -76,7 +76,7 @@ class Task(Plugin):
         """The score that models are judged by, and the direction that is better."""
         if self.primary_metric:
             return Objective(metric=self.primary_metric, direction=self.primary_direction)
-        return self.targets().primary
+        return given(self, "targets", Targets).primary
 
     def cut(self, split: Split) -> Split:
         """A split's samples as networks see them, such as tiles of images; called after the splitting."""
@@ -157,11 +157,13 @@ class Task(Plugin):
         self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """A training batch and its targets, randomly changed; targets move with the inputs that they lie on."""
+        import torch
+
         from netwright.tasks import augmentation
 
         if self.targets().aligned:
             return augmentation.flipped_together(inputs, targets, generator) if self.flip else (inputs, targets)
-        return self.augment(inputs, generator), targets
+        return given(self, "augment", torch.Tensor, inputs, generator), targets
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
         """The mean loss of outputs [N, *shape] against targets, a scalar; of classes the cross-entropy."""
@@ -229,9 +231,9 @@ def _data(cls: type[Task], settings: str) -> TaskData:
         test_fraction=task.test_fraction,
         calibration_samples=task.calibration_samples,
         seed=task.split_seed,
-        targets=task.targets(),
-        cut=task.cut,
-        preprocess=task.preprocess,
+        targets=given(task, "targets", Targets),
+        cut=partial(given, task, "cut", Split),
+        preprocess=partial(given, task, "preprocess", Preprocessing),
     )
     axes = data.train.inputs.ndim
     if task.flip and axes != 4:

@@ -19,7 +19,7 @@ from netwright.core.clock import Clock, SystemClock
 from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError
 from netwright.core.files import canonical_json, content_hash
 from netwright.core.identity import default_values, identity_of
-from netwright.core.plugins import name_of
+from netwright.core.plugins import given, name_of
 from netwright.core.seeds import derive_seed
 from netwright.tasks.checkpoint import TrainingState, digest_of, load_state, put_into, save_state
 from netwright.tasks.memory_layout import fastest_layout, laid_out
@@ -340,7 +340,8 @@ class _Trainer:
         return loss.detach()
 
     def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return self.task.loss(outputs, targets, label_smoothing=self.training.label_smoothing)
+        smoothing = self.training.label_smoothing
+        return given(self.task, "loss", torch.Tensor, outputs, targets, label_smoothing=smoothing)
 
     def _teacher_outputs(self, teacher: nn.Module, ready: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if self.teacher_outputs is not None:
