@@ -96,9 +96,16 @@ def _content(path: Path) -> object:
         raise CheckpointError(f"the weights {path} cannot be read: {error.strerror}") from None
     if path.suffix == ".json":
         return _parts(path, content)
-    if path.suffix == ".safetensors" or not _is_torch_file(content):
+    if path.suffix != ".safetensors" and _is_torch_file(content):
+        return _unpickled(path)
+    try:
         return weights_from(content, source=str(path))
-    return _unpickled(path)
+    except CheckpointError:
+        if path.suffix == ".safetensors":
+            raise
+    raise CheckpointError(
+        f"{path} is neither a file of torch.save nor one of safetensors; save model.state_dict() with one of them"
+    )
 
 
 def _parts(index: Path, content: bytes) -> Mapping[str, Tensor]:

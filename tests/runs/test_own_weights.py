@@ -159,6 +159,9 @@ def test_other_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("hello, this is no tensor")
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         read_state(tmp_path / "text.safetensors", own=OWN)
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    with pytest.raises(CheckpointError, match=r"neither a file of torch\.save nor one of safetensors"):
+        read_state(tmp_path / "page.pth", own=OWN)
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_state(tmp_path / "absent.pt", own=OWN)
 
