@@ -14,6 +14,7 @@ from netwright.core.errors import SpaceError
 from netwright.core.files import content_hash, write_atomic
 from netwright.core.identity import identity_of
 from netwright.core.plugins import name_of
+from netwright.core.progress import Listener, say
 from netwright.core.records import Decisions, Measurement, Objective, Trial, TrialState
 from netwright.core.shapes import Shapes
 from netwright.evaluation.mixture import MixtureRule, mixture
@@ -30,7 +31,7 @@ CHEAP = ("params", "macs", "peak_activation_bytes")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture that may be proposed: what it costs and what the proxies say; None when they cannot."""
+    """An architecture that may be proposed: what it costs and what the proxies say; None when none of them can."""
 
     decisions: Decisions
     identity: str
@@ -78,10 +79,11 @@ class Scorer:
         for proxy in others:
             try:
                 parts = proxy.parts(model, inputs, targets, self._context.task.loss)
-            except NoScoreError:
-                return None
+            except NoScoreError as error:
+                self._scores.tell(self._context.listener, name_of(proxy), str(error))
+                continue
             found |= {part if part == name_of(proxy) else f"{name_of(proxy)}.{part}": v for part, v in parts.items()}
-        return found
+        return found or None
 
 
 def as_trials(candidates: Sequence[Candidate], *, objective: Objective, rule: MixtureRule) -> list[Trial]:
@@ -116,6 +118,13 @@ class _Scores:
         if path is not None and path.is_file():
             self.known.update(json.loads(path.read_text(encoding="utf-8")))
         self._unwritten = 0
+        self._told: set[str] = set()
+
+    def tell(self, listener: Listener, proxy: str, reason: str) -> None:
+        """Say once of a proxy that it cannot score everything."""
+        if proxy not in self._told:
+            self._told.add(proxy)
+            say(listener, f"{proxy} gives no score to some architectures, which rank last by it: {reason}")
 
     def add(self, identity: str, parts: Parts | None) -> None:
         self.known[identity] = parts

@@ -64,6 +64,19 @@ def test_scores_are_kept_and_not_worked_out_again(task, space, tmp_path, monkeyp
     assert again.origin == "place 1 of 6 by synflow and naswot"
 
 
+def test_a_proxy_that_can_score_nothing_counts_for_nothing_and_is_told_once(task, tmp_path):
+    heard = []
+    context = SearchContext(task, tmp_path, listener=lambda event: heard.append(event.facts["text"]))
+    recurrent = build("space", {"kind": "recurrent", "depth": [1, 1], "widths": [4, 8]})
+    first, alone = (
+        ZeroCost(proxies=proxies, pool=6).prepare(context).ask(recurrent, [], [ACCURACY], random.Random(0))
+        for proxies in (["naswot", "synflow"], ["synflow"])
+    )
+    assert first.decisions == alone.decisions
+    (said,) = heard
+    assert said.startswith("naswot gives no score to some architectures, which rank last by it: ")
+
+
 def test_the_pool_is_ranked_once_for_a_search(task, space, tmp_path, monkeypatch):
     strategy = ZeroCost(proxies=["macs"], pool=10).prepare(SearchContext(task, tmp_path))
     first = strategy.ask(space, [], [ACCURACY], random.Random(0))
