@@ -46,8 +46,8 @@ class ZeroCost(Strategy):
 
     looks_at_data: ClassVar[bool] = True
 
-    _ranked: dict[object, list[Trial]] = PrivateAttr(default_factory=dict)
-    """The pool of a search from best to worst, by space and objectives: it is the same at every ask."""
+    _ranked: dict[object, tuple[list[Trial], str]] = PrivateAttr(default_factory=dict)
+    """The pool of a search from best to worst, and by what, by space and objectives: it is the same at every ask."""
 
     def prepare(self, context: SearchContext) -> Strategy:
         bound = super().prepare(context)
@@ -67,14 +67,16 @@ class ZeroCost(Strategy):
             return self._filtered(self.inner, space, trials, objectives, rng, scorer)
         known = read(space, trials).known
         tried = {trial.identity for trial in trials}
-        ranked = self._ranking(space, objectives, rng)
+        ranked, names = self._ranking(space, objectives, rng)
         for place, scored in enumerate(ranked, start=1):
             if scored.identity not in tried and key_of(scored.decisions) not in known:
-                return Proposal(dict(scored.decisions), f"place {place} of {len(ranked)} by {self._names()}")
+                return Proposal(dict(scored.decisions), f"place {place} of {len(ranked)} by {names}")
         return Proposal(draw_new(space, known, rng), "random")
 
-    def _ranking(self, space: SearchSpace, objectives: Sequence[Objective], rng: random.Random) -> list[Trial]:
-        """The pool from best to worst; without a task another one at every ask."""
+    def _ranking(
+        self, space: SearchSpace, objectives: Sequence[Objective], rng: random.Random
+    ) -> tuple[list[Trial], str]:
+        """The pool from best to worst, and by what; without a task another one at every ask."""
         asked = memo_key(space), tuple(objectives)
         if asked in self._ranked:
             return self._ranked[asked]
@@ -82,7 +84,7 @@ class ZeroCost(Strategy):
         judged, goals = stand_in(objectives)
         candidates = self._pool(space, rng, scorer)
         order = ranking(gather(as_trials(candidates, objective=judged, rule=self.rule), goals))
-        ranked = [scored.trial for scored in order]
+        ranked = [scored.trial for scored in order], self._names(candidates)
         if self._context is not None:
             self._ranked[asked] = ranked
         return ranked
@@ -132,9 +134,12 @@ class ZeroCost(Strategy):
         # of several objectives each member of the front is as good as the others
         best = allowed[rng.choice(fronts([evidence.losses for evidence in allowed])[0])]
         proposal = answers[best.trial.identity][1]
-        return Proposal(proposal.decisions, f"{proposal.origin}, first of {len(candidates)} by {self._names()}")
+        return Proposal(
+            proposal.decisions, f"{proposal.origin}, first of {len(candidates)} by {self._names(candidates)}"
+        )
 
-    def _names(self) -> str:
-        if self._context is None:
-            return " and ".join(name_of(proxy) for proxy in self.proxies if proxy.needs == "cost") or "macs"
-        return " and ".join(name_of(proxy) for proxy in self.proxies)
+    def _names(self, candidates: Sequence[Candidate]) -> str:
+        """The proxies that gave scores; `macs` stands in for those that had nothing to look at."""
+        parts = {part for candidate in candidates for part in candidate.parts or ()}
+        names = [name_of(proxy) for proxy in self.proxies]
+        return " and ".join(n for n in names if any(p == n or p.startswith(f"{n}.") for p in parts)) or "macs"
