@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from netwright.core.clock import Clock, SystemClock
-from netwright.core.errors import ConfigurationError, Mistake, NetwrightError, ShapeError
+from netwright.core.errors import ConfigurationError, DataError, Mistake, NetwrightError, ShapeError
 from netwright.core.files import canonical_json, content_hash
 from netwright.core.identity import default_values, identity_of
 from netwright.core.plugins import given, name_of
@@ -341,7 +341,11 @@ class _Trainer:
 
     def _loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         smoothing = self.training.label_smoothing
-        return given(self.task, "loss", torch.Tensor, outputs, targets, label_smoothing=smoothing)
+        found = given(self.task, "loss", torch.Tensor, outputs, targets, label_smoothing=smoothing)
+        if found.numel() != 1 or (outputs.requires_grad and not found.requires_grad):
+            came = f"a tensor of shape {tuple(found.shape)}" if found.numel() != 1 else "a tensor without gradients"
+            raise DataError(f"{name_of(self.task)}.loss gives {came}, expected the mean loss with its gradients")
+        return found
 
     def _teacher_outputs(self, teacher: nn.Module, ready: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if self.teacher_outputs is not None:

@@ -116,3 +116,16 @@ def test_what_an_operation_gives_of_a_wrong_type_is_told(at: str, expected: str)
     space, shapes = Brittle(at=at), Shapes((1, 4, 4), 2)
     with pytest.raises(DataError, match=f"{HERE}:Broken.{at} gives int, expected {expected}"):
         space.build({"features": 2}, shapes)
+
+
+@pytest.mark.parametrize(
+    ("loss", "came"),
+    [
+        (lambda outputs: outputs.sum(dim=1), r"a tensor of shape \(\d+,\)"),
+        (lambda outputs: outputs.mean().detach(), "a tensor without gradients"),
+    ],
+)
+def test_a_loss_of_many_values_or_without_gradients_is_told(loss, came, monkeypatch) -> None:
+    monkeypatch.setattr(Wrong, "loss", lambda self, outputs, targets, **named: loss(outputs))
+    with pytest.raises(DataError, match=f"Wrong.loss gives {came}, expected the mean loss"):
+        _use({"kind": f"{HERE}:Wrong", "at": "nothing"})
